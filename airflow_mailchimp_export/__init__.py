@@ -1,0 +1,5 @@
+"""Exports segments of customer profiles to Mailchimp audiences, as an Apache Airflow provider."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

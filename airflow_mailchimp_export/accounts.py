@@ -1,0 +1,99 @@
+"""Plan and answers of a run, brought together: what became of each profile."""
+
+from __future__ import annotations
+
+import csv
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from airflow_mailchimp_export.database import Database, quoted
+from airflow_mailchimp_export.mailchimp.refusals import REMEDIES
+from airflow_mailchimp_export.model import Effect, Reason
+from airflow_mailchimp_export.report import Findings
+from airflow_mailchimp_export.run_folder import OUTCOMES, PLAN, REJECTS, RunFolder
+
+REJECT_COLUMNS = ("segments", "source", "email", "field", "reason", "mailchimp_says", "remedy")
+
+_NO_ANSWERS = (
+    "(SELECT ''::VARCHAR AS email, '' AS effect, '' AS status, '' AS reason, '' AS field, '' AS words)"
+)
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Accounts:
+    """The accounts of one run; use it in ``with``.
+
+    :param folder: the run's folder, with its plan and the answers kept so far.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._open = ExitStack()
+
+    def __enter__(self) -> Accounts:
+        """Bring plan and answers together."""
+        workshop = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
+        self._database = self._open.enter_context(Database(workshop, "report.sql"))
+        plan = self._open.enter_context(self._folder.reading(PLAN))
+        self._database.run("macros")
+        self._database.script("answers", answers=self._answers())
+        self._database.run("accounts", plan=str(plan))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the database."""
+        self._open.close()
+
+    def findings(self) -> Findings:
+        """Return the numbers for the report."""
+        return Findings(
+            effects=dict(self._database.rows("effects")),
+            rejects_by_reason=self._reasons(Effect.REJECTED),
+            suppressed_by_reason=self._reasons(Effect.SUPPRESSED),
+            segment_members=dict(self._database.rows("segment_members")),
+        )
+
+    def write_outcomes(self) -> None:
+        """Write what became of each profile."""
+        with self._folder.writing(OUTCOMES) as draft:
+            self._database.script("outcomes", path=quoted(draft))
+
+    def write_rejects(self) -> None:
+        """Write the rejects, each with its reason and remedy, for a spreadsheet."""
+        with (
+            self._folder.writing(REJECTS) as draft,
+            draft.open("w", newline="", encoding="utf-8-sig") as handle,
+        ):
+            writer = csv.writer(handle)
+            writer.writerow(REJECT_COLUMNS)
+            writer.writerows(self._rejects())
+
+    def _rejects(self) -> Iterator[list[str]]:
+        for batch in self._database.batches("rejects"):
+            for segments, source, email, field, reason, words in zip(*_columns(batch), strict=True):
+                cells = ("; ".join(segments), source, email, field, reason, words, REMEDIES[Reason(reason)])
+                yield [_defused(cell) for cell in cells]
+
+    def _answers(self) -> str:
+        names = self._folder.answers()
+        if not names:
+            return _NO_ANSWERS
+        copies = [self._open.enter_context(self._folder.reading(name)) for name in names]
+        return f"read_parquet([{', '.join(map(quoted, copies))}])"
+
+    def _reasons(self, effect: Effect) -> dict[str, int]:
+        return dict(self._database.rows("reasons", effect=effect.value))
+
+
+def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
+    return [column.to_pylist() for column in batch.columns]
+
+
+def _defused(cell: str) -> str:
+    """A spreadsheet runs what starts like a formula: https://owasp.org/www-community/attacks/CSV_Injection"""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell

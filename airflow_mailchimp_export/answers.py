@@ -1,0 +1,46 @@
+"""What Mailchimp answered, kept chunk by chunk: on disk before the chunk counts as done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_mailchimp_export.model import Outcome
+from airflow_mailchimp_export.run_folder import RunFolder
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("email", "effect", "status", "reason", "field", "words")]
+)
+
+_COLUMNS = [attrgetter(name) for name in SCHEMA.names]
+
+
+def keep(folder: RunFolder, key: str, answers: Iterable[Sequence[Outcome]]) -> int:
+    """Write the answers to one chunk, or to all chunks of one batch; return how many people they name.
+
+    The answers may be a stream: nothing is kept when it breaks.
+    """
+    count = 0
+    with folder.writing(folder.answer_name(key)) as draft, pq.ParquetWriter(draft, SCHEMA) as writer:
+        for outcomes in answers:
+            writer.write_batch(_to_batch(outcomes))
+            count += len(outcomes)
+    return count
+
+
+def _to_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
+    columns = [pa.array(map(column, outcomes), pa.string()) for column in _COLUMNS]
+    return pa.record_batch(columns, schema=SCHEMA)
+
+
+def chunk_key(number: int) -> str:
+    """Return the key of the answers to one chunk."""
+    return f"chunk-{number:07d}"
+
+
+def batch_key(batch_id: str) -> str:
+    """Return the key of the answers to one batch."""
+    return f"batch-{batch_id}"

@@ -1,0 +1,77 @@
+"""What an export has to know of the audience before it sends anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.calls import PAGE_SIZE, MemberPage
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.model import Audience, MemberStatus, MergeField
+
+UNTOUCHABLE = (
+    MemberStatus.UNSUBSCRIBED,
+    MemberStatus.CLEANED,
+    MemberStatus.PENDING,
+    MemberStatus.TRANSACTIONAL,
+    MemberStatus.ARCHIVED,
+)
+"""Where members stand who are never sent anything."""
+
+BILLED = (MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.TRANSACTIONAL)
+"""Who counts towards the contract: https://mailchimp.com/help/about-your-contacts/"""
+
+_READS = 3
+
+Members = list[tuple[str, str]]
+
+
+def read_audience(client: MailchimpClient, audience_id: str) -> Audience:
+    """Return the audience with its merge fields."""
+    found = client.send(calls.audience(audience_id))
+    merge_fields = client.send(calls.merge_fields(audience_id))
+    return replace(found, merge_fields=merge_fields)
+
+
+def create_merge_fields(
+    client: MailchimpClient, audience: Audience, fields: Iterable[MergeField]
+) -> Audience:
+    """Add merge fields; return the audience as it then is."""
+    added = [client.send(calls.create_merge_field(audience.id, field)) for field in fields]
+    return replace(audience, merge_fields={**audience.merge_fields, **{field.tag: field for field in added}})
+
+
+def count_members(client: MailchimpClient, audience_id: str, statuses: Iterable[MemberStatus]) -> int:
+    """Return how many members have one of the statuses; unlike the audience's statistics it is not cached."""
+    return sum(
+        client.send(calls.members(audience_id, status, offset=0, count=1)).total for status in statuses
+    )
+
+
+def read_members(client: MailchimpClient, audience_id: str, status: MemberStatus) -> Iterator[Members]:
+    """Yield the members of a status, page by page, read side by side.
+
+    People who change while they are read shift the pages, so what was missed is looked for again;
+    some may come twice.
+    """
+    for _ in range(_READS):
+        seen: set[str] = set()
+        total = 0
+        for page in _pages(client, audience_id, status):
+            total = page.total
+            seen.update(member_id for member_id, _ in page.members)
+            yield list(page.members)
+        if len(seen) >= total:
+            return
+
+
+def _pages(client: MailchimpClient, audience_id: str, status: MemberStatus) -> Iterator[MemberPage]:
+    first = client.send(calls.members(audience_id, status, offset=0))
+    yield first
+    offsets = range(PAGE_SIZE, first.total, PAGE_SIZE)
+    with ThreadPoolExecutor(client.max_connections) as pool:
+        yield from pool.map(
+            lambda offset: client.send(calls.members(audience_id, status, offset=offset)), offsets
+        )

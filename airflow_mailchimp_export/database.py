@@ -1,0 +1,94 @@
+"""A DuckDB database of one run, and the SQL file with its statements.
+
+Memory is bounded by :data:`MEMORY_LIMIT`; what does not fit is spilled to the working folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+MEMORY_LIMIT = "256MB"
+
+BLOCK_ROWS = 20_000
+"""Rows that become Python objects at a time."""
+
+_NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", re.DOTALL | re.MULTILINE)
+
+
+class Database:
+    """Runs the named statements of one SQL file; use it in ``with``.
+
+    :param workshop: a local folder for the database and what it spills.
+    :param statements: the name of one of the package's SQL files.
+    """
+
+    def __init__(self, workshop: Path, statements: str) -> None:
+        text = files(__package__).joinpath(statements).read_text(encoding="utf-8")
+        self._statements: dict[str, str] = dict(_NAMED.findall(text))
+        self._connection = duckdb.connect(
+            str(workshop / f"{statements}.duckdb"),
+            config={
+                "memory_limit": MEMORY_LIMIT,
+                "temp_directory": str(workshop / "spill"),
+                "preserve_insertion_order": False,
+            },
+        )
+
+    def __enter__(self) -> Database:
+        """Use the database."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    @contextmanager
+    def incoming(self, block: pa.RecordBatch | pa.Table) -> Iterator[None]:
+        """Let statements read Arrow data under the name ``incoming``."""
+        self._connection.register("incoming", block)
+        try:
+            yield
+        finally:
+            self._connection.unregister("incoming")
+
+    def run(self, statement: str, /, **parameters: object) -> None:
+        """Run a statement."""
+        self._execute(statement, parameters)
+
+    def rows(self, statement: str, /, **parameters: object) -> list[tuple[Any, ...]]:
+        """Run a statement that answers with few rows."""
+        return self._execute(statement, parameters).fetchall()
+
+    def batches(self, statement: str, /, **parameters: object) -> Iterator[pa.RecordBatch]:
+        """Run a statement that answers with many rows."""
+        return self._blocks(self._statements[statement], parameters)
+
+    def script(self, statement: str, /, **parts: str) -> None:
+        """Run a statement that answers nothing, with SQL text in the places that parameters cannot take."""
+        self._connection.execute(self._statements[statement].format(**parts))
+
+    def filled_in(self, statement: str, /, **parts: str) -> Iterator[pa.RecordBatch]:
+        """Run a statement with SQL text in the places that parameters cannot take."""
+        return self._blocks(self._statements[statement].format(**parts), {})
+
+    def _execute(self, statement: str, parameters: dict[str, object]) -> duckdb.DuckDBPyConnection:
+        return self._connection.execute(self._statements[statement], parameters)
+
+    def _blocks(self, query: str, parameters: dict[str, object]) -> Iterator[pa.RecordBatch]:
+        reader: pa.RecordBatchReader = self._connection.sql(query, params=parameters).to_arrow_reader(
+            BLOCK_ROWS
+        )
+        return iter(reader)
+
+
+def quoted(path: Path) -> str:
+    """Return a path as an SQL string."""
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,96 @@
+"""What can stop a run, sorted by what the reader has to do.
+
+::
+
+    ExportError
+    ├── ConfigError          the set-up is wrong: mend it, then run again; never retried
+    ├── SourceError          a segment could not be read: mend the source, or retry when it is back
+    ├── StopLoss             more would be removed than the export allows; nothing was sent
+    ├── TooManyRejects       the run ended, but too many profiles were refused
+    └── MailchimpError
+        ├── RetryableError   the client repeats it by itself; raised when it gave up
+        │   ├── Throttled    Mailchimp pushed back (429, or 403 without JSON)
+        │   └── TimedOut     no answer in time; the call may have been applied all the same
+        └── PermanentError   Mailchimp said no; the same call would be refused again
+            └── AccessDenied the key, the role or the plan does not allow it
+
+A problem of one person is never an exception: it is a :class:`~airflow_mailchimp_export.model.Reject`.
+No message holds an address or a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ExportError(Exception):
+    """Anything that stops a run."""
+
+
+class ConfigError(ExportError):
+    """The connection, the export or the audience is set up wrongly; retrying cannot help."""
+
+
+class SourceError(ExportError):
+    """A segment could not be read to its end."""
+
+
+class StopLoss(ExportError):
+    """More people would be removed than the export allows."""
+
+
+class TooManyRejects(ExportError):
+    """More profiles were refused than the export allows."""
+
+
+class MailchimpError(ExportError):
+    """Mailchimp did not do what was asked."""
+
+
+class RetryableError(MailchimpError):
+    """A passing failure.
+
+    :param retry_after: seconds that Mailchimp asked to wait; ``None`` where it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Throttled(RetryableError):
+    """Mailchimp pushed back: too many connections, or too much at once."""
+
+
+class TimedOut(RetryableError):
+    """No answer in time; the call may have been applied and may still hold a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """One entry of the ``errors`` array of a problem document."""
+
+    field: str
+    message: str
+
+
+class PermanentError(MailchimpError):
+    """Mailchimp refused the call for good.
+
+    :param status: the HTTP status.
+    :param words: Mailchimp's own words; they may hold an address and are only for the files of a run.
+    :param problems: what Mailchimp said of single fields.
+    """
+
+    def __init__(
+        self, message: str, *, status: int, words: str = "", problems: Sequence[FieldProblem] = ()
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.words = words
+        self.problems = tuple(problems)
+
+
+class AccessDenied(PermanentError):
+    """The key, the user's role or the plan does not allow the call."""

@@ -1,0 +1,201 @@
+"""The Mailchimp connection of Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseHook
+
+from airflow_mailchimp_export import legacy_form
+from airflow_mailchimp_export.connection import ConnectionSettings
+from airflow_mailchimp_export.errors import ConfigError, ExportError, PermanentError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.model import Batch
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+READ_ONLY_ROLES = frozenset({"viewer", "author"})
+"""Roles whose writes Mailchimp refuses: https://mailchimp.com/help/manage-user-levels-in-your-account/"""
+
+
+class MailchimpHook(BaseHook):
+    """Talks to the account of a Mailchimp connection.
+
+    :param mailchimp_conn_id: the connection; it is looked up when it is needed, never before.
+    """
+
+    conn_name_attr = "mailchimp_conn_id"
+    default_conn_name = "mailchimp_default"
+    conn_type = "mailchimp"
+    hook_name = "Mailchimp"
+
+    if legacy_form.IS_NEEDED:
+        get_connection_form_widgets = staticmethod(legacy_form.connection_form_widgets)
+        get_ui_field_behaviour = staticmethod(legacy_form.ui_field_behaviour)
+
+    def __init__(self, mailchimp_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mailchimp_conn_id = mailchimp_conn_id
+
+    def get_conn(self) -> MailchimpClient:
+        """Return a client; the same as :meth:`client`."""
+        return self.client()
+
+    def settings(self) -> ConnectionSettings:
+        """Return the connection's settings as they are now.
+
+        :raises ConfigError: names the field that is wrong.
+        """
+        return to_settings(self.get_connection(self.mailchimp_conn_id))
+
+    def client(self) -> MailchimpClient:
+        """Return a client with a pool of connections of its own; close it, or use it in ``with``.
+
+        :raises ConfigError: when the connection is set up wrongly.
+        """
+        return to_client(self.settings())
+
+    def permit(self, dag_id: str) -> Callable[[], None]:
+        """Return a check that is to be made before every submission, because consent can be withdrawn at any time.
+
+        :param dag_id: the DAG that wants to send.
+        """
+
+        def check() -> None:
+            check_permission(self.settings(), dag_id=dag_id, conn_id=self.mailchimp_conn_id)
+
+        return check
+
+    def get_batch(self, batch_id: str) -> Batch:
+        """Return how far a batch is.
+
+        :raises PermanentError: with status 404 when Mailchimp does not know it (any more: it keeps seven days).
+        """
+        with self.client() as client:
+            return client.send(calls.batch(batch_id))
+
+    def cancel_batches(self, batch_ids: tuple[str, ...]) -> None:
+        """Stop batches that are not finished; what they did so far stays done."""
+        with self.client() as client:
+            for batch_id in batch_ids:
+                try:
+                    if not client.send(calls.batch(batch_id)).finished:
+                        client.send(calls.cancel_batch(batch_id))
+                        self.log.info("Batch %s is cancelled", batch_id)
+                except ExportError as error:
+                    self.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whose key it is, and whether an export could run; it is what the Test button shows."""
+        try:
+            settings = self.settings()
+            with to_client(settings) as client:
+                return _examine(client, settings)
+        except ExportError as error:
+            return False, str(error)
+
+
+def to_settings(connection: Connection) -> ConnectionSettings:
+    """Return what an Airflow connection holds, checked.
+
+    :raises ConfigError: names the field that is wrong.
+    """
+    return ConnectionSettings.from_parts(
+        password=connection.password,
+        host=connection.host,
+        port=connection.port,
+        schema=connection.schema,
+        extra=connection.extra_dejson,
+    )
+
+
+def to_client(settings: ConnectionSettings) -> MailchimpClient:
+    """Return a client for a connection, asking first where an OAuth token's account lives.
+
+    :raises ConfigError: when the token is not valid.
+    """
+    located = _located(settings)
+    return MailchimpClient(
+        str(located.base_url),
+        located.token,
+        max_connections=located.max_connections,
+        timeout=located.timeout,
+    )
+
+
+def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str) -> None:
+    """Let a DAG send, or stop it.
+
+    :raises ConfigError: when consent is off, or the DAG may not use the connection.
+    """
+    if not settings.data_privacy_consent:
+        raise ConfigError(
+            f"Connection {conn_id!r}: data privacy consent (data_privacy_consent) is off, so no profile may leave. "
+            "Whoever is responsible switches it on in the connection"
+        )
+    if not settings.allows(dag_id):
+        raise ConfigError(
+            f"Connection {conn_id!r}: DAG {dag_id!r} is not among its allowed DAGs (allowed_dags). "
+            "Add it there, or use another connection"
+        )
+
+
+def invalid_token() -> ConfigError:
+    """Return the error for a token that the OAuth metadata does not know; it says so with status 200."""
+    return ConfigError(
+        "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was revoked. "
+        "Authorize anew and put the new token into the connection"
+    )
+
+
+def _located(settings: ConnectionSettings) -> ConnectionSettings:
+    if settings.base_url:
+        return settings
+    with MailchimpClient(
+        settings.metadata_url, settings.token, oauth=True, timeout=settings.timeout
+    ) as client:
+        endpoint = client.send(calls.oauth_endpoint())
+    if not endpoint:
+        raise invalid_token()
+    return settings.with_api_endpoint(endpoint)
+
+
+def _examine(client: MailchimpClient, settings: ConnectionSettings) -> tuple[bool, str]:
+    account = client.send(calls.account())
+    facts = [
+        f"Account {account.name}, role {account.role or 'unknown'}, plan {account.plan or 'unknown'}, "
+        f"{account.contacts:,} contacts"
+    ]
+    obstacles = []
+    if account.role.lower() in READ_ONLY_ROLES:
+        obstacles.append(f"the role {account.role} may not write: use a key of a manager, admin or owner")
+    if not settings.data_privacy_consent:
+        obstacles.append("data privacy consent (data_privacy_consent) is off")
+    if settings.audience_id:
+        _examine_audience(client, settings.audience_id, facts, obstacles)
+    if obstacles:
+        facts.append(f"An export would be stopped: {'; '.join(obstacles)}")
+    if settings.unknown_extra:
+        facts.append(f"Unknown extra fields, perhaps mistyped: {', '.join(settings.unknown_extra)}")
+    return not obstacles, ". ".join(facts)
+
+
+def _examine_audience(
+    client: MailchimpClient, audience_id: str, facts: list[str], obstacles: list[str]
+) -> None:
+    try:
+        audience = client.send(calls.audience(audience_id))
+    except PermanentError as error:
+        if error.status != 404:
+            raise
+        obstacles.append(f"the account has no audience {audience_id}")
+        return
+    opt_in = (
+        "double opt-in, which an export with status subscribed skips"
+        if audience.double_optin
+        else "single opt-in"
+    )
+    facts.append(f"Audience {audience.name} ({audience.id}): {audience.member_count:,} members, {opt_in}")

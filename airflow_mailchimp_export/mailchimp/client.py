@@ -1,0 +1,162 @@
+"""The blocking client: one pooled session, at most ``max_connections`` requests in flight.
+
+Memory: the body and the answer of each request in flight, so at most
+``max_connections x (body + answer)``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TypeVar, cast
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from airflow_mailchimp_export.errors import RetryableError, TimedOut
+from airflow_mailchimp_export.mailchimp.gate import Gate
+from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
+from airflow_mailchimp_export.mailchimp.protocol import (
+    Call,
+    Request,
+    Response,
+    basic_authorization,
+    headers,
+    oauth_authorization,
+)
+
+T = TypeVar("T")
+
+
+class MailchimpClient:
+    """Carries calls to Mailchimp, from any number of threads.
+
+    :param base_url: ending in ``/3.0``.
+    :param token: API key or OAuth token.
+    :param max_connections: most requests in flight, 1 to 10; Mailchimp allows ten per user:
+        https://mailchimp.com/developer/marketing/docs/fundamentals/#api-limits
+    :param timeout: seconds without an answer before a call counts as timed out.
+    :param oauth: send the token as the OAuth metadata call takes it.
+    :param pace: how often and how fast calls are repeated.
+    :param clock: seconds of a clock that never goes back.
+    :param sleep: waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str,
+        *,
+        max_connections: int = 8,
+        timeout: float = 120.0,
+        oauth: bool = False,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.max_connections = max_connections
+        self.gate = Gate(max_connections, clock=clock)
+        self._base_url = base_url.rstrip("/")
+        self._timeout = timeout
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._sleep = sleep
+        authorization = oauth_authorization(token) if oauth else basic_authorization(token)
+        self._session = _pooled_session(authorization, max_connections)
+
+    def __enter__(self) -> MailchimpClient:
+        """Use the client as a context manager to close its connections."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Close the connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def send(self, call: Call[T]) -> T:
+        """Carry one call, repeating it where that can help.
+
+        :raises RetryableError: once attempts or time are used up.
+        :raises PermanentError: as soon as Mailchimp refuses.
+        """
+        flow = exchange(call, self._pace, clock=self._clock)
+        came_of_it: Response | RetryableError | None = None
+        try:
+            while True:
+                came_of_it = self._act(flow.send(came_of_it))
+        except StopIteration as answered:
+            self.gate.praise()
+            return cast(T, answered.value)
+
+    def _act(self, step: Request | Pause) -> Response | RetryableError | None:
+        if isinstance(step, Request):
+            return self._transmit(step)
+        if step.pushed_back:
+            self.gate.narrow()
+        if step.holds_connection:
+            with self.gate.slot():
+                self._sleep(step.seconds)
+        else:
+            self._sleep(step.seconds)
+        return None
+
+    def _transmit(self, request: Request) -> Response | RetryableError:
+        try:
+            with self.gate.slot():
+                answer = self._session.request(
+                    request.method,
+                    self._base_url + request.path,
+                    params=dict(request.query),
+                    data=request.body,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                )
+        except requests.RequestException as error:
+            return to_retryable(error, f"{request.method} request")
+        return Response(
+            answer.status_code,
+            {name.lower(): value for name, value in answer.headers.items()},
+            answer.content,
+        )
+
+    @contextmanager
+    def download(self, url: str) -> Iterator[IO[bytes]]:
+        """Open the results of a batch as a stream.
+
+        The link is signed and lies with another company, so neither key nor connection slot goes with it:
+        https://mailchimp.com/developer/marketing/docs/batch-operations/#get-the-results
+
+        :raises RetryableError: when the link is refused or the connection breaks.
+        """
+        try:
+            with requests.get(url, stream=True, timeout=self._timeout, auth=_without_credentials) as answer:
+                if answer.status_code != requests.codes.ok:
+                    raise RetryableError(f"The results of a batch were answered {answer.status_code}")
+                yield cast(IO[bytes], answer.raw)
+        except requests.RequestException as error:
+            raise to_retryable(error, "The download of a batch's results") from error
+
+
+def to_retryable(error: requests.RequestException, what: str) -> RetryableError:
+    """Return our error for one of the lower library's; its text may hold a URL and is left out."""
+    kind = TimedOut if isinstance(error, requests.ReadTimeout) else RetryableError
+    return kind(f"{what} failed on the way: {type(error).__name__}")
+
+
+def _pooled_session(authorization: str, connections: int) -> requests.Session:
+    session = requests.Session()
+    session.headers.update(headers(authorization))
+    # Without this, a .netrc entry for the host would replace the key.
+    session.auth = _without_credentials
+    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _without_credentials(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+    return prepared

@@ -1,0 +1,220 @@
+"""Requests and answers of Mailchimp's Marketing API, without any I/O.
+
+A :class:`Call` is a request with the reader of its answer.
+:func:`decipher` turns an answer into JSON or into the error that says what to do about it.
+The errors are documented at https://mailchimp.com/developer/marketing/docs/errors/
+"""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.errors import (
+    AccessDenied,
+    FieldProblem,
+    MailchimpError,
+    PermanentError,
+    RetryableError,
+    Throttled,
+    TimedOut,
+)
+
+T = TypeVar("T")
+
+USER_AGENT = f"airflow-mailchimp-export/{__version__}"
+
+_TIMED_OUT_STATUS = frozenset({408, 502, 504})
+_ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_KEY = re.compile(r"\b[0-9a-f]{32}(?:-[a-z]{2,}\d+)?\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; ``path`` is relative to the base URL, ``body`` is JSON."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """A request and the reader of its answer."""
+
+    request: Request
+    read: Callable[[Any], T]
+
+
+def basic_authorization(token: str) -> str:
+    """Return the header value for a key or an OAuth token; both are sent the same way.
+
+    https://mailchimp.com/developer/marketing/docs/fundamentals/#authenticate
+    """
+    return "Basic " + base64.b64encode(f"airflow:{token}".encode()).decode()
+
+
+def oauth_authorization(token: str) -> str:
+    """Return the header value that the OAuth metadata call takes.
+
+    https://mailchimp.com/developer/marketing/guides/access-user-data-oauth-2/
+    """
+    return f"OAuth {token}"
+
+
+def headers(authorization: str) -> dict[str, str]:
+    """Return the headers of every request."""
+    return {
+        "Authorization": authorization,
+        "User-Agent": USER_AGENT,
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+    }
+
+
+def masked(words: str) -> str:
+    """Return Mailchimp's words without the addresses and keys that they may quote."""
+    return _KEY.sub("<key>", _ADDRESS.sub("<address>", words))
+
+
+def finish(call: Call[T], response: Response) -> T:
+    """Return what the answer says, or raise the error that it stands for."""
+    payload = decipher(call.request, response)
+    try:
+        return call.read(payload)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PermanentError(
+            f"{_named(call.request)} was answered in a shape that is not documented "
+            f"({type(error).__name__}); is the base URL Mailchimp's?",
+            status=response.status,
+        ) from error
+
+
+def decipher(request: Request, response: Response) -> Any:
+    """Return the JSON of an answer; ``None`` for an empty one.
+
+    :raises RetryableError: for push-back, time-outs, server errors and truncated bodies.
+    :raises PermanentError: where the same call would be refused again.
+    """
+    if 200 <= response.status < 300:
+        return _json_of_success(request, response)
+    raise _failure(request, response)
+
+
+def _json_of_success(request: Request, response: Response) -> Any:
+    if not response.body.strip():
+        return None
+    try:
+        return orjson.loads(response.body)
+    except orjson.JSONDecodeError as error:
+        raise RetryableError(
+            f"{_named(request)} was answered {response.status} with a body that is cut off or is no JSON"
+        ) from error
+
+
+def _failure(request: Request, response: Response) -> MailchimpError:
+    problem = _problem(response.body)
+    status = response.status
+    said = f"{_named(request)} was answered {status}{_said(problem)}"
+    if status == 429 or (status == 403 and problem is None):
+        return Throttled(said, retry_after=_retry_after(response))
+    if status in _TIMED_OUT_STATUS:
+        return TimedOut(said, retry_after=_retry_after(response))
+    if status >= 500 and not _is_compliance_stop(problem):
+        return RetryableError(said, retry_after=_retry_after(response))
+    return _refusal(request, response, problem or {})
+
+
+def _refusal(request: Request, response: Response, problem: Mapping[str, Any]) -> PermanentError:
+    kind = AccessDenied if response.status in (401, 403, 503) else PermanentError
+    remedy = _REMEDIES.get(response.status, "")
+    return kind(
+        f"{_named(request)} was answered {response.status}{_said(problem)}{remedy}",
+        status=response.status,
+        words=_words(problem),
+        problems=_field_problems(problem),
+    )
+
+
+_REMEDIES = {
+    401: ". Put a valid API key or OAuth token into the connection: a key or token that stopped "
+    "working was revoked and does not come back",
+    403: ". Use a key of a user whose role and plan allow it (manager or above), of this data center",
+    404: ". Check the audience id, and that the key belongs to its account",
+    426: ". Use https in the connection's base URL",
+    503: ". Mailchimp has stopped this account for review: write to its support",
+}
+
+
+def _problem(body: bytes) -> dict[str, Any] | None:
+    try:
+        problem = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return problem if isinstance(problem, dict) else None
+
+
+def _is_compliance_stop(problem: Mapping[str, Any] | None) -> bool:
+    return problem is not None and problem.get("title") == "ComplianceRelated"
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    return str(problem.get("detail") or problem.get("title") or "")
+
+
+def _said(problem: Mapping[str, Any] | None) -> str:
+    if problem is None:
+        return " without a problem document"
+    title, detail = str(problem.get("title") or ""), str(problem.get("detail") or "")
+    return ": " + masked(" - ".join(part for part in (title, detail) if part))
+
+
+def _field_problems(problem: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
+    entries = problem.get("errors")
+    if not isinstance(entries, list):
+        return ()
+    return tuple(
+        FieldProblem(str(entry.get("field", "")), str(entry.get("message", "")))
+        for entry in entries
+        if isinstance(entry, dict)
+    )
+
+
+def _retry_after(response: Response) -> float | None:
+    """Not documented by Mailchimp, so honoured where it appears and never depended on."""
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    if value.isdigit():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+
+
+def _named(request: Request) -> str:
+    """Name a request without the parts of its path that stand for people."""
+    return f"{request.method} {_HASH.sub('/members/<member>', request.path)}"
+
+
+_HASH = re.compile(r"/members/[^/]+")

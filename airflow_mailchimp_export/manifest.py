@@ -1,0 +1,108 @@
+"""What one run set out to do, kept so that any task, on any worker, can go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from airflow_mailchimp_export.model import Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentTally:
+    """How many rows a segment had, and the tag that it becomes."""
+
+    name: str
+    tag: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldWarning:
+    """Values that did not fit a merge field: the field was left out or cut, the profile went all the same."""
+
+    field: str
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+    remedy: str
+
+    @classmethod
+    def from_json(cls, item: Mapping[str, Any]) -> FieldWarning:
+        """Read a warning."""
+        return cls(**{**item, "examples": tuple(item["examples"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """The counts that are known once a run is planned.
+
+    :param rows_read: rows over all segments.
+    :param merged: further rows of a person already counted.
+    :param differing: those of them whose mapped values differ from the row that counts.
+    :param planned: members to be sent.
+    :param chunks: requests that carry them.
+    """
+
+    rows_read: int
+    merged: int
+    differing: int
+    planned: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One run: who, what, where to, and what was planned."""
+
+    export: str
+    run_id: str
+    dag_id: str
+    audience_id: str
+    export_user: str
+    started_at: str
+    delivery: Delivery
+    skip_merge_validation: bool
+    max_reject_ratio: float
+    segments: tuple[SegmentTally, ...]
+    warnings: tuple[FieldWarning, ...]
+    tallies: Tallies
+
+    def to_json(self) -> bytes:
+        """Return the manifest as JSON."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Manifest:
+        """Read a manifest."""
+        values: dict[str, Any] = orjson.loads(content)
+        return cls(
+            **{
+                **values,
+                "delivery": Delivery(values["delivery"]),
+                "segments": tuple(SegmentTally(**item) for item in values["segments"]),
+                "warnings": tuple(FieldWarning.from_json(item) for item in values["warnings"]),
+                "tallies": Tallies(**values["tallies"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedBatch:
+    """A batch that Mailchimp took, and the chunks in it."""
+
+    id: str
+    chunks: tuple[int, ...]
+
+
+def batches_to_json(batches: Sequence[SubmittedBatch]) -> bytes:
+    """Return the submitted batches as JSON."""
+    return orjson.dumps([asdict(batch) for batch in batches], option=orjson.OPT_INDENT_2)
+
+
+def batches_from_json(content: bytes) -> tuple[SubmittedBatch, ...]:
+    """Read the submitted batches."""
+    return tuple(SubmittedBatch(item["id"], tuple(item["chunks"])) for item in orjson.loads(content))

@@ -1,0 +1,182 @@
+"""The words of an export as values: what is planned, what is sent, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MAX_CHUNK_MEMBERS = 500
+"""Most members in one call: https://mailchimp.com/developer/marketing/api/lists/batch-subscribe-or-unsubscribe/"""
+
+
+class MemberStatus(StrEnum):
+    """Where a member stands in an audience."""
+
+    SUBSCRIBED = "subscribed"
+    UNSUBSCRIBED = "unsubscribed"
+    CLEANED = "cleaned"
+    PENDING = "pending"
+    TRANSACTIONAL = "transactional"
+    ARCHIVED = "archived"
+
+
+class Change(StrEnum):
+    """One planned effect on one person."""
+
+    UPSERT = "upsert"
+    LEAVE = "leave"
+
+
+class Effect(StrEnum):
+    """What happened to one profile: each is counted under its own name in the report."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    REJECTED = "rejected"
+    SUPPRESSED = "suppressed"
+    UNCONFIRMED = "unconfirmed"
+    REMOVED = "removed"
+    REMOVAL_FAILED = "removal_failed"
+
+
+class Reason(StrEnum):
+    """Why a profile was rejected or suppressed."""
+
+    MISSING_ADDRESS = "missing_address"
+    INVALID_ADDRESS = "invalid_address"
+    FAKE_ADDRESS = "fake_address"
+    REQUIRED_FIELD = "required_field"
+    INVALID_FIELD = "invalid_field"
+    TOO_MANY_SIGNUPS = "too_many_signups"
+    REFUSED = "refused"
+    UNSUBSCRIBED = "unsubscribed"
+    CLEANED = "cleaned"
+    PENDING = "pending"
+    TRANSACTIONAL = "transactional"
+    ARCHIVED = "archived"
+    COMPLIANCE = "compliance"
+    FORGOTTEN = "forgotten"
+    NO_ANSWER = "no_answer"
+
+
+class Verdict(StrEnum):
+    """How a run ended, mildest first."""
+
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class Delivery(StrEnum):
+    """How chunks travel: as jobs on Mailchimp's side, or call by call."""
+
+    BATCH = "batch"
+    DIRECT = "direct"
+
+
+@dataclass(frozen=True, slots=True)
+class MergeField:
+    """An attribute that the audience keeps of each member.
+
+    :param type: Mailchimp's type name: text, number, address, phone, date, url, imageurl, radio,
+        dropdown, birthday or zip.
+    :param choices: the allowed values of a radio or dropdown field.
+    """
+
+    tag: str
+    name: str
+    type: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    phone_format: str = ""
+    default_country: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """One row at the source, of those whose turn it is to be sent.
+
+    :param email: trimmed and lower-cased.
+    :param status: the status to send; an existing member's own, so that it never changes.
+    :param values: the mapped columns' values, in the order of the field map's columns.
+    """
+
+    subscriber_hash: str
+    email: str
+    status: MemberStatus
+    tags: tuple[str, ...]
+    values: tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person as Mailchimp is to be sent.
+
+    :param payload: the member object of the request, as JSON.
+    """
+
+    subscriber_hash: str
+    email: str
+    status: MemberStatus
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A profile that could not be sent or was refused.
+
+    :param words: Mailchimp's own words, where it was Mailchimp who refused.
+    """
+
+    reason: Reason
+    field: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """At most :data:`MAX_CHUNK_MEMBERS` members that travel in one request."""
+
+    number: int
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What Mailchimp answered for one person."""
+
+    email: str
+    effect: Effect
+    status: str = ""
+    reason: Reason | None = None
+    field: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A job on Mailchimp's side."""
+
+    id: str
+    status: str
+    total_operations: int = 0
+    finished_operations: int = 0
+    errored_operations: int = 0
+    response_body_url: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether Mailchimp says that the job is over."""
+        return self.status == "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """What Mailchimp says of an audience, as far as an export has to know it."""
+
+    id: str
+    name: str
+    double_optin: bool = False
+    member_count: int = 0
+    merge_fields: Mapping[str, MergeField] = field(default_factory=dict)

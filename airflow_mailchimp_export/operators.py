@@ -1,0 +1,297 @@
+"""The operators of an export: submit it, and account for it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    BaseOperator,
+    ObjectStoragePath,
+    conf,
+)
+
+from airflow_mailchimp_export.coercion import choice, fitting
+from airflow_mailchimp_export.config import (
+    ArrowData,
+    ExportOptions,
+    TableSpec,
+    parse_export_name,
+    parse_segments,
+)
+from airflow_mailchimp_export.errors import (
+    ConfigError,
+    PermanentError,
+    RetryableError,
+    TooManyRejects,
+)
+from airflow_mailchimp_export.export import Export, ExportDefinition, Gateway, RunIdentity, settle
+from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.hooks import MailchimpHook, to_client
+from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.report import Report
+from airflow_mailchimp_export.run_folder import RunFolder, new_run_folder
+from airflow_mailchimp_export.sensors import check_event, look
+from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
+from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_mailchimp_export.connection import ConnectionSettings
+
+
+class SegmentToMailchimpOperator(BaseOperator):
+    """Exports segments of profiles to a Mailchimp audience, where each becomes a tag.
+
+    Nobody who is unsubscribed, cleaned, pending, transactional or archived there is touched, and every
+    profile read is accounted for in the run's ``report.json`` and ``rejects.csv`` under ``exports_root``.
+
+    :param segments: by name: a URI of Parquet or CSV files; a mapping with ``uri`` and optionally
+        ``format``, ``tag`` and ``conn_id``; a pandas.DataFrame or pyarrow.Table, also from an upstream task.
+        The tag is the segment's name unless ``tag`` says otherwise.
+    :param field_map: which column fills which merge field; ``EMAIL`` is required.
+    :param audience_id: Mailchimp's audience id; the connection's unless set.
+    :param mailchimp_conn_id: the Mailchimp connection.
+    :param export_name: the folder of the export; ``<dag_id>.<task_id>`` unless set.
+    :param delivery: ``"batch"`` hands jobs over to Mailchimp, ``"direct"`` makes the calls itself.
+    :param wait_for_completion: wait for the batches and account for them in this task; otherwise
+        :class:`~.sensors.MailchimpBatchSensor` and :class:`MailchimpExportReportOperator` follow.
+    :param deferrable: wait in the triggerer; Airflow's default unless set.
+    :param exports_root: any ObjectStoragePath URL; ``[mailchimp] exports_root`` of Airflow's configuration,
+        or a folder of AIRFLOW_HOME, unless set.
+    :param options: an :class:`~.config.ExportOptions`, or a mapping with its keys.
+    :raises AirflowFailException: when the set-up is wrong, Mailchimp refuses for good, or too many
+        profiles are refused; mend what the message says, then run again.
+    :raises RetryableError: when Mailchimp is out of reach; Airflow's retries apply.
+    :raises SourceError: when a segment cannot be read; Airflow's retries apply.
+    """
+
+    template_fields: Sequence[str] = (
+        "segments",
+        "field_map",
+        "audience_id",
+        "mailchimp_conn_id",
+        "export_name",
+        "delivery",
+        "exports_root",
+        "options",
+    )
+    template_fields_renderers = {"segments": "json", "field_map": "json", "options": "json"}
+    ui_color = "#ffe01b"
+
+    def __init__(
+        self,
+        *,
+        segments: Mapping[str, Any],
+        field_map: Mapping[str, Any],
+        audience_id: str | None = None,
+        mailchimp_conn_id: str = MailchimpHook.default_conn_name,
+        export_name: str | None = None,
+        delivery: str = "batch",
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        exports_root: str | None = None,
+        options: ExportOptions | Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.segments = _shielded(segments)
+        self.field_map = field_map
+        self.audience_id = audience_id
+        self.mailchimp_conn_id = mailchimp_conn_id
+        self.export_name = export_name
+        self.delivery = delivery
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.exports_root = exports_root
+        self.options = options
+        self._submitted: tuple[str, ...] = ()
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render, and hide the profiles of data frames from the view of rendered templates."""
+        super().render_template_fields(context, jinja_env)
+        self.segments = _shielded(self.segments)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Plan and send; then wait and account, where this task is to do it all."""
+        hook = MailchimpHook(self.mailchimp_conn_id)
+        with _failing_for_good(), to_client(settings := hook.settings()) as client:
+            definition = self._definition(context, settings)
+            folder = self._folder(context, definition.name)
+            gateway = Gateway(client, hook.permit(self.dag_id))
+            run = _identity(context, settings)
+            export = Export(definition, run, gateway=gateway, folder=folder, path_factory=_storage_path)
+            submission = export.submit(on_batch=self._note_batch)
+        if submission.report:
+            return _told(submission.report, folder)
+        if not self.wait_for_completion:
+            return _handed_over(definition.name, folder, submission.batch_ids)
+        if self.deferrable:
+            self.defer(
+                trigger=MailchimpBatchTrigger(submission.batch_ids, self.mailchimp_conn_id),
+                method_name="execute_complete",
+                kwargs={"run_uri": folder.uri, "batch_ids": list(submission.batch_ids)},
+            )
+        self._wait(hook)
+        return self._settle(hook, folder)
+
+    def execute_complete(
+        self, context: Context, event: dict[str, Any] | None, run_uri: str, batch_ids: list[str]
+    ) -> dict[str, Any]:
+        """Account for the run; whatever stopped the waiting, what is there counts."""
+        try:
+            self.log.info("Waiting for the batches ended: %s", check_event(event, batch_ids))
+        except RetryableError as error:
+            self.log.warning("%s", error)
+        return self._settle(MailchimpHook(self.mailchimp_conn_id), RunFolder(_storage_path(run_uri, None)))
+
+    def on_kill(self) -> None:
+        """Cancel the batches that this run has pending."""
+        if self._submitted:
+            MailchimpHook(self.mailchimp_conn_id).cancel_batches(self._submitted)
+
+    def _definition(self, context: Context, settings: ConnectionSettings) -> ExportDefinition:
+        audience_id = self.audience_id or settings.audience_id
+        if not audience_id:
+            raise ConfigError(
+                "No audience: set audience_id of the operator, or the default audience of connection "
+                f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)"
+            )
+        return ExportDefinition(
+            name=self.export_name or f"{self.dag_id}.{self.task_id}",
+            audience_id=audience_id,
+            segments=parse_segments(self.segments),
+            field_map=parse_field_map(self.field_map),
+            delivery=fitting("delivery", self.delivery, choice(*Delivery)),
+            options=ExportOptions.from_value(self.options),
+            contact_limit=settings.contact_limit,
+        )
+
+    def _folder(self, context: Context, name: str) -> RunFolder:
+        root = self.exports_root or conf.get("mailchimp", "exports_root", fallback="") or _default_root()
+        map_index = context["ti"].map_index
+        mapped = map_index is not None and map_index >= 0
+        run = f"{context['run_id']}.{map_index}" if mapped else str(context["run_id"])
+        export_folder = _storage_path(root, None) / parse_export_name(name)
+        return new_run_folder(export_folder, parse_export_name(run))
+
+    def _note_batch(self, batch_id: str) -> None:
+        self._submitted += (batch_id,)
+
+    def _wait(self, hook: MailchimpHook) -> None:
+        watch = BatchWatch(self._submitted, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
+        with hook.client() as client:
+            look(client, watch)
+            while watch.waiting and not watch.stalled(now=time.monotonic()):
+                self.log.info("Waiting for Mailchimp: %s", watch.progress())
+                time.sleep(watch.pause())
+                look(client, watch)
+
+    def _settle(self, hook: MailchimpHook, folder: RunFolder) -> dict[str, Any]:
+        return _settled(hook, folder, dag_id=self.dag_id)
+
+
+class MailchimpExportReportOperator(BaseOperator):
+    """Collects what Mailchimp answered for every member of a run, writes the report, and judges.
+
+    It should also run when the sensor gave up (``trigger_rule="all_done"``): members without an answer
+    are then unconfirmed, and are sent again next time.
+
+    :param run_uri: where the run keeps its files, from the XCom of :class:`SegmentToMailchimpOperator`.
+    :param mailchimp_conn_id: the Mailchimp connection.
+    :raises AirflowFailException: when the verdict is FAILED, or there is no run.
+    """
+
+    template_fields: Sequence[str] = ("run_uri", "mailchimp_conn_id")
+    ui_color = "#ffe01b"
+
+    def __init__(
+        self, *, run_uri: str, mailchimp_conn_id: str = MailchimpHook.default_conn_name, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_uri = run_uri
+        self.mailchimp_conn_id = mailchimp_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Settle the run."""
+        if not self.run_uri:
+            raise AirflowFailException(
+                "There is no run to account for: the export task did not hand one over"
+            )
+        folder = RunFolder(_storage_path(self.run_uri, None))
+        return _settled(MailchimpHook(self.mailchimp_conn_id), folder, dag_id=self.dag_id)
+
+
+def _settled(hook: MailchimpHook, folder: RunFolder, *, dag_id: str) -> dict[str, Any]:
+    with _failing_for_good(), hook.client() as client:
+        report = settle(folder, gateway=Gateway(client, hook.permit(dag_id)))
+    return _told(report, folder)
+
+
+def _told(report: Report, folder: RunFolder) -> dict[str, Any]:
+    """Return what goes into the XCom, or fail the task: never rows, never addresses."""
+    if report.verdict is Verdict.FAILED:
+        raise AirflowFailException(
+            f"Export {report.export} failed: {report.counts.rejected:,} rejected and "
+            f"{report.counts.unconfirmed:,} unconfirmed of {report.counts.people:,} people. "
+            f"{report.error or 'See rejects.csv for reasons and remedies'}. Files of the run: {folder.uri}"
+        )
+    return _xcom(report.export, folder, report.batch_ids) | {
+        "verdict": report.verdict.value,
+        "counts": asdict(report.counts),
+    }
+
+
+def _handed_over(export: str, folder: RunFolder, batch_ids: tuple[str, ...]) -> dict[str, Any]:
+    return _xcom(export, folder, batch_ids) | {"verdict": None, "counts": None}
+
+
+def _xcom(export: str, folder: RunFolder, batch_ids: tuple[str, ...]) -> dict[str, Any]:
+    return {"export": export, "run_uri": folder.uri, "batch_ids": list(batch_ids)}
+
+
+def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:
+    return RunIdentity(
+        run_id=str(context["run_id"]),
+        dag_id=context["ti"].dag_id,
+        export_user=settings.export_user,
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+@contextmanager
+def _failing_for_good() -> Iterator[None]:
+    """Retrying cannot help where the set-up is wrong or Mailchimp said no."""
+    try:
+        yield
+    except (ConfigError, PermanentError, TooManyRejects) as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def _storage_path(uri: str, conn_id: str | None) -> UPath:
+    # Airflow's path offers what UPath offers, but is not derived from it.
+    return cast("UPath", ObjectStoragePath(uri, conn_id=conn_id))
+
+
+def _default_root() -> str:
+    home = os.environ.get("AIRFLOW_HOME") or "~/airflow"
+    return str(Path(os.path.expandvars(home)).expanduser() / "mailchimp_exports")
+
+
+def _shielded(segments: Any) -> Any:
+    """Wrap data frames, because Airflow shows template fields as text, with their first rows."""
+    if not isinstance(segments, Mapping):
+        return segments
+    return {
+        name: TableSpec(value) if isinstance(value, ArrowData) else value for name, value in segments.items()
+    }

@@ -1,0 +1,74 @@
+"""How long work is going: lines in the log, or a bar on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+log = logging.getLogger("airflow_mailchimp_export")
+
+LINE_EVERY = 5.0
+"""Seconds between two lines."""
+
+
+class Progress:
+    """Counts what is done, and tells of it at most every :data:`LINE_EVERY` seconds; use it in ``with``.
+
+    :param what: what is being done, such as ``"Sending"``.
+    :param unit: what is counted, such as ``"members"``.
+    :param total: how many there are in all; ``None`` where that is not known yet.
+    """
+
+    def __init__(
+        self, what: str, unit: str, *, total: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._what, self._unit, self._total, self._clock = what, unit, total, clock
+        self._done = 0
+        self._bar = _bar() if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Progress:
+        """Start counting."""
+        self._started = self._told = self._clock()
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(f"{self._what} {self._unit}", total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Tell the last count."""
+        if self._bar:
+            self._bar.stop()
+        self._tell()
+
+    def advance(self, count: int) -> None:
+        """Count that many more."""
+        self._done += count
+        if self._bar:
+            self._bar.update(self._task, completed=self._done)
+        elif self._clock() - self._told >= LINE_EVERY:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = self._clock()
+        seconds = self._told - self._started
+        rate = f", {self._done / seconds:,.0f}/s" if seconds > 0 else ""
+        of = f" of {self._total:,}" if self._total is not None else ""
+        log.info("%s: %s%s %s in %.1f s%s", self._what, f"{self._done:,}", of, self._unit, seconds, rate)
+
+
+def _bar() -> Bar:
+    return Bar(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        transient=True,
+    )

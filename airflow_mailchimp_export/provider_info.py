@@ -1,0 +1,167 @@
+"""What Airflow learns of the provider without loading it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_mailchimp_export import __version__
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider, for the entry point ``apache_airflow_provider``.
+
+    The API server reads this alone, so nothing heavy may be imported for it.
+    """
+    return {
+        "package-name": "airflow-mailchimp-export",
+        "name": "Mailchimp Export",
+        "description": "Exports segments of unified customer profiles to Mailchimp audiences.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": _INTEGRATION,
+                "external-doc-url": "https://mailchimp.com/developer/marketing/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [_modules("operators")],
+        "sensors": [_modules("sensors")],
+        "hooks": [_modules("hooks")],
+        "triggers": [_modules("triggers")],
+        "connection-types": [
+            {
+                "connection-type": "mailchimp",
+                "hook-class-name": "airflow_mailchimp_export.hooks.MailchimpHook",
+                "hook-name": "Mailchimp",
+                "ui-field-behaviour": _STANDARD_FIELDS,
+                "conn-fields": _ACCOUNT_FIELDS | _PRIVACY_FIELDS | _LIMIT_FIELDS | _HOST_FIELDS,
+            }
+        ],
+        "config": _CONFIG,
+    }
+
+
+_INTEGRATION = "Mailchimp"
+
+
+def _modules(name: str) -> dict[str, Any]:
+    return {"integration-name": _INTEGRATION, "python-modules": [f"airflow_mailchimp_export.{name}"]}
+
+
+_STANDARD_FIELDS = {
+    "hidden-fields": ["schema", "login"],
+    "relabeling": {"password": "API key or OAuth token", "host": "Base URL"},
+    # Airflow 3.3's button that tests a connection fails unless there is a port:
+    # https://github.com/apache/airflow/pull/73298
+    "placeholders": {
+        "password": "0123456789abcdef0123456789abcdef-us21",
+        "host": "empty: https://<server prefix>.api.mailchimp.com/3.0",
+        "port": "443",
+    },
+}
+
+_ACCOUNT_FIELDS = {
+    "auth_method": {
+        "label": "Authentication",
+        "description": "What the password field holds: an API key, or an access token of an OAuth 2 app.",
+        "schema": {
+            "type": "string",
+            "enum": ["api_key", "oauth2"],
+            "values_display": {"api_key": "API key", "oauth2": "OAuth 2 token"},
+            "default": "api_key",
+        },
+    },
+    "server_prefix": {
+        "label": "Server prefix",
+        "description": "The account's data center, e.g. us21. Empty: the end of the API key tells, "
+        "or Mailchimp is asked.",
+        "schema": {"type": ["string", "null"], "pattern": "^[a-z]{2,}[0-9]+$"},
+    },
+    "audience_id": {
+        "label": "Default audience id",
+        "description": "Where exports go that name no audience. In Mailchimp: Audience, Settings, "
+        "Audience name and defaults.",
+        "schema": {"type": ["string", "null"]},
+    },
+}
+
+_PRIVACY_FIELDS = {
+    "data_privacy_consent": {
+        "label": "I agree to the transfer of personal data",
+        "description": "Exports send profiles to Mailchimp, outside of this system and its compliance. "
+        "While this is off no profile leaves; switching it off stops a running export.",
+        "schema": {"type": "boolean", "default": False, "section": "Data privacy"},
+    },
+    "export_user": {
+        "label": "Responsible for exports",
+        "description": "A person or a team; written into every report.",
+        "schema": {"type": ["string", "null"], "section": "Data privacy"},
+    },
+    "allowed_dags": {
+        "label": "Allowed DAGs",
+        "description": "Ids of the DAGs that may use this connection, one a line; * and ? stand for anything."
+        " Empty: all that Airflow lets use it.",
+        "schema": {"type": ["array", "null"], "items": {"type": "string"}, "section": "Data privacy"},
+    },
+}
+
+_LIMIT_FIELDS = {
+    "contact_limit": {
+        "label": "Contact limit",
+        "description": "The contract's number of contacts. "
+        "An export that would go past it fails before it sends.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "section": "Limits"},
+    },
+    "max_connections": {
+        "label": "Most connections",
+        "description": "Calls in flight at a time. Mailchimp allows 10 per user, over all integrations.",
+        "schema": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": 10,
+            "default": 8,
+            "section": "Limits",
+        },
+    },
+    "timeout": {
+        "label": "Timeout in seconds",
+        "description": "How long one call may take.",
+        "schema": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": 600,
+            "default": 120,
+            "section": "Limits",
+        },
+    },
+}
+
+_HOST_FIELDS = {
+    "allow_insecure_host": {
+        "label": "Allow plain http",
+        "description": "Lets the key travel unencrypted to hosts other than this machine.",
+        "schema": {"type": "boolean", "default": False, "section": "Other hosts"},
+    },
+    "allow_custom_host": {
+        "label": "Allow hosts outside mailchimp.com",
+        "description": "Lets the key travel to another host than Mailchimp's, e.g. a proxy.",
+        "schema": {"type": "boolean", "default": False, "section": "Other hosts"},
+    },
+}
+
+_CONFIG = {
+    "mailchimp": {
+        "description": "Exports to Mailchimp.",
+        "options": {
+            "exports_root": {
+                "description": "Folder, or URL of an object storage, that all workers share: "
+                "exports keep their plans, reports and ledgers in it. "
+                "Empty: the folder mailchimp_exports of AIRFLOW_HOME.\n",
+                "version_added": "0.1.0",
+                "type": "string",
+                "example": "s3://mailchimp@bucket/exports",
+                "default": "",
+            }
+        },
+    }
+}

@@ -1,0 +1,154 @@
+"""What one run leaves under ``exports_root``, whole or not at all.
+
+Every file is written beside its place and then put there, so that a reader never meets half a file.
+On a local disk only the owner may read: the files hold addresses.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from airflow_mailchimp_export.errors import ConfigError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+PLAN = "plan.parquet"
+RUN = "run.json"
+BATCHES = "batches.json"
+OUTCOMES = "outcomes.parquet"
+REJECTS = "rejects.csv"
+REPORT = "report.json"
+
+_ANSWERS = "answers"
+_OWNER_ONLY_FILE = 0o600
+_OWNER_ONLY_FOLDER = 0o700
+_LOCAL_PROTOCOLS = ("", "file", "local")
+
+
+class RunFolder:
+    """The folder of one run.
+
+    :param location: a path, local or of any object store that fsspec knows.
+    """
+
+    def __init__(self, location: Path | UPath) -> None:
+        self._folder = _plain(location)
+
+    @property
+    def uri(self) -> str:
+        """Where the folder is; handed from task to task."""
+        return str(self._folder)
+
+    def is_used(self) -> bool:
+        """Return whether a run has left anything here."""
+        return any(self.exists(name) for name in (PLAN, RUN, REPORT))
+
+    def exists(self, name: str) -> bool:
+        """Return whether a file is in its place."""
+        return (self._folder / name).exists()
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write a file, whole."""
+        with self.writing(name) as draft:
+            draft.write_bytes(content)
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Lend a local path to write to; what is there at the end is put in place.
+
+        :raises ConfigError: when the place cannot be written to.
+        """
+        target = self._folder / name
+        try:
+            _make_folder(target.parent)
+            with tempfile.TemporaryDirectory(prefix=".draft-", dir=_beside(target)) as workshop:
+                draft = Path(workshop) / target.name
+                yield draft
+                _put_in_place(draft, target)
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot write {name} under exports_root ({self.uri}): {error.strerror or type(error).__name__}. "
+                "Free space there or make it writable, or set exports_root to another place"
+            ) from error
+
+    def read(self, name: str) -> bytes:
+        """Return what is in a file."""
+        return (self._folder / name).read_bytes()
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Lend a local path that holds what the file holds."""
+        place = self._folder / name
+        if _is_local(place):
+            yield Path(str(place))
+            return
+        with tempfile.TemporaryDirectory() as workshop:
+            copy = Path(workshop) / place.name
+            with place.open("rb") as stored, copy.open("wb") as local:
+                shutil.copyfileobj(stored, local)
+            yield copy
+
+    def answers(self) -> list[str]:
+        """Return the names of the answers kept so far, in order."""
+        folder = self._folder / _ANSWERS
+        if not folder.exists():
+            return []
+        return sorted(f"{_ANSWERS}/{entry.name}" for entry in folder.iterdir() if entry.suffix == ".parquet")
+
+    def answer_name(self, key: str) -> str:
+        """Return the name under which the answers to a chunk or a batch are kept."""
+        return f"{_ANSWERS}/{key}.parquet"
+
+    def drop_answers(self) -> None:
+        """Remove the single answers, once they are joined in one file."""
+        for name in self.answers():
+            (self._folder / name).unlink()
+
+
+def new_run_folder(export_folder: Path | UPath, run: str) -> RunFolder:
+    """Return the folder for a run: a run that is made again gets a number behind its name."""
+    for attempt in count(1):
+        folder = RunFolder(export_folder / (run if attempt == 1 else f"{run}-{attempt}"))
+        if not folder.is_used():
+            return folder
+    raise AssertionError("unreachable")
+
+
+def _plain(location: Path | UPath) -> Path | UPath:
+    protocol = getattr(location, "protocol", "")
+    return Path(location.path) if protocol in _LOCAL_PROTOCOLS and hasattr(location, "path") else location
+
+
+def _is_local(place: Path | UPath) -> bool:
+    return getattr(place, "protocol", "") in _LOCAL_PROTOCOLS
+
+
+def _beside(target: Path | UPath) -> str | None:
+    """A draft is put in place at once only within one file system."""
+    return str(target.parent) if _is_local(target) else None
+
+
+def _make_folder(folder: Path | UPath) -> None:
+    if not _is_local(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        return
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=_OWNER_ONLY_FOLDER, exist_ok=True)
+
+
+def _put_in_place(draft: Path, target: Path | UPath) -> None:
+    if _is_local(target):
+        draft.chmod(_OWNER_ONLY_FILE)
+        os.replace(draft, str(target))
+        return
+    with draft.open("rb") as local, target.open("wb") as stored:
+        shutil.copyfileobj(local, stored)

@@ -1,0 +1,205 @@
+"""One call over HTTP: credentials, a place, its time, its work, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from uuid import uuid4
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.credentials import check_credentials
+from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
+from airflow_mailchimp_export.sandbox.faults import (
+    APPLIED,
+    BAD_GATEWAY_PAGE,
+    DENIED_PAGE,
+    GARBAGE_PAGE,
+    UNAVAILABLE_PAGE,
+    FaultKind,
+    Injector,
+)
+from airflow_mailchimp_export.sandbox.gate import HTML, Gate, HangUp
+from airflow_mailchimp_export.sandbox.meter import Entry
+from airflow_mailchimp_export.sandbox.problems import INTERNAL, METHOD_OVERRIDE, TRIGGERS, Problem
+from airflow_mailchimp_export.sandbox.routing import Call, to_query
+from airflow_mailchimp_export.sandbox.runner import members_in
+
+COMPRESS_FROM = 500
+HANG_UP = "hang_up"
+"""Where the server puts, into a request's state, the way to cut its connection."""
+
+BAD_GATEWAY = Reply(502, BAD_GATEWAY_PAGE, HTML)
+BROKEN_REPLIES = {
+    FaultKind.FORBIDDEN: Reply(403, DENIED_PAGE, HTML),
+    FaultKind.UNAVAILABLE: Reply(503, UNAVAILABLE_PAGE, HTML),
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Incoming:
+    """One request as it arrives."""
+
+    scope: Scope
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    caller: str
+    hang_up: HangUp
+    started: float
+    body: bytes = b""
+    members: int = 0
+    fault: FaultKind | None = None
+
+
+def to_incoming(scope: Scope) -> Incoming:
+    """Read the head of a request."""
+    client = scope.get("client")
+    return Incoming(
+        scope=scope,
+        method=scope["method"],
+        path=scope["raw_path"].decode("latin-1").removeprefix("/3.0"),
+        query=scope["query_string"].decode("latin-1"),
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        caller=client[0] if client else "127.0.0.1",
+        hang_up=scope["state"][HANG_UP],
+        started=time.monotonic(),
+    )
+
+
+class MarketingApi:
+    """The API as an ASGI application."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._gate = Gate(account)
+        self._injector = Injector(account.settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or cut its connection."""
+        request = to_incoming(scope)
+        problem = self._objection(request)
+        if problem:
+            reply: Reply | None = problem_reply(self._account, problem, "(refused at the door)")
+            await _read(request, receive)
+        elif not self._gate.enter(request, request.hang_up):
+            reply = replace(self._gate.over_limit(), route="(over the limit)")
+            await _read(request, receive)
+        else:
+            reply = await self._admitted(request, receive)
+        await self._finish(request, reply, receive, send)
+
+    def _objection(self, request: Incoming) -> Problem | None:
+        override = request.headers.get("x-http-method-override")
+        if override and request.method != "POST":
+            return METHOD_OVERRIDE
+        request.method = override.upper() if override else request.method
+        trigger = TRIGGERS.get(request.headers.get("x-trigger-error", ""))
+        return trigger or check_credentials(request.headers, self._account.settings)
+
+    async def _admitted(self, request: Incoming, receive: Receive) -> Reply | None:
+        if not await _read(request, receive):
+            self._gate.leave(request)
+            return None
+        request.fault = self._injector.draw(request.method, f"{request.path}?{request.query}", request.body)
+        payload = to_payload(request.body)
+        request.members = members_in(payload)
+        self._account.meter.rows_received += request.members
+        if request.fault and request.fault not in APPLIED:
+            self._gate.leave(request)
+            return self._refusal(request.fault)
+        call = Call(request.method, request.path, to_query(request.query), payload, request.caller)
+        work = asyncio.create_task(self._work(request, call))
+        await asyncio.wait({work}, timeout=self._account.settings.timeout)
+        return _spoilt(work.result(), request.fault) if work.done() else BAD_GATEWAY
+
+    async def _work(self, request: Incoming, call: Call) -> Reply:
+        settings = self._account.settings
+        seconds = settings.latency + settings.latency_per_member * request.members
+        if request.fault is FaultKind.DELAY:
+            seconds += settings.fault_delay
+        try:
+            if seconds > 0:
+                await asyncio.sleep(seconds)
+            return dispatch(self._account, call)
+        except Exception:
+            _log.exception("The sandbox itself is at fault")
+            return problem_reply(self._account, INTERNAL, "(defect of the sandbox)")
+        finally:
+            self._gate.leave(request)
+
+    def _refusal(self, fault: FaultKind) -> Reply | None:
+        if fault is FaultKind.RESET_BEFORE:
+            return None
+        if fault is FaultKind.THROTTLED:
+            return self._gate.too_many()
+        return BROKEN_REPLIES.get(fault) or problem_reply(self._account, INTERNAL)
+
+    async def _finish(self, request: Incoming, reply: Reply | None, receive: Receive, send: Send) -> None:
+        body, headers = self._encoded(request, reply) if reply else (b"", {})
+        self._note(request, reply, len(body))
+        if reply is None:
+            request.hang_up()
+            # One turn of the loop, in which the server learns that the connection is gone.
+            await asyncio.sleep(0)
+            return
+        await Response(body, reply.status, headers)(request.scope, receive, send)
+
+    def _encoded(self, request: Incoming, reply: Reply) -> tuple[bytes, dict[str, str]]:
+        headers = {"Server": "openresty", "X-Request-Id": str(uuid4()), "Vary": "Accept-Encoding"}
+        headers |= reply.headers
+        if reply.status != 204:
+            headers["Content-Type"] = reply.content_type
+        wanted = self._account.settings.compress and "gzip" in request.headers.get("accept-encoding", "")
+        if not wanted or len(reply.body) < COMPRESS_FROM:
+            return reply.body, headers
+        return gzip.compress(reply.body, compresslevel=1), {**headers, "Content-Encoding": "gzip"}
+
+    def _note(self, request: Incoming, reply: Reply | None, bytes_out: int) -> None:
+        meter = self._account.meter
+        meter.bytes_in += len(request.body)
+        meter.bytes_out += bytes_out
+        if request.fault:
+            meter.faults[request.fault.value] += 1
+        seconds = round(time.monotonic() - request.started, 6)
+        status = reply.status if reply else 0
+        fault = request.fault.value if request.fault else ""
+        entry = Entry(
+            self._account.now(), request.method, request.path, status, request.members, seconds, fault
+        )
+        meter.note(reply.route if reply and reply.route else "(no operation)", entry)
+
+
+async def _read(request: Incoming, receive: Receive) -> bool:
+    """Take in the body; False: the caller hung up before its end."""
+    parts = []
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return False
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    request.body = b"".join(parts)
+    return True
+
+
+def _spoilt(reply: Reply, fault: FaultKind | None) -> Reply | None:
+    if fault is FaultKind.RESET_AFTER:
+        return None
+    if fault is FaultKind.GATEWAY:
+        return replace(BAD_GATEWAY, route=reply.route)
+    if fault is FaultKind.TRUNCATED and len(reply.body) > 1:
+        return replace(reply, body=reply.body[: len(reply.body) // 2])
+    if fault is FaultKind.GARBAGE:
+        return Reply(200, GARBAGE_PAGE, HTML, route=reply.route)
+    return reply

@@ -1,0 +1,218 @@
+"""Everything that can be turned: each is a command-line option and a key of ``POST /sandbox/settings``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import Enum, StrEnum
+from typing import Annotated, Any, get_args, get_type_hints
+
+from airflow_mailchimp_export.sandbox.faults import FaultKind
+
+DEFAULT_KEY = "0123456789abcdef0123456789abcdef-us0"
+FOR_EVER = -1
+
+
+class Role(StrEnum):
+    """The user's role: viewers and authors may not write."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MANAGER = "manager"
+    AUTHOR = "author"
+    VIEWER = "viewer"
+
+
+class Plan(StrEnum):
+    """``pricing_plan_type`` of the account."""
+
+    MONTHLY = "monthly"
+    PAY_AS_YOU_GO = "pay_as_you_go"
+    FOREVER_FREE = "forever_free"
+
+
+class OverLimit(StrEnum):
+    """What a request past the connection limit gets."""
+
+    JSON_429 = "429-json"
+    EMPTY_429 = "429-empty"
+    HTML_429 = "429-html"
+    EMPTY_403 = "403-empty"
+    HTML_403 = "403-html"
+
+
+class Resubscribe(StrEnum):
+    """What happens to an address that left and is sent as subscribed."""
+
+    ACCEPT = "accept"
+    IGNORE = "ignore"
+    ERROR = "error"
+
+
+class OnPost(StrEnum):
+    """What ``fields=`` does on a bulk POST, which the documentation leaves open."""
+
+    HONOUR = "honour"
+    IGNORE = "ignore"
+    REFUSE = "refuse"
+
+
+class MissingStatus(StrEnum):
+    """What batch-subscribe makes of a member without ``status``, which the documentation leaves open."""
+
+    KEEP = "keep"
+    REFUSE = "refuse"
+
+
+class StrangerInSegment(StrEnum):
+    """What a segment update makes of an address that it cannot add."""
+
+    ERROR = "error"
+    IGNORE = "ignore"
+
+
+class ArchiveFault(StrEnum):
+    """How a batch's result archive is spoilt."""
+
+    NONE = "none"
+    CORRUPT = "corrupt"
+    TRUNCATED = "truncated"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(slots=True)
+class Settings:
+    """All toggles with their defaults, which follow the documented behaviour."""
+
+    key: Annotated[str, "the one valid API key; its suffix is the data centre"] = DEFAULT_KEY
+    oauth_token: Annotated[str, "the one valid OAuth token"] = "fedcba9876543210fedcba9876543210"
+    role: Annotated[Role, "role of the key's user"] = Role.ADMIN
+    plan: Annotated[Plan, "pricing plan of the account"] = Plan.MONTHLY
+    account_disabled: Annotated[bool, "answer 403 User Disabled"] = False
+    compliance_review: Annotated[bool, "answer writes with 503 ComplianceRelated"] = False
+
+    latency: Annotated[float, "seconds that every API call takes"] = 0.0
+    latency_per_member: Annotated[float, "further seconds per member sent in a bulk call"] = 0.0
+    timeout: Annotated[float, "seconds after which a call is answered 502 while its work goes on"] = 120.0
+    max_connections: Annotated[int, "requests of one user that may be in flight"] = 10
+    over_limit: Annotated[OverLimit, "the answer past that limit"] = OverLimit.JSON_429
+    over_limit_flush: Annotated[bool, "past that limit, also cut every running connection"] = False
+    retry_after: Annotated[int, "seconds of a Retry-After header on 429 answers; 0: no header"] = 0
+    compress: Annotated[bool, "gzip answers for clients that accept it"] = True
+
+    fault_rate: Annotated[float, "share of the API calls that go wrong"] = 0.0
+    faults: Annotated[tuple[FaultKind, ...], "which ways of going wrong are used"] = tuple(FaultKind)
+    fault_delay: Annotated[float, "seconds that the fault `delay` adds"] = 2.0
+    seed: Annotated[int, "seed of everything that is drawn"] = 0
+
+    unsubscribed: Annotated[
+        Resubscribe, "unsubscribed by an admin or by the API, then sent as subscribed"
+    ] = Resubscribe.ACCEPT
+    compliance: Annotated[Resubscribe, "opted out themselves or cleaned, then subscribed"] = Resubscribe.ERROR
+    fields_on_post: Annotated[OnPost, "`fields=` on bulk POSTs"] = OnPost.HONOUR
+    tags_on_post: Annotated[bool, "apply `tags` of members in batch-subscribe"] = True
+    missing_status: Annotated[MissingStatus, "batch-subscribe without a status"] = MissingStatus.KEEP
+    status_if_new_on_post: Annotated[bool, "heed `status_if_new` in batch-subscribe"] = False
+    fake_domains: Annotated[tuple[str, ...], "domains whose addresses look fake"] = (
+        "example.com",
+        "test.com",
+        "gmil.com",
+    )
+    refuse_role_addresses: Annotated[bool, "refuse admin@ and the like in batch-subscribe"] = False
+    segment_strangers: Annotated[StrangerInSegment, "addresses that a segment cannot take"] = (
+        StrangerInSegment.ERROR
+    )
+    unfiltered_archived: Annotated[bool, "list archived members too when no status is asked for"] = False
+    double_optin: Annotated[bool, "the audience asks for confirmation"] = False
+    merge_field_limit: Annotated[int, "merge fields per audience"] = 30
+    stats_cache: Annotated[float, "seconds for which an audience's stats are cached"] = 300.0
+    count_distinct: Annotated[bool, "count distinct addresses received (memory per address)"] = True
+
+    batch_pending: Annotated[float, "seconds that a batch stays pending at least"] = 0.1
+    batch_preprocessing: Annotated[float, "seconds of preprocessing"] = 0.1
+    batch_finalizing: Annotated[float, "seconds of finalizing"] = 0.1
+    batch_latency_tail: Annotated[float, "mean of further, exponentially drawn seconds of finalizing"] = 0.0
+    batch_operation_latency: Annotated[float, "seconds per operation"] = 0.0
+    batch_operation_latency_per_member: Annotated[float, "further seconds per member in an operation"] = 0.0
+    batch_operation_fault_rate: Annotated[float, "share of the operations that answer 500"] = 0.0
+    batch_stuck: Annotated[float, "stay in finalizing for so many seconds; -1: for ever"] = 0.0
+    batch_without_link: Annotated[int, "so many reads of a finished batch lack the link; -1: all"] = 0
+    batch_gone: Annotated[bool, "answer 404 for batches that are finished"] = False
+    batch_limit: Annotated[int, "batches that may be pending"] = 500
+    batch_retention: Annotated[float, "seconds for which batches are kept"] = 7 * 86400.0
+    batch_url_lifetime: Annotated[float, "seconds for which a result link is valid"] = 600.0
+    batch_download_failures: Annotated[int, "so many first downloads of an archive answer 400; -1: all"] = 0
+    archive_fault: Annotated[ArchiveFault, "how result archives are spoilt"] = ArchiveFault.NONE
+    archive_fault_count: Annotated[int, "how many downloads of an archive are spoilt; -1: all"] = FOR_EVER
+    archive_operations_per_file: Annotated[int, "operations per JSON file of an archive"] = 100
+    archive_empty_file: Annotated[bool, "put an empty file into every archive"] = True
+    archive_refuses_authorization: Annotated[bool, "refuse downloads that carry credentials"] = True
+
+    clock_shift: Annotated[float, "seconds by which the sandbox's clock runs ahead"] = 0.0
+
+    def change(self, values: Mapping[str, Any]) -> None:
+        """Set what is named, all or nothing.
+
+        :raises ValueError: a name is unknown, or a value does not fit; nothing is changed then.
+        """
+        changes = {name: to_setting(name, value) for name, value in values.items()}
+        for name, value in changes.items():
+            setattr(self, name, value)
+
+    @property
+    def datacenter(self) -> str:
+        """What stands after the key's last hyphen."""
+        return self.key.rpartition("-")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting, described."""
+
+    name: str
+    kind: Any
+    default: Any
+    explained: str
+
+
+def _described() -> dict[str, Option]:
+    hints = get_type_hints(Settings, include_extras=True)
+    return {
+        one.name: Option(one.name, get_args(hints[one.name])[0], one.default, get_args(hints[one.name])[1])
+        for one in fields(Settings)
+    }
+
+
+OPTIONS: Mapping[str, Option] = _described()
+
+
+def to_setting(name: str, value: Any) -> Any:
+    """The value in the setting's own type, from JSON or from the command line."""
+    if name not in OPTIONS:
+        raise ValueError(f"There is no setting {name!r}.")
+    try:
+        return _coerce(OPTIONS[name].kind, value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The setting {name!r} cannot be {value!r}.") from error
+
+
+def _coerce(kind: Any, value: Any) -> Any:
+    if kind is bool:
+        return _truth(value)
+    if getattr(kind, "__origin__", None) is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        return tuple(kind.__args__[0](item.strip()) for item in items if item.strip())
+    if kind in (int, float) and isinstance(value, bool):
+        raise ValueError("a number is needed")
+    if isinstance(kind, type) and issubclass(kind, (str, Enum)) and not isinstance(value, str):
+        raise ValueError("a string is needed")
+    return kind(value)
+
+
+def _truth(value: Any) -> bool:
+    words = {"true": True, "1": True, "false": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in words:
+        return words[str(value).lower()]
+    raise ValueError("true or false is needed")

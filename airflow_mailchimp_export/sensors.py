@@ -1,0 +1,141 @@
+"""Waiting until Mailchimp has worked through the batches of an export."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, conf
+
+from airflow_mailchimp_export.errors import PermanentError, RetryableError
+from airflow_mailchimp_export.hooks import MailchimpHook
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
+from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_NOT_FOUND = 404
+
+
+class MailchimpBatchSensor(BaseSensorOperator):
+    """Waits until Mailchimp says that all batches are finished.
+
+    A campaign that must not go out before the segments are in place waits for this.
+    Whoever waits in vain gives up after ``stall_timeout``; the report then counts the members without
+    an answer as unconfirmed, and the next run sends them again.
+
+    :param batch_ids: the batches, from the XCom of :class:`~.operators.SegmentToMailchimpOperator`;
+        none, as with direct delivery, means that there is nothing to wait for.
+    :param mailchimp_conn_id: the Mailchimp connection.
+    :param stall_timeout: seconds (or a timedelta) without any progress after which waiting is given up;
+        30 minutes unless set, because a batch may be done and still not finished for hours.
+    :param deferrable: wait in the triggerer; Airflow's default unless set.
+    """
+
+    template_fields = ("batch_ids", "mailchimp_conn_id")
+    ui_color = "#ffe01b"
+
+    def __init__(
+        self,
+        *,
+        batch_ids: Sequence[str],
+        mailchimp_conn_id: str = MailchimpHook.default_conn_name,
+        stall_timeout: float | timedelta = DEFAULT_STALL_TIMEOUT,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.batch_ids = batch_ids
+        self.mailchimp_conn_id = mailchimp_conn_id
+        self.stall_timeout = stall_timeout
+        self.deferrable = deferrable
+        self._watch: BatchWatch | None = None
+
+    def execute(self, context: Context) -> None:
+        """Look once; then wait, in the triggerer if it may."""
+        if not self.deferrable:
+            super().execute(context)
+        elif not self.poke(context):
+            self.defer(
+                trigger=MailchimpBatchTrigger(
+                    list(self.batch_ids), self.mailchimp_conn_id, to_seconds(self.stall_timeout)
+                ),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout),
+            )
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
+        """Take the trigger's word only where it is about these batches.
+
+        :raises AirflowSensorTimeout: when no batch has moved for too long.
+        :raises RetryableError: when the trigger could not look.
+        """
+        told = check_event(event, self.batch_ids)
+        if told == "stalled":
+            raise gave_up(self.stall_timeout)
+
+    def poke(self, context: Context) -> bool:
+        """Look at the batches that are not known to be finished.
+
+        :raises AirflowSensorTimeout: when no batch has moved for too long.
+        """
+        if not self.batch_ids:
+            return True
+        if self._watch is None:
+            seconds = to_seconds(self.stall_timeout)
+            self._watch = BatchWatch(self.batch_ids, stall_timeout=seconds, now=time.monotonic())
+        with MailchimpHook(self.mailchimp_conn_id).client() as client:
+            look(client, self._watch)
+        self.log.info("Waiting for Mailchimp: %s", self._watch.progress())
+        if self._watch.waiting and self._watch.stalled(now=time.monotonic()):
+            raise gave_up(self.stall_timeout)
+        return not self._watch.waiting
+
+    def on_kill(self) -> None:
+        """Cancel the batches when the waiting task is killed."""
+        if self.batch_ids:
+            MailchimpHook(self.mailchimp_conn_id).cancel_batches(tuple(self.batch_ids))
+
+
+def look(client: MailchimpClient, watch: BatchWatch) -> None:
+    """Ask once for each batch that is not known to be over."""
+    for batch_id in watch.waiting:
+        try:
+            watch.note(client.send(calls.batch(batch_id)), now=time.monotonic())
+        except PermanentError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            watch.note_gone(batch_id)
+
+
+def check_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> str:
+    """Return how waiting ended: ``finished`` or ``stalled``.
+
+    :raises RetryableError: when the trigger failed, or the event is not about these batches.
+    """
+    status = (event or {}).get("status")
+    if event is None or status not in ("finished", "stalled"):
+        raise RetryableError(
+            f"Waiting for the batches failed: {(event or {}).get('message') or 'no event came'}"
+        )
+    if sorted(event.get("batch_ids") or ()) != sorted(batch_ids):
+        raise RetryableError("The trigger's event is about other batches")
+    return str(status)
+
+
+def gave_up(stall_timeout: float | timedelta) -> AirflowSensorTimeout:
+    """Return the error of a sensor that waits no longer."""
+    return AirflowSensorTimeout(
+        f"No batch has moved for {to_seconds(stall_timeout):,.0f} s (stall_timeout), so waiting is given up. "
+        "The report counts what Mailchimp did not confirm, and the next run sends it again"
+    )
+
+
+def to_seconds(span: float | timedelta) -> float:
+    """Return a span of time in seconds."""
+    return span.total_seconds() if isinstance(span, timedelta) else float(span)

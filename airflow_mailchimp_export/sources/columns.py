@@ -1,0 +1,90 @@
+"""The columns that an export wants: are they there, and what types are they read as."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+import pyarrow as pa
+
+from airflow_mailchimp_export.sources.place import Place, listed
+
+
+def check_columns(wanted: Iterable[str], available: Sequence[str], *, place: Place) -> None:
+    """Make sure that each wanted column is there once.
+
+    :raises SourceError: names a column that is missing or there twice, and lists those that there are.
+    """
+    for column in wanted:
+        if column not in available:
+            close = _close_match(column, available)
+            hint = f" (did you mean {close!r}?)" if close else ""
+            raise place.error(f"there is no column {column!r}{hint}; there are {listed(available)}.")
+        if available.count(column) > 1:
+            raise place.error(f"several columns are named {column!r}: rename all but one.")
+
+
+def plain_type(given: pa.DataType) -> pa.DataType:
+    """Name the type that a column is read as: encodings and widths of text make no difference.
+
+    Old writers of Parquet store text as binary, and a column without values may have no type.
+    """
+    if pa.types.is_dictionary(given):
+        return plain_type(given.value_type)
+    is_text = pa.types.is_large_string(given) or pa.types.is_string_view(given) or pa.types.is_null(given)
+    is_bytes = pa.types.is_binary(given) or pa.types.is_large_binary(given) or pa.types.is_binary_view(given)
+    return pa.string() if is_text or is_bytes else given
+
+
+def common_type(column: str, types: Mapping[str, pa.DataType], *, segment: str) -> pa.DataType:
+    """Find the type that a column has in all files of a segment: text where they differ.
+
+    :param types: the column's type by file.
+    :raises SourceError: the types differ, and one of them cannot be told as text.
+    """
+    plain = {file: plain_type(given) for file, given in types.items() if not pa.types.is_null(given)}
+    kinds = set(plain.values())
+    if len(kinds) > 1:
+        for file, given in plain.items():
+            _check_tellable(column, given, Place(segment, file))
+    return kinds.pop() if len(kinds) == 1 else pa.string()
+
+
+def as_batch(columns: Iterable[pa.Array], schema: pa.Schema, *, place: Place) -> pa.RecordBatch:
+    """Bring columns to the types of a schema.
+
+    :raises SourceError: a value does not fit.
+    """
+    cast = [_cast(values, field, place) for values, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
+
+
+def _close_match(column: str, available: Sequence[str]) -> str | None:
+    by_lower = {name.strip().lower(): name for name in available}
+    matches = get_close_matches(column.strip().lower(), by_lower, n=1)
+    return by_lower[matches[0]] if matches else None
+
+
+def _check_tellable(column: str, given: pa.DataType, place: Place) -> None:
+    try:
+        pa.nulls(0, given).cast(pa.string())
+    except pa.ArrowNotImplementedError as error:
+        raise place.error(
+            f"column {column!r} is {given} here and of another type in other files of the segment: "
+            "write all files with the same schema."
+        ) from error
+
+
+def _cast(values: pa.Array, field: pa.Field, place: Place) -> pa.Array:
+    if values.type == field.type:
+        return values
+    if pa.types.is_dictionary(values.type):
+        return _cast(values.dictionary_decode(), field, place)
+    try:
+        return values.cast(field.type)
+    except pa.ArrowInvalid:
+        # What pyarrow says may quote a value.
+        raise place.error(
+            f"column {field.name!r} holds {values.type} values that cannot be read as {field.type}: "
+            "write it as UTF-8 text."
+        ) from None

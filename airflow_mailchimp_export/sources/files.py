@@ -1,0 +1,138 @@
+"""A segment whose profiles are in files."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import pyarrow as pa
+
+from airflow_mailchimp_export.config import FileFormat
+from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type
+from airflow_mailchimp_export.sources.csv_part import CsvPart
+from airflow_mailchimp_export.sources.finding import FoundFile
+from airflow_mailchimp_export.sources.parquet_part import ParquetPart
+from airflow_mailchimp_export.sources.place import Place
+from airflow_mailchimp_export.sources.source import BATCH_ROWS
+
+_LOOKING_AT_ONCE: Final = 8
+
+
+class Part(Protocol):
+    """One file, whatever its format."""
+
+    @property
+    def found(self) -> FoundFile:
+        """The file."""
+        ...
+
+    @property
+    def place(self) -> Place:
+        """How it is named in errors."""
+        ...
+
+    def schema(self) -> pa.Schema:
+        """Look up what columns there are."""
+        ...
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read some of them."""
+        ...
+
+    def locate(self, row: int) -> str:
+        """Say where a row stands."""
+        ...
+
+
+_PARTS: Final[Mapping[FileFormat, Callable[[FoundFile, Place], Part]]] = {
+    FileFormat.PARQUET: ParquetPart,
+    FileFormat.CSV: CsvPart,
+}
+
+
+class FileSource:
+    """Reads files one after the other; of each, only the wanted columns.
+
+    :param files: in the order in which they are read.
+    :param columns: the wanted columns, each once.
+    :raises SourceError: a column is missing, its types cannot be reconciled, or a file cannot be read.
+    """
+
+    def __init__(self, segment: str, files: Sequence[FoundFile], *, columns: Sequence[str]) -> None:
+        self.segment = segment
+        parts = [_PARTS[file.format](file, Place(segment, file.label)) for file in files]
+        with ThreadPoolExecutor(_LOOKING_AT_ONCE) as pool:
+            schemas = list(pool.map(lambda part: part.schema(), parts))
+        self._parts = [_wanted(part, schema, columns) for part, schema in zip(parts, schemas, strict=True)]
+        self.schema = pa.schema([(column, self._type(column)) for column in columns])
+        self._starts: list[int] = []
+        self._reading: Generator[pa.RecordBatch] | None = None
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Read from the first row of the first file to the last row of the last.
+
+        :raises SourceError: a file cannot be read to its end.
+        """
+        self.close()
+        self._reading = self._read()
+        return self._reading
+
+    def locate(self, row: int) -> str:
+        """Say in which file a row stands, and where in it."""
+        number = bisect_right(self._starts, row) - 1
+        return self._parts[number].part.locate(row - self._starts[number])
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        if self._reading is not None:
+            self._reading.close()
+
+    def _type(self, column: str) -> pa.DataType:
+        types = {wanted.part.place.file: wanted.types[column] for wanted in self._parts}
+        return common_type(column, types, segment=self.segment)
+
+    def _read(self) -> Generator[pa.RecordBatch]:
+        self._starts = []
+        rows = 0
+        for wanted in self._parts:
+            self._starts.append(rows)
+            for batch in wanted.batches(self.schema):
+                rows += batch.num_rows
+                yield from _sliced(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is wanted of one file.
+
+    :param read: the columns to read from the file; the others stand in the names of its folders.
+    """
+
+    part: Part
+    read: Sequence[str]
+    types: Mapping[str, pa.DataType]
+
+    def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        for batch in self.part.batches(self.read):
+            columns = [self._column(name, batch) for name in schema.names]
+            yield as_batch(columns, schema, place=self.part.place)
+
+    def _column(self, name: str, batch: pa.RecordBatch) -> pa.Array:
+        if name in self.read:
+            return batch.column(name)
+        return pa.repeat(pa.scalar(self.part.found.partitions[name], pa.string()), batch.num_rows)
+
+
+def _wanted(part: Part, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:
+    partitions = part.found.partitions
+    own = [column for column in columns if column in schema.names or column not in partitions]
+    check_columns(own, [*schema.names, *partitions], place=part.place)
+    types = {column: schema.field(column).type if column in own else pa.string() for column in columns}
+    return _Wanted(part, own or schema.names[:1], types)
+
+
+def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    return (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))

@@ -1,0 +1,184 @@
+"""From a URI to the files of a segment, in an order that is always the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Final, Protocol, Self, TypeAlias
+from urllib.parse import unquote
+
+from airflow_mailchimp_export.config import FileFormat, FileSpec
+from airflow_mailchimp_export.sources.place import Place, listed, reading
+
+_EXTENSIONS: Final = {
+    ".parquet": FileFormat.PARQUET,
+    ".parq": FileFormat.PARQUET,
+    ".pq": FileFormat.PARQUET,
+    ".csv": FileFormat.CSV,
+    ".csv.gz": FileFormat.CSV,
+}
+_HIDDEN: Final = (".", "_")
+_MAGIC: Final = frozenset("*?[")
+_HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
+
+
+class StoragePath(Protocol):
+    """What is needed of a path: UPath and Airflow's ObjectStoragePath have it."""
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        ...
+
+    @property
+    def parent(self) -> Self:
+        """The folder that it is in."""
+        ...
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        ...
+
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        ...
+
+    def iterdir(self) -> Iterator[Self]:
+        """List what is in the folder."""
+        ...
+
+    def open(self, mode: Any) -> Any:
+        """Open the file."""
+        ...
+
+
+PathFactory: TypeAlias = Callable[[str, str | None], StoragePath]
+"""Makes a path of a URI and the Airflow connection of its storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file of a segment.
+
+    :param label: its path below the folder that was searched.
+    :param partitions: the columns that stand in the names of the folders above it, as Hive writes them.
+    """
+
+    path: StoragePath
+    label: str
+    format: FileFormat
+    partitions: Mapping[str, str | None]
+
+
+def find_files(spec: FileSpec, *, segment: str, path_factory: PathFactory) -> tuple[FoundFile, ...]:
+    """Find the files that a URI means, sorted by their paths.
+
+    Names that begin with a dot or an underscore are left out of folders, and no wildcard matches them.
+
+    :raises SourceError: there are none, their formats differ or are unknown, or a folder cannot be read.
+    """
+    place = Place(segment)
+    with reading(Place(segment, spec.uri)):
+        root, pattern = _split(spec.uri)
+        start = path_factory(root, spec.conn_id)
+        if not (pattern or start.is_dir()):
+            return (_single(spec, start, place),)
+        paths = _matches(start, pattern) if pattern else _below(start)
+        files = _usable({str(path): path for path in paths}, spec, place=place, is_glob=bool(pattern))
+        return tuple(_found(path, given, root=str(start)) for path, given in files)
+
+
+def _split(uri: str) -> tuple[str, Sequence[str]]:
+    """Part a URI into the folder before its first wildcard, and the rest."""
+    parts = uri.split("/")
+    first = next((number for number, part in enumerate(parts) if _MAGIC.intersection(part)), len(parts))
+    if first == len(parts):
+        return uri, ()
+    return "/".join(parts[:first]) or ("/" if first else "."), [part for part in parts[first:] if part]
+
+
+def _matches(folder: StoragePath, pattern: Sequence[str]) -> Iterator[StoragePath]:
+    if pattern[0] == "**":
+        yield from _matches_at_any_depth(folder, pattern)
+        return
+    for path in _children(folder, pattern[0]):
+        if path.is_dir() and pattern[1:]:
+            yield from _matches(path, pattern[1:])
+        elif not (pattern[1:] or path.is_dir()):
+            yield path
+
+
+def _matches_at_any_depth(folder: StoragePath, pattern: Sequence[str]) -> Iterator[StoragePath]:
+    yield from _matches(folder, pattern[1:] or ["*"])
+    for path in _children(folder, "*"):
+        if path.is_dir():
+            yield from _matches(path, pattern)
+
+
+def _below(folder: StoragePath) -> Iterator[StoragePath]:
+    return _matches(folder, ["**"])
+
+
+def _children(folder: StoragePath, glob: str) -> Iterator[StoragePath]:
+    # pathlib's own globbing passes over folders that it may not list, and half a segment would be read.
+    for path in folder.iterdir():
+        hidden = path.name.startswith(_HIDDEN) and not glob.startswith(_HIDDEN)
+        if path.name and not hidden and fnmatchcase(path.name, glob):
+            yield path
+
+
+def _single(spec: FileSpec, path: StoragePath, place: Place) -> FoundFile:
+    if not path.is_file():
+        raise place.error(
+            f"there is no file or folder {spec.uri!r}; beside it there are {_neighbours(path)}."
+        )
+    given = spec.format or _format_of(path)
+    if given is None:
+        raise place.error(
+            f"the name of {spec.uri!r} does not tell the format: add 'format' to the segment, "
+            f"{' or '.join(FileFormat)}."
+        )
+    return _found(path, given, root=str(path.parent))
+
+
+def _neighbours(path: StoragePath) -> str:
+    with suppress(Exception):  # storages fail in their own ways, and the missing file is what matters
+        return listed(sorted(child.name for child in _children(path.parent, "*")))
+    return "no readable files"
+
+
+def _usable(
+    paths: Mapping[str, StoragePath], spec: FileSpec, *, place: Place, is_glob: bool
+) -> list[tuple[StoragePath, FileFormat]]:
+    anything = spec.format if is_glob else None
+    told = [(paths[key], anything or _format_of(paths[key])) for key in sorted(paths)]
+    usable = [(path, given) for path, given in told if given is not None and spec.format in {None, given}]
+    if not usable:
+        raise place.error(
+            f"no {spec.format or 'Parquet or CSV'} file is in {spec.uri!r}; "
+            f"there are {listed(path.name for path, _ in told)}. A glob must match files, not folders."
+        )
+    if len({given for _, given in usable}) > 1:
+        raise place.error(
+            f"{spec.uri!r} has both Parquet and CSV files ({listed(path.name for path, _ in usable)}): "
+            "add 'format' to the segment to choose."
+        )
+    return usable
+
+
+def _format_of(path: StoragePath) -> FileFormat | None:
+    name = path.name.lower()
+    return next((given for extension, given in _EXTENSIONS.items() if name.endswith(extension)), None)
+
+
+def _found(path: StoragePath, given: FileFormat, *, root: str) -> FoundFile:
+    label = str(path).removeprefix(root).lstrip("/")
+    folders = [folder.partition("=") for folder in str(path).split("/")[:-1]]
+    partitions = {
+        unquote(key): None if value == _HIVE_NULL else unquote(value)
+        for key, equals, value in folders
+        if equals
+    }
+    return FoundFile(path, label, given, partitions)

@@ -1,0 +1,53 @@
+"""One Parquet file of a segment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_mailchimp_export.sources.finding import FoundFile
+from airflow_mailchimp_export.sources.place import Place, reading
+from airflow_mailchimp_export.sources.source import BATCH_ROWS
+
+
+class ParquetPart:
+    """Reads a Parquet file.
+
+    :param found: the file.
+    :param place: how it is named in errors.
+    """
+
+    def __init__(self, found: FoundFile, place: Place) -> None:
+        self.found = found
+        self.place = place
+
+    def schema(self) -> pa.Schema:
+        """Look up what columns there are.
+
+        :raises SourceError: the file cannot be read.
+        """
+        with self._opened() as file:
+            return file.schema_arrow
+
+    def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Read the columns.
+
+        :raises SourceError: the file cannot be read to its end.
+        """
+        with self._opened() as file:
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+
+    def locate(self, row: int) -> str:
+        """Say where a row stands; the first one is 1."""
+        return f"{self.place.file}:{row + 1}"
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        with reading(self.place), self.found.path.open("rb") as stream:
+            if not stream.read(1):
+                raise self.place.error("is empty (0 bytes), which no Parquet file is.")
+            with pq.ParquetFile(stream, page_checksum_verification=True) as file:
+                yield file

@@ -1,0 +1,60 @@
+"""The batches of several sources as rows of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.sources.source import Source
+
+
+def common_schema(sources: Sequence[Source]) -> pa.Schema:
+    """Return names and types of the columns, the address's first; text where the sources differ."""
+    schemas = [source.schema for source in sources]
+    names = schemas[0].names
+    types = [_common_type([schema.field(index).type for schema in schemas]) for index in range(len(names))]
+    return pa.schema(list(zip(names, [pa.string(), *types[1:]], strict=True)))
+
+
+def _common_type(types: Sequence[pa.DataType]) -> pa.DataType:
+    known = [kind for kind in types if not pa.types.is_null(kind)]
+    return known[0] if known and all(kind == known[0] for kind in known) else pa.string()
+
+
+def staging_block(
+    batch: pa.RecordBatch, schema: pa.Schema, *, segment: str, first_row: int
+) -> pa.RecordBatch:
+    """Return a batch as rows to be staged: row number, address, and the other columns as one struct.
+
+    :raises SourceError: when a column's values do not fit the type that the segments share.
+    """
+    email, *others = (_cast(batch, index, kind, segment) for index, kind in enumerate(schema.types))
+    # A struct needs a field, also where only addresses are exported.
+    fields = [pa.nulls(batch.num_rows), *others]
+    return pa.record_batch(
+        {
+            "source_row": pa.array(range(first_row, first_row + batch.num_rows), pa.int64()),
+            "email": email,
+            "fields": pa.StructArray.from_arrays(
+                fields, names=[f"field_{index}" for index in range(len(fields))]
+            ),
+        }
+    )
+
+
+def empty_block(schema: pa.Schema) -> pa.RecordBatch:
+    """Return a block without rows, for its types."""
+    batch = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
+    return staging_block(batch, schema, segment="", first_row=0)
+
+
+def _cast(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) -> pa.Array:
+    try:
+        return batch.column(index).cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SourceError(
+            f"Segment {segment!r}: column {batch.schema.names[index]!r} holds {batch.column(index).type}, "
+            f"which cannot be read as {kind}. Cast it at the source"
+        ) from error

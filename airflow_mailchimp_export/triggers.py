@@ -1,0 +1,99 @@
+"""Waiting for batches without holding a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from airflow.providers.common.compat.connection import get_async_connection
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_mailchimp_export.connection import ConnectionSettings
+from airflow_mailchimp_export.errors import ExportError, PermanentError
+from airflow_mailchimp_export.hooks import MailchimpHook, invalid_token, to_settings
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
+from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
+
+_NOT_FOUND = 404
+
+
+class MailchimpBatchTrigger(BaseTrigger):
+    """Fires once all batches are finished, or none has moved for too long.
+
+    The event is ``{"status": "finished" | "stalled" | "error", "batch_ids": [...], "message": "..."}``.
+
+    :param batch_ids: the batches, all of one run.
+    :param mailchimp_conn_id: the connection.
+    :param stall_timeout: seconds without progress after which waiting is given up.
+    """
+
+    def __init__(
+        self,
+        batch_ids: Sequence[str],
+        mailchimp_conn_id: str = MailchimpHook.default_conn_name,
+        stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is not typed
+        self.batch_ids = list(batch_ids)
+        self.mailchimp_conn_id = mailchimp_conn_id
+        self.stall_timeout = stall_timeout
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to make the trigger anew."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "batch_ids": self.batch_ids,
+                "mailchimp_conn_id": self.mailchimp_conn_id,
+                "stall_timeout": self.stall_timeout,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and say how it ended. An exception would be lost, so errors travel in the event too."""
+        try:
+            yield self._event(await self._wait(), "")
+        except Exception as error:  # noqa: BLE001 - the task must learn of everything
+            known = isinstance(error, ExportError)
+            yield self._event("error", str(error) if known else type(error).__name__)
+
+    async def on_kill(self) -> None:
+        """Cancel the batches when a user ends the waiting task."""
+        await asyncio.to_thread(MailchimpHook(self.mailchimp_conn_id).cancel_batches, tuple(self.batch_ids))
+
+    async def _wait(self) -> str:
+        settings = to_settings(await get_async_connection(self.mailchimp_conn_id))
+        base_url = settings.base_url or await _base_url(settings)
+        watch = BatchWatch(self.batch_ids, stall_timeout=self.stall_timeout, now=time.monotonic())
+        async with AsyncMailchimpClient(base_url, settings.token, timeout=settings.timeout) as client:
+            while await self._look(client, watch):
+                if watch.stalled(now=time.monotonic()):
+                    return "stalled"
+                await asyncio.sleep(watch.pause())
+        return "finished"
+
+    async def _look(self, client: AsyncMailchimpClient, watch: BatchWatch) -> bool:
+        for batch_id in watch.waiting:
+            try:
+                watch.note(await client.send(calls.batch(batch_id)), now=time.monotonic())
+            except PermanentError as error:
+                if error.status != _NOT_FOUND:
+                    raise
+                watch.note_gone(batch_id)
+        self.log.info("Waiting for Mailchimp: %s", watch.progress())
+        return bool(watch.waiting)
+
+    def _event(self, status: str, message: str) -> TriggerEvent:
+        event = {"status": status, "batch_ids": self.batch_ids, "message": message}
+        return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's is not typed
+
+
+async def _base_url(settings: ConnectionSettings) -> str:
+    async with AsyncMailchimpClient(settings.metadata_url, settings.token, oauth=True) as client:
+        endpoint = await client.send(calls.oauth_endpoint())
+    if not endpoint:
+        raise invalid_token()
+    return str(settings.with_api_endpoint(endpoint).base_url)

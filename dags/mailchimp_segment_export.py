@@ -1,0 +1,81 @@
+"""Exports the customer segments to a Mailchimp audience, where each becomes a tag.
+
+Runs once all segments of `exports.yaml` were refreshed, and by hand: *Trigger* asks which segments to export
+and how. People who unsubscribed, bounced or wait for confirmation are left alone.
+
+- `export` works out who has to be sent and hands them to Mailchimp.
+- `wait_for_batches` waits, without holding a worker, until Mailchimp has worked them off.
+- `report` collects the answer for every profile, writes the report and judges: a failed export fails the run.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from airflow.sdk import DAG, AssetAll, Param, TriggerRule, literal
+
+from airflow_mailchimp_export.operators import MailchimpExportReportOperator, SegmentToMailchimpOperator
+from airflow_mailchimp_export.sensors import MailchimpBatchSensor
+from customer_exports import read_exports
+
+EXPORTS = read_exports(Path(__file__).with_name("exports.yaml"))
+
+with DAG(
+    dag_id="mailchimp_segment_export",
+    schedule=AssetAll(*(segment.asset for segment in EXPORTS.segments)),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    # Two exports of the same segments at once would only get into each other's way.
+    max_active_runs=1,
+    doc_md=__doc__,
+    tags=["mailchimp", "segments"],
+    params={
+        "segments": Param(
+            EXPORTS.names,
+            type="array",
+            items={"type": "string", "enum": EXPORTS.names},
+            examples=EXPORTS.names,
+            minItems=1,
+            title="Segments",
+            description="Which segments to export; the others are left as they are.",
+        ),
+        "delivery": Param(
+            "batch",
+            type="string",
+            enum=["batch", "direct"],
+            values_display={"batch": "Batch: Mailchimp works it off", "direct": "Direct: call by call"},
+            title="Delivery",
+            description="Batch is gentle on Mailchimp's connection limit, direct is done sooner.",
+        ),
+    },
+    # The chosen segments are a mapping, which a template can only hand on as a native object.
+    render_template_as_native_obj=True,
+    user_defined_macros={"snapshots_of": EXPORTS.snapshots_of},
+):
+    export = SegmentToMailchimpOperator(
+        task_id="export",
+        mailchimp_conn_id=EXPORTS.mailchimp_conn_id,
+        # Rendered as a native object, an id such as 123456e789 would turn into a number.
+        audience_id=literal(EXPORTS.audience_id),
+        field_map=literal(EXPORTS.field_map),
+        segments="{{ snapshots_of(params.segments) }}",
+        delivery="{{ params.delivery }}",
+        wait_for_completion=False,
+        # Its result's parts, such as the batch ids, are handed on one by one.
+        multiple_outputs=True,
+    )
+    wait_for_batches = MailchimpBatchSensor(
+        task_id="wait_for_batches",
+        mailchimp_conn_id=EXPORTS.mailchimp_conn_id,
+        batch_ids=export.output["batch_ids"],
+        deferrable=True,
+    )
+    report = MailchimpExportReportOperator(
+        task_id="report",
+        mailchimp_conn_id=EXPORTS.mailchimp_conn_id,
+        run_uri=export.output["run_uri"],
+        # Also when the sensor gave up, but not without an export to report on.
+        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+    )
+    export >> wait_for_batches >> report

@@ -1,0 +1,124 @@
+"""The shipped DAGs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+import pytest
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from tests.airflow.conftest import RunDag
+
+REFRESH, EXPORT = "customer_segments_refresh", "mailchimp_segment_export"
+SEGMENTS = ["VIP", "Newsletter", "Recent buyers"]
+
+
+def test_shipped_dags_are_two(shipped_dags: dict[str, DAG]) -> None:
+    """The folder holds the refresh and the export, and both are read without an error."""
+    assert sorted(shipped_dags) == [REFRESH, EXPORT]
+
+
+@pytest.mark.parametrize("dag_id", [REFRESH, EXPORT])
+def test_dag_explains_itself_and_never_catches_up(shipped_dags: dict[str, DAG], dag_id: str) -> None:
+    """Each DAG has a description for the UI, runs one run at a time and makes up for no missed one."""
+    dag = shipped_dags[dag_id]
+    assert dag.doc_md
+    assert dag.max_active_runs == 1
+    assert dag.catchup is False
+
+
+def test_refresh_is_daily_with_a_task_and_an_asset_per_segment(shipped_dags: dict[str, DAG]) -> None:
+    """The refresh runs daily; its tasks are independent and each publishes the asset of one segment."""
+    dag = shipped_dags[REFRESH]
+    assert dag.schedule == "@daily"
+    published = {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks}
+    assert published == {
+        "refresh_vip": ["segment_vip"],
+        "refresh_newsletter": ["segment_newsletter"],
+        "refresh_recent_buyers": ["segment_recent_buyers"],
+    }
+    assert not any(task.upstream_task_ids for task in dag.tasks)
+
+
+def test_export_waits_for_the_assets_of_all_segments(shipped_dags: dict[str, DAG]) -> None:
+    """The export is scheduled by exactly the assets that the refresh publishes, all of them together."""
+    from airflow.sdk import AssetAll
+
+    condition = shipped_dags[EXPORT].timetable.asset_condition
+    assert isinstance(condition, AssetAll)
+    published = {asset.name for task in shipped_dags[REFRESH].tasks for asset in task.outlets}
+    assert {asset.name for asset in condition.objects} == published
+
+
+def test_export_asks_for_segments_and_delivery(shipped_dags: dict[str, DAG]) -> None:
+    """The form offers a choice of segments, all of them to begin with, and the two deliveries."""
+    params = shipped_dags[EXPORT].params
+    assert params["segments"] == SEGMENTS
+    assert params.get_param("segments").schema["examples"] == SEGMENTS
+    assert params["delivery"] == "batch"
+    assert params.get_param("delivery").schema["enum"] == ["batch", "direct"]
+
+
+@pytest.mark.parametrize(
+    ("param", "value"), [("segments", ["VIP", "Nobody"]), ("segments", []), ("delivery", "pigeon")]
+)
+def test_export_refuses_what_it_does_not_offer(
+    shipped_dags: dict[str, DAG], param: str, value: object
+) -> None:
+    """An unknown segment, no segment at all, or an unknown delivery is refused before a run starts."""
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        shipped_dags[EXPORT].params[param] = value
+
+
+def test_export_is_three_tasks_in_a_row(shipped_dags: dict[str, DAG]) -> None:
+    """The report follows export and sensor, and runs when the sensor gave up but not without an export."""
+    tasks = shipped_dags[EXPORT].task_dict
+    assert {task_id: task.upstream_task_ids for task_id, task in tasks.items()} == {
+        "export": set(),
+        "wait_for_batches": {"export"},
+        "report": {"export", "wait_for_batches"},
+    }
+    assert tasks["report"].trigger_rule == "all_done_min_one_success"
+
+
+def test_refresh_writes_every_snapshot_whole(
+    shipped_dags: dict[str, DAG], run_dag: RunDag, tmp_path: Path
+) -> None:
+    """A run of the refresh leaves one file per segment, with all columns, and nothing half done."""
+    assert run_dag(shipped_dags[REFRESH]).state == "success"
+    folder = tmp_path / "segments"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "newsletter.parquet",
+        "recent_buyers.parquet",
+        "vip.parquet",
+    ]
+    rows = {path.stem: pq.read_table(path).num_rows for path in folder.iterdir()}
+    assert all(1000 < count < 20_000 for count in rows.values())
+    assert pq.read_schema(folder / "vip.parquet").names[:2] == ["customer_id", "email"]
+
+
+def test_refresh_tells_the_number_of_rows_with_the_asset(
+    shipped_dags: dict[str, DAG], run_dag: RunDag, tmp_path: Path
+) -> None:
+    """The event of a segment's asset carries the number of profiles that its file holds."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    run = run_dag(shipped_dags[REFRESH])
+    with create_session() as session:
+        events = session.execute(
+            select(AssetModel.name, AssetEvent.extra)
+            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+            .where(AssetEvent.source_run_id == run.run_id)
+        ).all()
+    told = {name: extra["rows"] for name, extra in events}
+    assert told == {
+        f"segment_{path.stem}": pq.read_metadata(path).num_rows for path in (tmp_path / "segments").iterdir()
+    }

@@ -1,0 +1,240 @@
+"""Which files a URI means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from airflow_mailchimp_export.config import FileFormat, FileSpec
+from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.sources.finding import FoundFile, find_files
+from airflow_mailchimp_export.sources.opening import plain_path
+
+
+def find(uri: str | Path, *, given: FileFormat | None = None) -> tuple[FoundFile, ...]:
+    """Find the files of a segment called VIP."""
+    return find_files(FileSpec(str(uri), given), segment="VIP", path_factory=plain_path)
+
+
+def labels(uri: str | Path, *, given: FileFormat | None = None) -> list[str]:
+    """Name the files that are found."""
+    return [file.label for file in find(uri, given=given)]
+
+
+def refusal(uri: str | Path, *, given: FileFormat | None = None) -> str:
+    """Say why no files are found."""
+    with pytest.raises(SourceError) as caught:
+        find(uri, given=given)
+    return str(caught.value)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A folder of Parquet files, and of what engines leave behind."""
+    for name in (
+        *("part-1.parquet", "part-0.PARQUET", "day=1/part-0.pq", "day=1/x/part-0.parq", "README.md"),
+        *("_SUCCESS", "_temporary/part-9.parquet", ".part-0.parquet.crc", ".hidden/part-9.parquet"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+ALL = ["day=1/part-0.pq", "day=1/x/part-0.parq", "part-0.PARQUET", "part-1.parquet"]
+
+
+class TestFolders:
+    """A folder means the files of one format in and below it."""
+
+    def test_a_folder(self, lake: Path) -> None:
+        """Files are found at any depth, sorted, without hidden ones and those of other kinds."""
+        assert labels(lake) == ALL
+
+    def test_a_slash_makes_no_difference(self, lake: Path) -> None:
+        """The folder may be written with a slash at its end."""
+        assert labels(f"{lake}/") == ALL
+
+    def test_an_empty_folder(self, tmp_path: Path) -> None:
+        """An empty folder is an error, not an empty segment."""
+        assert refusal(tmp_path).startswith(
+            f"segment 'VIP': no Parquet or CSV file is in {str(tmp_path)!r}; there are nothing."
+        )
+
+    def test_a_folder_of_other_files(self, lake: Path) -> None:
+        """A folder without files of the wanted format is an error that names what is there."""
+        said = refusal(lake, given=FileFormat.CSV)
+        assert "no csv file is in" in said
+        assert "'README.md'" in said
+        assert "'part-1.parquet'" in said
+
+    def test_many_other_files(self, tmp_path: Path) -> None:
+        """Of many files only the first are named."""
+        for number in range(30):
+            (tmp_path / f"{number:02}.txt").touch()
+        said = refusal(tmp_path)
+        assert "'19.txt', ..." in said
+        assert "'20.txt'" not in said
+
+    def test_mixed_formats(self, lake: Path) -> None:
+        """Parquet and CSV side by side are refused unless the segment names the format."""
+        (lake / "extra.csv").touch()
+        assert "has both Parquet and CSV files" in refusal(lake)
+        assert labels(lake, given=FileFormat.PARQUET) == ALL
+        assert labels(lake, given=FileFormat.CSV) == ["extra.csv"]
+
+    def test_a_folder_that_may_not_be_listed(self, lake: Path) -> None:
+        """A folder below that cannot be listed is an error: half a segment must not pass for a whole one."""
+        with pytest.raises(SourceError, match="may not be read") as caught:
+            find_files(FileSpec(str(lake)), segment="VIP", path_factory=LockedPath.make)
+        assert isinstance(caught.value.__cause__, PermissionError)
+
+    def test_partitions(self, tmp_path: Path) -> None:
+        """Folders that are named key=value give columns, as Hive escapes them."""
+        folder = tmp_path / "day=2026-01-01" / "place=a%2Fb" / "none=__HIVE_DEFAULT_PARTITION__"
+        folder.mkdir(parents=True)
+        (folder / "x=1.parquet").touch()
+        (file,) = find(tmp_path)
+        assert file.partitions == {"day": "2026-01-01", "place": "a/b", "none": None}
+
+
+class TestFiles:
+    """A file means itself."""
+
+    @pytest.mark.parametrize("name", ["x.csv", "x.CSV.GZ", "x.csv.gz"])
+    def test_a_file(self, tmp_path: Path, name: str) -> None:
+        """A file's extension tells its format."""
+        (tmp_path / name).touch()
+        (file,) = find(tmp_path / name)
+        assert (file.label, file.format, str(file.path)) == (name, FileFormat.CSV, str(tmp_path / name))
+
+    def test_a_hidden_file(self, tmp_path: Path) -> None:
+        """A file that is named itself may be a hidden one."""
+        (tmp_path / "_x.csv").touch()
+        assert labels(tmp_path / "_x.csv") == ["_x.csv"]
+
+    def test_a_file_of_unknown_format(self, tmp_path: Path) -> None:
+        """A file whose name tells no format needs one in the segment."""
+        (tmp_path / "export.dat").touch()
+        assert "does not tell the format: add 'format' to the segment, parquet or csv." in refusal(
+            tmp_path / "export.dat"
+        )
+        assert labels(tmp_path / "export.dat", given=FileFormat.CSV) == ["export.dat"]
+
+    def test_a_missing_file(self, lake: Path) -> None:
+        """A missing file is an error that names what is beside it."""
+        assert refusal(lake / "vip.parquet") == (
+            f"segment 'VIP': there is no file or folder {str(lake / 'vip.parquet')!r}; "
+            "beside it there are 'README.md', 'day=1', 'part-0.PARQUET', 'part-1.parquet'."
+        )
+
+    def test_a_missing_folder(self, lake: Path) -> None:
+        """Where even the folder is missing, that is said."""
+        assert "beside it there are no readable files." in refusal(lake / "no" / "vip.parquet")
+
+
+class TestGlobs:
+    """A glob means the files that it matches."""
+
+    @pytest.mark.parametrize(
+        ("glob", "found"),
+        [
+            ("*.parquet", ["part-1.parquet"]),
+            ("part-?.*", ["part-0.PARQUET", "part-1.parquet"]),
+            ("part-[1-9].parquet", ["part-1.parquet"]),
+            ("*", ["part-0.PARQUET", "part-1.parquet"]),
+            ("day=*/*", ["day=1/part-0.pq"]),
+            ("*/x/*", ["day=1/x/part-0.parq"]),
+            ("**", ALL),
+            ("**/*.p*", ["day=1/part-0.pq", "day=1/x/part-0.parq", "part-1.parquet"]),
+            ("**/**/part-0.pq", ["day=1/part-0.pq"]),
+            ("_temp*/*.parquet", ["_temporary/part-9.parquet"]),
+        ],
+    )
+    def test_globs(self, lake: Path, glob: str, found: list[str]) -> None:
+        """Wildcards match as in a shell, ** at any depth, hidden names only where the glob begins so."""
+        assert labels(lake / glob) == found
+
+    def test_an_empty_glob(self, lake: Path) -> None:
+        """A glob that matches nothing is an error."""
+        assert "no Parquet or CSV file is in" in refusal(lake / "vip*.parquet")
+
+    def test_a_glob_of_folders(self, lake: Path) -> None:
+        """A glob that matches only folders is an error that says so."""
+        assert "A glob must match files, not folders." in refusal(lake / "day=*")
+
+    def test_a_glob_in_a_missing_folder(self, tmp_path: Path) -> None:
+        """A glob below a folder that is missing says so."""
+        said = refusal(tmp_path / "no" / "*.parquet")
+        assert said == f"segment 'VIP', file '{tmp_path}/no/*.parquet': does not exist (any more)."
+
+    def test_a_glob_with_a_format(self, tmp_path: Path) -> None:
+        """Where the segment names the format, the files may have any extension."""
+        (tmp_path / "000000_0").touch()
+        (tmp_path / "000001_0").touch()
+        assert labels(tmp_path / "0*", given=FileFormat.PARQUET) == ["000000_0", "000001_0"]
+
+    def test_a_relative_glob(self, lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A glob may begin with its wildcard."""
+        monkeypatch.chdir(lake)
+        assert labels("*.parquet") == ["part-1.parquet"]
+
+    def test_a_glob_at_the_root(self, lake: Path) -> None:
+        """A wildcard may stand in the first folder of all."""
+        first, *others = lake.parts[1:]
+        assert labels("/".join(["", f"[{first[0]}]{first[1:]}", *others, "*.parquet"])) == [
+            "/".join([first, *others, "part-1.parquet"])
+        ]
+
+
+def test_object_storages() -> None:
+    """Other storages than the local disk work the same way."""
+    root = UPath("memory://finding/lake")
+    for name in ("b.csv", "a.csv", "sub/c.csv"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"a\n")
+    assert labels("memory://finding/lake") == ["a.csv", "b.csv", "sub/c.csv"]
+    assert labels("memory://finding/lake/*.csv") == ["a.csv", "b.csv"]
+    assert labels("memory://finding/lake/a.csv") == ["a.csv"]
+
+
+class LockedPath:
+    """A path below which the folder ``day=1`` may not be listed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @classmethod
+    def make(cls, uri: str, conn_id: str | None) -> LockedPath:
+        """Make it of a URI."""
+        return cls(Path(uri))
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self._path.name
+
+    @property
+    def parent(self) -> LockedPath:
+        """The folder that it is in."""
+        return LockedPath(self._path.parent)
+
+    def is_dir(self) -> bool:
+        """Whether it is a folder."""
+        return self._path.is_dir()
+
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self._path.is_file()
+
+    def iterdir(self) -> Iterator[LockedPath]:
+        """List the folder, if it is allowed."""
+        if self.name == "day=1":
+            raise PermissionError(self.name)
+        return map(LockedPath, self._path.iterdir())
+
+    def open(self, mode: str) -> object:
+        """Open the file."""
+        return self._path.open(mode)

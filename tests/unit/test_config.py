@@ -1,0 +1,256 @@
+"""The definition of an export: options, segments, name."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_mailchimp_export.config import (
+    MAX_EXPORT_NAME_LENGTH,
+    OPTIONS,
+    ExportOptions,
+    FileFormat,
+    FileSpec,
+    Segment,
+    TableSpec,
+    parse_export_name,
+    parse_segments,
+)
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.model import MemberStatus
+
+
+class TestOptions:
+    """What is seldom changed."""
+
+    def test_defaults(self) -> None:
+        """Without options each has its default."""
+        assert ExportOptions.from_value(None) == ExportOptions(
+            new_member_status=MemberStatus.SUBSCRIBED,
+            max_profiles=1_000_000,
+            max_reject_ratio=0.5,
+            create_merge_fields=False,
+            skip_merge_validation=False,
+        )
+
+    def test_every_option_is_parsed(self) -> None:
+        """Each option has its own parser."""
+        assert set(OPTIONS) == {option.name for option in dataclasses.fields(ExportOptions)}
+
+    def test_values(self) -> None:
+        """Options are coerced, as templates give text."""
+        assert ExportOptions.from_value(
+            {
+                "new_member_status": "Pending",
+                "max_profiles": "5000",
+                "max_reject_ratio": "0.25",
+                "create_merge_fields": "true",
+                "skip_merge_validation": None,
+            }
+        ) == ExportOptions(MemberStatus.PENDING, 5000, 0.25, create_merge_fields=True)
+
+    def test_made_options_pass(self) -> None:
+        """Options that were made in Python pass as they are."""
+        options = ExportOptions(max_profiles=7)
+        assert ExportOptions.from_value(options) == options
+
+    def test_made_options_are_checked(self) -> None:
+        """Options that were made in Python are checked all the same."""
+        with pytest.raises(ConfigError, match="options: max_profiles must be a whole number from 1 upwards"):
+            ExportOptions.from_value(ExportOptions(max_profiles=0))
+
+    @pytest.mark.parametrize(
+        ("value", "says"),
+        [
+            (
+                {"new_member_status": "cleaned"},
+                "options: new_member_status must be 'subscribed' or 'pending' or 'transactional'; "
+                "given was text of 7 characters.",
+            ),
+            ({"max_profiles": True}, "options: max_profiles must be a number; given was a switch"),
+            ({"max_reject_ratio": 50}, "options: max_reject_ratio must be a number from 0 to 1"),
+            ({"create_merge_fields": "maybe"}, "options: create_merge_fields must be true or false"),
+            (
+                {"max_profile": 1},
+                "options has unknown keys: max_profile. Allowed are new_member_status, max_profiles",
+            ),
+            ({1: 2}, "options must be a mapping with names as keys"),
+            ("{}", "options must be a mapping with names as keys; given was text of 2 characters."),
+        ],
+    )
+    def test_wrong_options(self, value: Any, says: str) -> None:
+        """What is wrong is told by the option's name, with what it must be and the kind that was given."""
+        with pytest.raises(ConfigError, match=re.escape(says)):
+            ExportOptions.from_value(value)
+
+
+def refusal(segments: Any) -> str:
+    """Say how segments are refused."""
+    with pytest.raises(ConfigError) as caught:
+        parse_segments(segments)
+    return str(caught.value)
+
+
+class TestSegments:
+    """Which profiles are exported, and under which tags."""
+
+    def test_uris(self) -> None:
+        """A URI alone makes a segment whose tag is its name."""
+        assert parse_segments({"VIP": "s3://lake/vip/", "New": " /data/*.csv "}) == (
+            Segment("VIP", "VIP", FileSpec("s3://lake/vip/")),
+            Segment("New", "New", FileSpec("/data/*.csv")),
+        )
+
+    def test_described_files(self) -> None:
+        """A mapping says more of the files."""
+        described = {"uri": "s3://lake/vip", "format": "CSV", "tag": "Very", "conn_id": "aws"}
+        assert parse_segments({"VIP": described}) == (
+            Segment("VIP", "Very", FileSpec("s3://lake/vip", FileFormat.CSV, "aws")),
+        )
+
+    def test_unset_keys(self) -> None:
+        """Null and empty text in a mapping count as unset."""
+        described = {"uri": "x.csv", "format": "", "tag": None, "conn_id": None}
+        assert parse_segments({"VIP": described}) == (Segment("VIP", "VIP", FileSpec("x.csv")),)
+
+    @pytest.mark.parametrize("table", [pd.DataFrame({"a": [1]}), pa.table({"a": [1]})])
+    def test_tables(self, table: Any) -> None:
+        """Data frames and tables are taken as they are."""
+        (segment,) = parse_segments({"VIP": table})
+        assert isinstance(segment.source, TableSpec)
+        assert segment.source.table is table
+
+    def test_tables_are_not_printed(self) -> None:
+        """Printing a segment shows none of its profiles."""
+        assert "ann@example.com" not in repr(
+            parse_segments({"VIP": pd.DataFrame({"a": ["ann@example.com"]})})
+        )
+
+    def test_shared_tags(self) -> None:
+        """Two segments may carry the same tag."""
+        segments = parse_segments({"a": {"uri": "a.csv", "tag": "t"}, "b": {"uri": "b.csv", "tag": "t"}})
+        assert [segment.tag for segment in segments] == ["t", "t"]
+
+    @pytest.mark.parametrize("name", ["x" * 100, "Ünï 😀 & co", "0"])
+    def test_tags(self, name: str) -> None:
+        """Up to 100 characters of any script make a tag."""
+        assert parse_segments({name: "x.csv"})[0].tag == name
+
+    @pytest.mark.parametrize("name", ["", "x" * 101, " VIP", "VIP ", "a\tb", "a\nb", "a\x00b", "\u2028"])
+    def test_names_that_are_no_tags(self, name: str) -> None:
+        """A name that cannot be a tag is refused, not mended: two segments could become one."""
+        assert "its name cannot be a tag in Mailchimp: it must be text of 1 to 100 characters" in refusal(
+            {name: "x.csv"}
+        )
+
+    @pytest.mark.parametrize("tag", ["", " ", 7, "x" * 101])
+    def test_wrong_tags(self, tag: object) -> None:
+        """A tag of its own is checked like a name."""
+        assert "segment 'VIP': tag cannot be a tag in Mailchimp" in refusal({"VIP": {"uri": "x", "tag": tag}})
+
+    @pytest.mark.parametrize(
+        ("segments", "says"),
+        [
+            ({}, "segments is empty: name at least one segment"),
+            ("{'VIP': 'x.csv'}", "segments must be a mapping, not text: a template gives text unless"),
+            (["x.csv"], "segments must be a mapping with names as keys; given was a value of type list."),
+            (None, "segments must be a mapping with names as keys; given was null."),
+            ({1: "x.csv"}, "segments must be a mapping with names as keys"),
+            (
+                {"VIP": 7},
+                "segment 'VIP' must be a URI, a mapping with the key 'uri', or a data frame or table",
+            ),
+            ({"VIP": ""}, "segment 'VIP': uri must name a file, a folder or a glob; given was empty text."),
+            ({"VIP": "{'uri': 'x'}"}, "which looks like a mapping or list that became text"),
+            ({"VIP": {"format": "csv"}}, "segment 'VIP' has no 'uri'"),
+            ({"VIP": {"uri": 7}}, "segment 'VIP': uri must be one line of text; given was a whole number."),
+            (
+                {"VIP": {"uri": "x", "fromat": "csv"}},
+                "segment 'VIP' has unknown keys: fromat. Allowed are uri,",
+            ),
+            ({"VIP": {"uri": "x", 1: 2}}, "segment 'VIP' must be a mapping with names as keys"),
+            ({"VIP": {"uri": "x", "format": "xls"}}, "segment 'VIP': format must be 'parquet' or 'csv'"),
+            ({"VIP": {"uri": "x", "conn_id": 7}}, "segment 'VIP': conn_id must be one line of text"),
+            (
+                {"VIP": {"conn_id": "wh", "sql": "select 1"}},
+                "segment 'VIP': SQL sources are not supported yet",
+            ),
+        ],
+    )
+    def test_wrong_segments(self, segments: Any, says: str) -> None:
+        """What is wrong is told by the segment's name, with the remedy."""
+        assert says in refusal(segments)
+
+    def test_passwords_in_uris(self) -> None:
+        """A password in a URI is refused, and not shown."""
+        said = refusal({"VIP": "ftp://ann:secret@host/x.csv"})
+        assert "keep it in an Airflow connection" in said
+        assert "secret" not in said
+
+    @pytest.mark.parametrize(
+        "uri", ["s3://conn@lake/x.csv", "abfs://c@a.dfs.core.windows.net/x", "s3://l/a:b@c"]
+    )
+    def test_other_at_signs(self, uri: str) -> None:
+        """An @ that parts no password is let be."""
+        assert parse_segments({"VIP": uri})[0].source == FileSpec(uri)
+
+
+class TestExportName:
+    """The name of an export's folder."""
+
+    @pytest.mark.parametrize(
+        ("name", "folder"),
+        [
+            ("dag.task-1_A", "dag.task-1_A"),
+            ("a/b c", "a~2fb~20c"),
+            ("é~", "~c3~a9~7e"),
+            (".", "~2e"),
+            ("..", "~2e~2e"),
+            (" padded ", "padded"),
+        ],
+    )
+    def test_folders(self, name: str, folder: str) -> None:
+        """Ordinary names stay as they are; what a folder cannot bear is escaped."""
+        assert parse_export_name(name) == folder
+
+    @pytest.mark.parametrize("name", ["", "  ", None, 7, "a\nb"])
+    def test_wrong_names(self, name: Any) -> None:
+        """A name that is empty or not one line of text is refused."""
+        with pytest.raises(ConfigError, match="export_name"):
+            parse_export_name(name)
+
+    def test_long_names(self) -> None:
+        """Long names are cut to what file systems bear, and stay apart."""
+        one, other = parse_export_name("x" * 500), parse_export_name("x" * 501)
+        assert len(one) == len(other) == MAX_EXPORT_NAME_LENGTH
+        assert one != other
+
+    @given(st.tuples(st.text(), st.text()))
+    def test_names_never_share_a_folder(self, names: tuple[str, str]) -> None:
+        """Two names get the same folder only where they differ by the blanks around them."""
+        try:
+            one, other = map(parse_export_name, names)
+        except ConfigError:
+            return
+        assert re.fullmatch(r"[A-Za-z0-9._~-]+", one)
+        assert one not in {".", ".."}
+        assert (one == other) == (names[0].strip() == names[1].strip())
+
+
+def test_mappings_of_any_kind() -> None:
+    """Whatever is a mapping can be options and segments, as Airflow wraps what it hands over."""
+
+    class Wrapped(dict[str, object]):
+        pass
+
+    options: Mapping[str, object] = Wrapped(max_profiles=3)
+    assert ExportOptions.from_value(options).max_profiles == 3
+    assert parse_segments(Wrapped(VIP=Wrapped(uri="x.csv")))[0].source == FileSpec("x.csv")
