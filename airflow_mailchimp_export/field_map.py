@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import repeat
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -214,7 +215,8 @@ def _rule_problems(rule: FieldRule, field: MergeField, schema: pa.Schema) -> Ite
     yield from _column_problems(rule, "text" if rule.parts else field.type, schema)
     default = converter(field)(rule.default)
     if isinstance(default, Problem):
-        yield f"the default of {rule.tag} does not fit a {field.type}. {remedy_for(default.kind, field)}"
+        remedy = remedy_for(default.kind, field)
+        yield f"the default of {rule.tag} does not fit the type {field.type}. {remedy}"
 
 
 def _column_problems(rule: FieldRule, merge_type: str, schema: pa.Schema) -> Iterator[str]:
@@ -329,9 +331,11 @@ class Filling:
     def read(self, block: ProfileBlock) -> Iterable[object]:
         """Take the values out of a block."""
         picked = [block.columns[column] for column in self.columns]
-        if not self.parts:
-            return picked[0]
-        return (dict(zip(self.parts, values, strict=True)) for values in zip(*picked, strict=True))
+        return self.addresses(zip(*picked, strict=True)) if self.parts else picked[0]
+
+    def addresses(self, rows: Iterable[Any]) -> Iterator[dict[str, object]]:
+        """Give the values of an address the names of their parts."""
+        return (dict(zip(self.parts, row, strict=True)) for row in rows)
 
 
 class FieldMapper:
@@ -353,17 +357,17 @@ class FieldMapper:
     def check_column(self, tag: str, values: Iterable[object]) -> None:
         """Read values until one fits the merge field.
 
-        :param values: of the tag's column; of an address in parts, mappings of part to value.
+        :param values: of the tag's column; of an address in parts a tuple for each profile, one value a part.
         :raises ConfigError: there are values, and none fits; mend the column, or map another one.
         """
-        problem: Problem | None = None
-        for converted in map(self._fillings[tag].convert, values):
+        filling, problem = self._fillings[tag], None
+        for converted in map(filling.convert, filling.addresses(values) if filling.parts else values):
             if isinstance(converted, Problem) and converted.instead is None:
                 problem = converted
             elif converted is not None:
                 return
         if problem:
-            told = f"no value of the column for {tag} fits a {self._fillings[tag].field.type}"
+            told = f"no value of the column for {tag} fits the type {filling.field.type}"
             raise ConfigError(f"{told}. {self._remedy(tag, problem.kind)}")
 
     def to_member(self, profile: Profile) -> Member | Reject:

@@ -151,7 +151,7 @@ def _spelled(value: object) -> str | None:
 
 
 def _plain(value: float | Decimal) -> str | None:
-    number = Decimal(float.__repr__(value)) if isinstance(value, float) else Decimal(value)
+    number = Decimal(float.__repr__(value + 0.0)) if isinstance(value, float) else Decimal(value)  # no -0
     if not number.is_finite():
         return None
     return format(number, "f").removesuffix(".0" if isinstance(value, float) else "")

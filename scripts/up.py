@@ -97,8 +97,8 @@ def announce(airflow: AirflowStack, sandbox: Sandbox) -> None:
     Airflow   {airflow.url}   user {USER}, password {PASSWORD}
     Sandbox   {sandbox.url}   key {sandbox.key}, audience {sandbox.audience_id}
 
-    Switch on customer_segments_refresh and mailchimp_segment_export, trigger the first,
-    and watch the audience fill up. Ctrl-C stops everything; the next start begins afresh.
+    Switch on mailchimp_segment_export, then customer_segments_refresh: it runs at once, and the export
+    follows. Ctrl-C stops everything; the next start begins afresh.
 """,
         flush=True,
     )

@@ -96,9 +96,7 @@ class Desk:
         if isinstance(draft, Refusal):
             raise Refused(draft.to_problem())
         if member is None:
-            member = self._writer.create(email, digest_of(email), status, draft)
-            self.tag(member)
-            return member
+            return self._writer.create(email, digest_of(email), status, draft)
         if digest_of(email) != member.digest:
             self.audience.rename(member, email)
         self._writer.update(member, status, draft)
@@ -160,7 +158,11 @@ def put_member(account: Account, call: Call) -> Answer:
         if member or namesake.status is not Status.ARCHIVED:
             raise Refused(exists(email).to_problem())
         member = namesake
-    return desk.answer(desk.write(email, member))
+    written = desk.write(email, member)
+    if member is None:
+        # Sent with a member that exists, tags are ignored here.
+        desk.tag(written)
+    return desk.answer(written)
 
 
 def patch_member(account: Account, call: Call) -> Answer:

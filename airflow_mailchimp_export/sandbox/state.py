@@ -11,7 +11,7 @@ from typing import Any
 from airflow_mailchimp_export.sandbox.columns import ABSENT, Column, Status
 from airflow_mailchimp_export.sandbox.merge_fields import MergeField, MergePlan, Value, starting_fields
 
-RECENT = 20
+RECENT = 12
 MATCHES_KEPT = 8
 
 NO_TAGS: Mapping[int, int] = {}

@@ -44,7 +44,7 @@ class CsvPart:
         :raises SourceError: the file cannot be read to its end.
         """
         with self._opened() as stream:
-            counting = _CountingStream(stream)
+            counting = CountingStream(stream)
             yield from self._parsed(counting, columns)
             if counting.quotes % 2:
                 raise self.place.error(
@@ -66,11 +66,12 @@ class CsvPart:
                 yield cast("BinaryIO", unpacked)
 
     def _header(self, stream: BinaryIO) -> list[str]:
-        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        try:
-            header = next(csv.reader(text, strict=True), None)
-        except csv.Error as error:
-            raise self.place.error(f"has no readable header ({error}).") from error
+        # What is no UTF-8 is let through here, so that it is told by its line.
+        with io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            try:
+                header = next(csv.reader(text, strict=True), None)
+            except csv.Error as error:
+                raise self.place.error(f"has no readable header ({error}).") from error
         if not header:
             raise self.place.error("is empty: its first line must name the columns.")
         if not _is_utf8("".join(header).encode(errors="surrogateescape")):
@@ -79,7 +80,7 @@ class CsvPart:
             raise self.place.error("seems to part its columns by semicolons or tabs: they must be commas.")
         return header
 
-    def _parsed(self, stream: _CountingStream, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _parsed(self, stream: CountingStream, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         ragged: list[InvalidRow] = []
         try:
             # Only a single thread knows the numbers of the rows.
@@ -114,7 +115,7 @@ class CsvPart:
             return next((number for number, line in enumerate(stream, start=1) if not _is_utf8(line)), None)
 
 
-class _CountingStream:
+class CountingStream:
     """A stream that knows how many quotes passed: pyarrow takes the end of a file for a closing one."""
 
     closed = False
@@ -125,15 +126,18 @@ class _CountingStream:
         self._stream = stream
 
     def readable(self) -> bool:
+        """Say so to pyarrow, which asks."""
         return True
 
     def read(self, size: int) -> bytes:
+        """Read on, counting."""
         data = self._stream.read(size)
         self.bytes += len(data)
         self.quotes += data.count(b'"')
         return data
 
     def close(self) -> None:
+        """Be closed; whoever opened the stream beneath closes that."""
         self.closed = True
 
 

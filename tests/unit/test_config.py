@@ -128,6 +128,11 @@ class TestSegments:
         assert isinstance(segment.source, TableSpec)
         assert segment.source.table is table
 
+    def test_wrapped_tables(self) -> None:
+        """A table that was wrapped before, so that it is not printed on its way, is taken out again."""
+        source = TableSpec(pa.table({"a": [1]}))
+        assert parse_segments({"VIP": source})[0].source is source
+
     def test_tables_are_not_printed(self) -> None:
         """Printing a segment shows none of its profiles."""
         assert "ann@example.com" not in repr(

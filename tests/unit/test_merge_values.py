@@ -88,6 +88,7 @@ def is_problem(merge_type: str, kind: WarningKind, value: object, **settings: An
         (FAMILY, FAMILY),
         (7, "7"),
         (1.0, "1"),
+        (-0.0, "0"),
         (19.99, "19.99"),
         (1e22, "10000000000000000000000"),
         (1e-7, "0.0000001"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_mailchimp_export.config import FileFormat, FileSpec, Segment
 from airflow_mailchimp_export.errors import SourceError
-from airflow_mailchimp_export.sources.csv_part import MAX_ROW_BYTES
+from airflow_mailchimp_export.sources.csv_part import MAX_ROW_BYTES, CountingStream
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import Source
 
@@ -129,7 +130,7 @@ def test_rows_are_located(file: Path) -> None:
         (b'"a,b\n1,2\n', "has no readable header (unexpected end of data)."),
         (f'a,b\n1,"{ADDRESS}\n3,4\n'.encode(), "has an odd number of quotes: one is never closed"),
         (
-            b'a,b\n1,"2\n' + b"3,ann@example.com\n" * (2 * MAX_ROW_BYTES // 18),
+            b'a,b\n1,"2\n' + b"3,ann@example.com\n" * (3 * MAX_ROW_BYTES // 18),
             "has a row of more than 4,194,304 bytes; probably a quote is never closed.",
         ),
     ],
@@ -153,6 +154,18 @@ def test_a_file_that_vanishes(file: Path) -> None:
     file.write_text("")
     with pytest.raises(SourceError, match=r"is no CSV file as RFC 4180 describes it\."):
         list(source.batches())
+
+
+def test_counting() -> None:
+    """The stream counts what passes, and leaves the one beneath open."""
+    beneath = io.BytesIO(b'"a" "b')
+    stream = CountingStream(beneath)
+    assert stream.readable()
+    assert [stream.read(4), stream.read(4), stream.read(4)] == [b'"a" ', b'"b', b""]
+    assert (stream.bytes, stream.quotes) == (6, 3)
+    stream.close()
+    assert stream.closed
+    assert not beneath.closed
 
 
 def test_only_wanted_columns(file: Path) -> None:

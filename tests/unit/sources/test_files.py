@@ -87,8 +87,8 @@ def test_types_that_cannot_be_reconciled(tmp_path: Path) -> None:
     with pytest.raises(SourceError) as caught:
         opened(written(tmp_path, pa.array(["x"]), pa.array([{"city": "Ulm"}])))
     assert str(caught.value) == (
-        "segment 'VIP', file 'part-1.parquet': column 'a' is struct<city: string> here and of another type in "
-        "other files of the segment: write all files with the same schema."
+        "segment 'VIP', file 'part-1.parquet': column 'a' is struct<city: string> here "
+        "and of another type in other files of the segment: write all files with the same schema."
     )
 
 
