@@ -35,12 +35,10 @@ def read_audience(client: MailchimpClient, audience_id: str) -> Audience:
     return replace(found, merge_fields=merge_fields)
 
 
-def create_merge_fields(
-    client: MailchimpClient, audience: Audience, fields: Iterable[MergeField]
-) -> Audience:
-    """Add merge fields; return the audience as it then is."""
-    added = [client.send(calls.create_merge_field(audience.id, field)) for field in fields]
-    return replace(audience, merge_fields={**audience.merge_fields, **{field.tag: field for field in added}})
+def create_merge_fields(client: MailchimpClient, audience_id: str, fields: Iterable[MergeField]) -> None:
+    """Add merge fields to an audience."""
+    for field in fields:
+        client.send(calls.create_merge_field(audience_id, field))
 
 
 def count_members(client: MailchimpClient, audience_id: str, statuses: Iterable[MemberStatus]) -> int:

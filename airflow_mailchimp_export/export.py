@@ -176,17 +176,17 @@ class Export:
         return open_source(segment, self._definition.field_map.columns, path_factory=self._path_factory)
 
     def _mapper(self, audience: Audience, sources: Sequence[Source]) -> FieldMapper:
+        """Merge fields are created only once everything else about the field map is known to be right."""
         field_map, options, schema = (
             self._definition.field_map,
             self._definition.options,
             common_schema(sources),
         )
-        if options.create_merge_fields:
-            missing = field_map.missing(audience.merge_fields, schema)
-            audience = create_merge_fields(self._client, audience, missing)
-        return field_map.resolve(
-            audience.merge_fields, schema, skip_merge_validation=options.skip_merge_validation
-        )
+        missing = field_map.missing(audience.merge_fields, schema) if options.create_merge_fields else ()
+        known = {**audience.merge_fields, **{field.tag: field for field in missing}}
+        mapper = field_map.resolve(known, schema, skip_merge_validation=options.skip_merge_validation)
+        create_merge_fields(self._client, audience.id, missing)
+        return mapper
 
     def _stage(self, plan: Plan, sources: Sequence[Source]) -> None:
         with Progress("Reading", "profiles") as progress:

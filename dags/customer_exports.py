@@ -63,7 +63,7 @@ class Exports:
 def read_exports(path: Path) -> Exports:
     """Read the file.
 
-    :raises KeyError: an entry is missing, or an environment variable without a default is not set.
+    :raises LookupError: an entry is missing, or an environment variable without a default is not set.
     """
     content = _expand(yaml.safe_load(path.read_text(encoding="utf-8")))
     snapshots = _beside(path, content["snapshots"])
@@ -99,6 +99,7 @@ def _expand(value: Any) -> Any:
 
 
 def _variable(match: re.Match[str]) -> str:
-    if match["default"] is None:
-        return os.environ[match["name"]]
-    return os.environ.get(match["name"]) or match["default"]
+    value = os.environ.get(match["name"]) or match["default"]
+    if value is None:
+        raise LookupError(f"exports.yaml names the environment variable {match['name']}, which is not set.")
+    return value

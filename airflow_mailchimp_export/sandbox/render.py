@@ -19,9 +19,15 @@ MAX_TAGS = 50
 
 WEB_ID_BASE = 400_000_000
 
-_NOWHERE = orjson.Fragment(
-    b'{"latitude":0,"longitude":0,"gmtoff":0,"dstoff":0,"country_code":"","timezone":"","region":""}'
-)
+_NOWHERE = {
+    "latitude": 0,
+    "longitude": 0,
+    "gmtoff": 0,
+    "dstoff": 0,
+    "country_code": "",
+    "timezone": "",
+    "region": "",
+}
 _NO_OPENS = orjson.Fragment(b'{"avg_open_rate":0,"avg_click_rate":0}')
 
 
@@ -69,9 +75,9 @@ class MemberView:
         chosen = member.extras.get("interests", {})
         return {one: chosen.get(one, False) for one in self._interests} if self._interests else None
 
-    def _location(self, member: Member) -> Any:
+    def _location(self, member: Member) -> dict[str, Any]:
         found = member.extras.get("location")
-        return orjson.loads(_NOWHERE.contents) | found if found else _NOWHERE
+        return _NOWHERE | found if found else _NOWHERE
 
     def _tags(self, member: Member) -> orjson.Fragment:
         tags = member.tags

@@ -80,12 +80,13 @@ def post_segment(account: Account, call: Call) -> Answer:
     """Add and remove up to 500 members each."""
     audience, body = account.audience(call), to_object(call)
     tag = known_static_segment(audience, call)
+    view = bulk_view(account, call)
     _check_body(body)
     update = SegmentUpdate(account, audience, tag)
     update.add(body.get("members_to_add", []))
     update.remove(body.get("members_to_remove", []))
     tag.updated = account.now()
-    return Answer(update.to_json(bulk_view(account, call)))
+    return Answer(update.to_json(view))
 
 
 class SegmentUpdate:

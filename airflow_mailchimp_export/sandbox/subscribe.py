@@ -55,13 +55,13 @@ class Order:
 
 def batch_subscribe(account: Account, call: Call) -> Answer:
     """Add and update members, each on its own."""
-    audience = account.audience(call)
+    audience, view = account.audience(call), bulk_view(account, call)
     order = to_order(account, call)
     intake = Intake(account, audience, order, call.caller)
     for row in order.rows:
         intake.take(row)
     account.meter.rows_handled += len(order.rows)
-    return Answer(intake.to_json(bulk_view(account, call)))
+    return Answer(intake.to_json(view))
 
 
 def bulk_view(account: Account, call: Call) -> Projection:

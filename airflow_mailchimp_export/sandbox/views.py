@@ -38,7 +38,7 @@ class Projection:
         if self.tree is None:
             return value
         if isinstance(value, orjson.Fragment):
-            value = orjson.loads(value.contents)
+            value = orjson.loads(orjson.dumps(value))
         if isinstance(value, list):
             return [self.apply(item) for item in value]
         if isinstance(value, dict):

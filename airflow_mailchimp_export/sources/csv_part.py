@@ -15,8 +15,8 @@ from pyarrow.csv import ConvertOptions, InvalidRow, ParseOptions, ReadOptions, o
 from airflow_mailchimp_export.sources.finding import FoundFile
 from airflow_mailchimp_export.sources.place import Place, reading
 
-MAX_ROW_BYTES: Final = 4 * 1024 * 1024
-"""Longest row; as much of a file is parsed at a time."""
+MAX_ROW_BYTES: Final = 2 * 1024 * 1024
+"""Longest row; as much of a file is parsed at a time, and several times as much is held."""
 
 
 class CsvPart:

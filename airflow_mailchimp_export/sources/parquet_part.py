@@ -49,5 +49,6 @@ class ParquetPart:
         with reading(self.place), self.found.path.open("rb") as stream:
             if not stream.read(1):
                 raise self.place.error("is empty (0 bytes), which no Parquet file is.")
-            with pq.ParquetFile(stream, page_checksum_verification=True) as file:
+            # Buffering ahead keeps what was read until the file ends: as much memory as the file is large.
+            with pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True) as file:
                 yield file

@@ -131,7 +131,7 @@ def test_rows_are_located(file: Path) -> None:
         (f'a,b\n1,"{ADDRESS}\n3,4\n'.encode(), "has an odd number of quotes: one is never closed"),
         (
             b'a,b\n1,"2\n' + b"3,ann@example.com\n" * (3 * MAX_ROW_BYTES // 18),
-            "has a row of more than 4,194,304 bytes; probably a quote is never closed.",
+            "has a row of more than 2,097,152 bytes; probably a quote is never closed.",
         ),
     ],
 )

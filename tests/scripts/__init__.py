@@ -1,0 +1,3 @@
+"""What starts Airflow and the sandbox."""
+
+from __future__ import annotations
