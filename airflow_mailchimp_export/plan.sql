@@ -23,12 +23,16 @@ CREATE MACRO address_problem(address) AS CASE
         OR regexp_matches(split_part(address, '@', 2), '[^.]{64}')
         OR NOT regexp_full_match(
             address,
-            '[^\s@"(),:;<>\[\]\\.\x00-\x1f\x7f]+(\.[^\s@"(),:;<>\[\]\\.\x00-\x1f\x7f]+)*'
+            '[^\s\pZ@"(),:;<>\[\]\\.\x00-\x1f\x7f]+(\.[^\s\pZ@"(),:;<>\[\]\\.\x00-\x1f\x7f]+)*'
             || '@([\p{L}\p{M}\p{N}]+(-+[\p{L}\p{M}\p{N}]+)*\.)+'
             || '[\p{L}][\p{L}\p{M}\p{N}]*(-+[\p{L}\p{M}\p{N}]+)*[\p{L}\p{M}\p{N}]'
         )
     THEN 'invalid_address'
 END;
+-- Of those who are in the audience only subscribed members are sent, and transactional ones where new ones become
+-- that too. A pending member would be asked again by every run.
+CREATE MACRO may_be_sent(status) AS
+    status = 'subscribed' OR (status = 'transactional' AND getvariable('new_status') = 'transactional');
 
 -- name: status
 SET VARIABLE new_status = $new_status;
@@ -66,7 +70,7 @@ FROM staged WHERE problem IS NULL GROUP BY email;
 -- name: standings
 -- A no from anywhere outweighs a yes: the reads of the statuses are not of one moment.
 CREATE VIEW standings AS
-SELECT subscriber_hash, coalesce(min(status) FILTER (status NOT IN ('subscribed', getvariable('new_status'))), min(status)) AS status
+SELECT subscriber_hash, coalesce(min(status) FILTER (NOT may_be_sent(status)), min(status)) AS status
 FROM standing GROUP BY subscriber_hash;
 
 -- name: memberships
@@ -87,7 +91,7 @@ SELECT
     people.place, people.email, md5(people.email) AS subscriber_hash,
     memberships.membership, staged.segment, staged.source_row, staged.fields,
     coalesce(standings.status, getvariable('new_status')) AS status,
-    CASE WHEN standings.status NOT IN ('subscribed', getvariable('new_status')) THEN standings.status END AS reason,
+    CASE WHEN NOT may_be_sent(standings.status) THEN standings.status END AS reason,
     standings.status IS NULL AS is_new
 FROM people
 JOIN staged USING (place)
