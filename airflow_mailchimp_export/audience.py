@@ -52,13 +52,13 @@ def read_members(client: MailchimpClient, audience_id: str, status: MemberStatus
     """Yield the members of a status, page by page, read side by side.
 
     People who change while they are read shift the pages, so what was missed is looked for again;
-    some may come twice.
+    some may come twice. Who leaves the status takes their place along, so the largest total counts.
     """
     for _ in range(_READS):
         seen: set[str] = set()
         total = 0
         for page in _pages(client, audience_id, status):
-            total = page.total
+            total = max(total, page.total)
             seen.update(member_id for member_id, _ in page.members)
             yield list(page.members)
         if len(seen) >= total:

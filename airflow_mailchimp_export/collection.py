@@ -110,7 +110,7 @@ def _answered(results: Iterable[OperationResult], collected: Collected) -> Itera
 
 def _outcomes(result: OperationResult) -> tuple[Outcome, ...]:
     """Return what an operation says of people; nothing where it failed as a whole."""
-    if not 200 <= result.status < 300:
+    if not 200 <= result.status < 300 or result.answer is None:
         return ()
     try:
         return calls.to_outcomes(result.answer)

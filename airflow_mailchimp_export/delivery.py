@@ -88,6 +88,7 @@ class Upserter:
                 self._trims = self._trims or bool(outcomes)
                 if self._trims:
                     return outcomes
+            self._permit()
         outcomes = self._client.send(self.call(chunk, trimmed=False))
         self._trims = False
         return outcomes

@@ -28,7 +28,7 @@ from airflow_mailchimp_export.chunks import PlanWriter, read_chunks
 from airflow_mailchimp_export.collection import Collector
 from airflow_mailchimp_export.config import ExportOptions, Segment
 from airflow_mailchimp_export.delivery import Upserter, deliver_directly, submit_batches
-from airflow_mailchimp_export.errors import ExportError
+from airflow_mailchimp_export.errors import ConfigError, ExportError
 from airflow_mailchimp_export.field_map import FieldMap, FieldMapper, ProfileBlock
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.manifest import (
@@ -168,9 +168,7 @@ class Export:
             self._look_up_standings(plan)
             plan.merge()
             self._check_contract(plan)
-            manifest = self._write_plan(plan, mapper)
-        self._folder.put(RUN, manifest.to_json())
-        return manifest
+            return self._write_plan(plan, mapper)
 
     def _open(self, segment: Segment) -> Source:
         return open_source(segment, self._definition.field_map.columns, path_factory=self._path_factory)
@@ -255,18 +253,21 @@ class Export:
             )
             for item in mapper.warnings
         )
-        return self._manifest(plan, writer, warnings)
+        return self._seal(plan, writer, warnings)
 
-    def _manifest(self, plan: Plan, writer: PlanWriter, warnings: tuple[FieldWarning, ...]) -> Manifest:
+    def _seal(self, plan: Plan, writer: PlanWriter, warnings: tuple[FieldWarning, ...]) -> Manifest:
+        """Keep what is planned; a run that is stopped from here on can be accounted for."""
         rows_read, merged, differing = plan.tallies()
-        guards.check_rejects(
-            writer.rejected, rows_read - merged, max_reject_ratio=self._definition.options.max_reject_ratio
-        )
-        return self._identified(
+        manifest = self._identified(
             segments=tuple(SegmentTally(*row) for row in plan.segment_rows()),
             tallies=Tallies(rows_read, merged, differing, planned=writer.planned, chunks=writer.chunks),
             warnings=warnings,
         )
+        self._folder.put(RUN, manifest.to_json())
+        guards.check_rejects(
+            writer.rejected, rows_read - merged, max_reject_ratio=self._definition.options.max_reject_ratio
+        )
+        return manifest
 
     def _identified(
         self,
@@ -354,10 +355,15 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "") -> Report:
     A run that is settled already is not settled again.
 
     :param error: what stopped the run, if something did; then nothing more is sent.
+    :raises ConfigError: when there is no run in the folder.
     :raises MailchimpError: when Mailchimp refuses or is out of reach; settle again then.
     """
     if folder.exists(REPORT):
         return Report.from_json(folder.read(REPORT))
+    if not folder.exists(RUN):
+        raise ConfigError(
+            f"There is no run to account for at {folder.uri}. Set exports_root to a place that all workers share"
+        )
     manifest = Manifest.from_json(folder.read(RUN))
     batches = batches_from_json(folder.read(BATCHES)) if folder.exists(BATCHES) else ()
     if not error:

@@ -23,15 +23,17 @@ CREATE MACRO address_problem(address) AS CASE
         OR regexp_matches(split_part(address, '@', 2), '[^.]{64}')
         OR NOT regexp_full_match(
             address,
-            '[^\s@"(),:;<>\[\]\\.\x00-\x1f\x7f]+(\.[^\s@"(),:;<>\[\]\\.\x00-\x1f\x7f]+)*'
+            '[^\s\pZ@"(),:;<>\[\]\\.\x00-\x1f\x7f]+(\.[^\s\pZ@"(),:;<>\[\]\\.\x00-\x1f\x7f]+)*'
             || '@([\p{L}\p{M}\p{N}]+(-+[\p{L}\p{M}\p{N}]+)*\.)+'
             || '[\p{L}][\p{L}\p{M}\p{N}]*(-+[\p{L}\p{M}\p{N}]+)*[\p{L}\p{M}\p{N}]'
         )
     THEN 'invalid_address'
 END;
 
--- Who stands like that in the audience is never sent anything.
-CREATE MACRO says_no(status) AS status NOT IN ('subscribed', getvariable('new_status'));
+-- Of those who are in the audience only subscribed members are sent, and transactional ones where new ones become
+-- that too. A pending member would be asked again by every run.
+CREATE MACRO says_no(status) AS
+    NOT (status = 'subscribed' OR (status = 'transactional' AND getvariable('new_status') = 'transactional'));
 -- A refusal that passes by itself is tried again; the others only once the profile has changed.
 CREATE MACRO lasts(reason) AS reason NOT IN ('too_many_signups', 'no_answer')
     AND reason NOT IN ('unsubscribed', 'cleaned', 'pending', 'transactional', 'archived');

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,11 +115,9 @@ class RunFolder:
 
 def new_run_folder(export_folder: Path | UPath, run: str) -> RunFolder:
     """Return the folder for a run: a run that is made again gets a number behind its name."""
-    for attempt in count(1):
-        folder = RunFolder(export_folder / (run if attempt == 1 else f"{run}-{attempt}"))
-        if not folder.is_used():
-            return folder
-    raise AssertionError("unreachable")
+    names = chain([run], (f"{run}-{attempt}" for attempt in count(2)))
+    folders = (RunFolder(export_folder / name) for name in names)
+    return next(folder for folder in folders if not folder.is_used())
 
 
 def _plain(location: Path | UPath) -> Path | UPath:

@@ -6,6 +6,7 @@ The sensor's poke, the operator's wait and the trigger all follow the same watch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from airflow_mailchimp_export.model import Batch
 
@@ -39,7 +40,8 @@ class BatchWatch:
         return tuple(batch_id for batch_id, batch in self._seen.items() if not self._is_over(batch_id, batch))
 
     def note(self, batch: Batch, *, now: float) -> None:
-        """Take in how far a batch is."""
+        """Take in how far a batch is; the link to its results is a new one each time."""
+        batch = replace(batch, response_body_url="")
         if batch != self._seen[batch.id]:
             self._moved_at = now
             self._pause = FIRST_PAUSE

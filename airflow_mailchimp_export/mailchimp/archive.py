@@ -6,6 +6,7 @@ There may be several files, empty ones and directory entries, and the results co
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -16,6 +17,11 @@ import orjson
 from urllib3.exceptions import HTTPError
 
 from airflow_mailchimp_export.errors import RetryableError
+
+_DAMAGE = (
+    *(tarfile.TarError, EOFError, zlib.error, OSError, HTTPError),
+    *(AttributeError, TypeError, ValueError),  # the content is no list of results
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +39,11 @@ def operation_results(stream: IO[bytes]) -> Iterator[OperationResult]:
     :raises RetryableError: when the archive is damaged or the connection breaks.
     """
     try:
-        with tarfile.open(fileobj=stream, mode="r|gz") as archive:
+        # Unpacked here, because tarfile takes the end of a cut-off stream for the end of the archive.
+        with gzip.open(stream) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
             for entry in archive:
                 yield from _results_of(archive, entry)
-    except (tarfile.TarError, EOFError, zlib.error, OSError, HTTPError, ValueError) as error:
+    except _DAMAGE as error:
         raise RetryableError(f"The results of a batch are unreadable ({type(error).__name__})") from error
 
 
@@ -48,9 +55,16 @@ def _results_of(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Iterator[Op
 
 
 def _to_result(item: dict[str, Any]) -> OperationResult:
-    response = item.get("response")
     return OperationResult(
         operation_id=str(item.get("operation_id") or ""),
         status=int(item.get("status_code") or 0),
-        answer=orjson.loads(response) if isinstance(response, str) and response.strip() else response,
+        answer=_to_answer(item.get("response")),
     )
+
+
+def _to_answer(response: Any) -> Any:
+    """Read an answer; ``None`` where it is empty, or a web page because the operation failed on the way."""
+    try:
+        return orjson.loads(response) if isinstance(response, str) else response
+    except orjson.JSONDecodeError:
+        return None

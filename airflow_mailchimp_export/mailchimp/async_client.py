@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TypeVar, cast
 
 import aiohttp
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 
 from airflow_mailchimp_export.errors import RetryableError, TimedOut
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
@@ -31,6 +33,7 @@ class AsyncMailchimpClient:
     :param timeout: seconds without an answer before a call counts as timed out.
     :param oauth: send the token as the OAuth metadata call takes it.
     :param pace: how often and how fast calls are repeated.
+    :param sleep: waits that many seconds.
     """
 
     def __init__(
@@ -41,11 +44,14 @@ class AsyncMailchimpClient:
         timeout: float = 120.0,
         oauth: bool = False,
         pace: Pace | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._authorization = oauth_authorization(token) if oauth else basic_authorization(token)
         self._timeout = timeout
         self._pace = pace or Pace()
+        self._sleep = sleep
+        self._proxy = _proxy_of(self._base_url)
 
     async def __aenter__(self) -> AsyncMailchimpClient:
         """Open the session."""
@@ -78,7 +84,7 @@ class AsyncMailchimpClient:
     async def _act(self, step: Request | Pause) -> Response | RetryableError | None:
         if isinstance(step, Request):
             return await self._transmit(step)
-        await asyncio.sleep(step.seconds)
+        await self._sleep(step.seconds)
         return None
 
     async def _transmit(self, request: Request) -> Response | RetryableError:
@@ -89,6 +95,7 @@ class AsyncMailchimpClient:
                 params=dict(request.query),
                 data=request.body,
                 allow_redirects=False,
+                proxy=self._proxy,
             ) as answer:
                 body = await answer.read()
         except TimeoutError:
@@ -96,3 +103,12 @@ class AsyncMailchimpClient:
         except aiohttp.ClientError as error:
             return RetryableError(f"{request.method} request failed on the way: {type(error).__name__}")
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, body)
+
+
+def _proxy_of(url: str) -> str | None:
+    """Return the proxy that the environment names, found as the blocking client finds it.
+
+    aiohttp's own ``trust_env`` fails as soon as a .netrc entry for the host competes with the key.
+    """
+    proxy = select_proxy(url, get_environ_proxies(url))
+    return prepend_scheme_if_needed(proxy, "http") if proxy else None

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import IO, TypeVar, cast
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import ReadTimeoutError
 
 from airflow_mailchimp_export.errors import RetryableError, TimedOut
 from airflow_mailchimp_export.mailchimp.gate import Gate
@@ -85,36 +86,36 @@ class MailchimpClient:
         """
         flow = exchange(call, self._pace, clock=self._clock)
         came_of_it: Response | RetryableError | None = None
-        try:
-            while True:
-                came_of_it = self._act(flow.send(came_of_it))
-        except StopIteration as answered:
-            self.gate.praise()
-            return cast(T, answered.value)
+        with ExitStack() as slot:
+            try:
+                while True:
+                    came_of_it = self._act(flow.send(came_of_it), slot)
+            except StopIteration as answered:
+                self.gate.praise()
+                return cast(T, answered.value)
 
-    def _act(self, step: Request | Pause) -> Response | RetryableError | None:
+    def _act(self, step: Request | Pause, slot: ExitStack) -> Response | RetryableError | None:
         if isinstance(step, Request):
+            slot.enter_context(self.gate.slot())
             return self._transmit(step)
         if step.pushed_back:
             self.gate.narrow()
-        if step.holds_connection:
-            with self.gate.slot():
-                self._sleep(step.seconds)
-        else:
-            self._sleep(step.seconds)
+        if not step.holds_connection:
+            slot.close()
+        self._sleep(step.seconds)
+        slot.close()
         return None
 
     def _transmit(self, request: Request) -> Response | RetryableError:
         try:
-            with self.gate.slot():
-                answer = self._session.request(
-                    request.method,
-                    self._base_url + request.path,
-                    params=dict(request.query),
-                    data=request.body,
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                )
+            answer = self._session.request(
+                request.method,
+                self._base_url + request.path,
+                params=dict(request.query),
+                data=request.body,
+                timeout=self._timeout,
+                allow_redirects=False,
+            )
         except requests.RequestException as error:
             return to_retryable(error, f"{request.method} request")
         return Response(
@@ -143,12 +144,23 @@ class MailchimpClient:
 
 def to_retryable(error: requests.RequestException, what: str) -> RetryableError:
     """Return our error for one of the lower library's; its text may hold a URL and is left out."""
-    kind = TimedOut if isinstance(error, requests.ReadTimeout) else RetryableError
+    kind = TimedOut if _ran_out_of_time(error) else RetryableError
     return kind(f"{what} failed on the way: {type(error).__name__}")
 
 
+def _ran_out_of_time(error: requests.RequestException) -> bool:
+    """An answer that stops half-way is reported as a connection error that wraps the time-out."""
+    stopped = any(isinstance(reason, ReadTimeoutError) for reason in error.args)
+    return stopped or isinstance(error, requests.ReadTimeout)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Let no redirect be looked at: a broken one would end in an error that is not requests' own."""
+
+
 def _pooled_session(authorization: str, connections: int) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers.update(headers(authorization))
     # Without this, a .netrc entry for the host would replace the key.
     session.auth = _without_credentials

