@@ -12,28 +12,41 @@ from airflow_mailchimp_export.model import Outcome
 from airflow_mailchimp_export.run_folder import RunFolder
 
 SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("email", "effect", "status", "reason", "field", "words")]
+    [
+        *((name, pa.string()) for name in ("email", "effect", "status", "reason", "field", "words")),
+        ("chunk", pa.int32()),
+    ]
 )
 
-_COLUMNS = [attrgetter(name) for name in SCHEMA.names]
+RENAMES = "renames"
+"""The key of the answers to changed addresses."""
+
+RENAMES_CHUNK = -1
+"""Stands where the number of a chunk stands for others."""
+
+Answer = tuple[int | None, Sequence[Outcome]]
+"""The outcomes of one chunk; its number only where people leave by it, for they may leave by several."""
+
+_COLUMNS = [attrgetter(name) for name in SCHEMA.names[:-1]]
 
 
-def keep(folder: RunFolder, key: str, answers: Iterable[Sequence[Outcome]]) -> int:
+def keep(folder: RunFolder, key: str, answers: Iterable[Answer]) -> int:
     """Write the answers to one chunk, or to all chunks of one batch; return how many people they name.
 
     The answers may be a stream: nothing is kept when it breaks.
     """
     count = 0
     with folder.writing(folder.answer_name(key)) as draft, pq.ParquetWriter(draft, SCHEMA) as writer:
-        for outcomes in answers:
-            writer.write_batch(_to_batch(outcomes))
+        for chunk, outcomes in answers:
+            writer.write_batch(_to_batch(chunk, outcomes))
             count += len(outcomes)
     return count
 
 
-def _to_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
+def _to_batch(chunk: int | None, outcomes: Sequence[Outcome]) -> pa.RecordBatch:
     columns = [pa.array(map(column, outcomes), pa.string()) for column in _COLUMNS]
-    return pa.record_batch(columns, schema=SCHEMA)
+    numbers = pa.array([chunk] * len(outcomes), pa.int32())
+    return pa.record_batch([*columns, numbers], schema=SCHEMA)
 
 
 def chunk_key(number: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.calls import PAGE_SIZE, MemberPage
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.model import Audience, MemberStatus, MergeField
 
 UNTOUCHABLE = (
@@ -48,28 +49,40 @@ def count_members(client: MailchimpClient, audience_id: str, statuses: Iterable[
     )
 
 
-def read_members(client: MailchimpClient, audience_id: str, status: MemberStatus) -> Iterator[Members]:
-    """Yield the members of a status, page by page, read side by side.
+def read_tags(client: MailchimpClient, audience_id: str) -> dict[str, int]:
+    """Return the ids of the audience's tags, by name."""
+    return client.send(calls.tags(audience_id))
 
-    People who change while they are read shift the pages, so what was missed is looked for again;
-    some may come twice. Who leaves the status takes their place along, so the largest total counts.
+
+def read_members(client: MailchimpClient, audience_id: str, status: MemberStatus) -> Iterator[Members]:
+    """Yield the members of a status, page by page; some may come twice."""
+    return _read(client, lambda offset: calls.members(audience_id, status, offset=offset))
+
+
+def read_tag(client: MailchimpClient, audience_id: str, tag_id: int) -> Iterator[Members]:
+    """Yield those who carry a tag, page by page; some may come twice."""
+    return _read(client, lambda offset: calls.tag_members(audience_id, tag_id, offset=offset))
+
+
+def _read(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[Members]:
+    """Read pages side by side.
+
+    People who change while they are read shift the pages, so what was missed is looked for again.
     """
     for _ in range(_READS):
         seen: set[str] = set()
         total = 0
-        for page in _pages(client, audience_id, status):
-            total = max(total, page.total)
+        for page in _pages(client, page_at):
+            total = page.total
             seen.update(member_id for member_id, _ in page.members)
             yield list(page.members)
         if len(seen) >= total:
             return
 
 
-def _pages(client: MailchimpClient, audience_id: str, status: MemberStatus) -> Iterator[MemberPage]:
-    first = client.send(calls.members(audience_id, status, offset=0))
+def _pages(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[MemberPage]:
+    first = client.send(page_at(0))
     yield first
     offsets = range(PAGE_SIZE, first.total, PAGE_SIZE)
     with ThreadPoolExecutor(client.max_connections) as pool:
-        yield from pool.map(
-            lambda offset: client.send(calls.members(audience_id, status, offset=offset)), offsets
-        )
+        yield from pool.map(lambda offset: client.send(page_at(offset)), offsets)

@@ -1,8 +1,8 @@
 """The plan of a run as a file, and the chunks that travel.
 
-``plan.parquet`` holds a row for each person who is to be sent, with the very JSON that is sent,
-and a row for each profile that is not, with the reason. So a run can be finished by anyone who
-has the folder, without the sources.
+``plan.parquet`` holds a row for each person who is to be sent, with the very JSON that is sent, a row for each
+tag that somebody loses, and a row for each profile that is not sent, with the reason. So a run can be finished
+by anyone who has the folder, without the sources.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,11 +23,13 @@ from airflow_mailchimp_export.model import (
     Change,
     Chunk,
     Effect,
+    LeaveChunk,
+    LeaveKind,
     Member,
     MemberStatus,
     Reject,
 )
-from airflow_mailchimp_export.plan import Membership, PlannedBlock, SetAside
+from airflow_mailchimp_export.plan import Leaver, Membership, PlannedBlock, Rename, SetAside
 
 SCHEMA = pa.schema(
     [
@@ -35,35 +38,41 @@ SCHEMA = pa.schema(
         ("subscriber_hash", pa.string()),
         ("email", pa.string()),
         ("status", pa.string()),
+        ("profile_id", pa.string()),
+        ("fingerprint", pa.uint64()),
+        ("tags", pa.list_(pa.string())),
         ("segments", pa.list_(pa.string())),
         ("source", pa.string()),
+        ("is_new", pa.bool_()),
         ("payload", pa.binary()),
+        ("leave", pa.string()),
+        ("new_email", pa.string()),
         ("effect", pa.string()),
         ("reason", pa.string()),
         ("field", pa.string()),
     ]
 )
 
-MAX_BATCH_MEMBERS = 20_000
-"""Members of one batch: its results, some megabytes, stay small enough to be read in one go."""
-
-MAX_BATCH_BYTES = 5_000_000
-"""Bytes of one batch; Mailchimp documents no limit, so this stays far from any."""
-
-_READ = ["chunk", "subscriber_hash", "email", "status", "payload"]
+_TO_SEND = ["chunk", "subscriber_hash", "email", "status", "payload"]
+_TO_LEAVE = ["chunk", "leave", "tags", "email"]
+_TO_RENAME = ["subscriber_hash", "email", "new_email", "status"]
 
 
 class PlanWriter:
-    """Numbers the chunks and writes the plan; use it in ``with``."""
+    """Numbers the chunks and writes the plan; use it in ``with``.
+
+    Who is sent comes first, then who leaves: chunks are numbered in that order.
+    """
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self.planned = 0
         self.rejected = 0
+        self.leave_chunks = 0
 
     @property
-    def chunks(self) -> int:
-        """How many chunks there are so far."""
+    def upsert_chunks(self) -> int:
+        """How many chunks of members to be sent there are so far."""
         return -(-self.planned // MAX_CHUNK_MEMBERS)
 
     def __enter__(self) -> PlanWriter:
@@ -80,8 +89,7 @@ class PlanWriter:
         self, block: PlannedBlock, members: Sequence[Member | Reject], memberships: Sequence[Membership]
     ) -> None:
         """Write a block of profiles and what became of each: a member to send, or a reject."""
-        size = len(members)
-        names = pa.array([membership.segments for membership in memberships], pa.list_(pa.string()))
+        index = pa.array(block.memberships, pa.int32())
         rejects = [member if isinstance(member, Reject) else None for member in members]
         self._write(
             {
@@ -90,22 +98,27 @@ class PlanWriter:
                 "subscriber_hash": block.hashes,
                 "email": block.emails,
                 "status": block.statuses,
-                "segments": names.take(pa.array(block.memberships, pa.int32())),
+                "profile_id": block.profile_ids,
+                "fingerprint": block.fingerprints,
+                "tags": _lists([membership.tags for membership in memberships]).take(index),
+                "segments": _lists([membership.segments for membership in memberships]).take(index),
                 "source": block.sources,
+                "is_new": block.new,
                 "payload": [None if isinstance(member, Reject) else member.payload for member in members],
                 "effect": [reject and Effect.REJECTED.value for reject in rejects],
                 "reason": [reject and reject.reason.value for reject in rejects],
                 "field": [reject and reject.field for reject in rejects],
             },
-            size,
+            len(members),
         )
 
     def set_aside(self, rows: SetAside) -> None:
         """Write profiles that are not sent."""
-        self.rejected += rows.effects.count(Effect.REJECTED.value)
         known = {
             "subscriber_hash": rows.hashes,
             "email": rows.emails,
+            "profile_id": rows.profile_ids,
+            "fingerprint": rows.fingerprints,
             "segments": rows.segments,
             "source": rows.sources,
             "effect": rows.effects,
@@ -113,6 +126,39 @@ class PlanWriter:
             "field": rows.fields,
         }
         self._write(known, len(rows.hashes))
+
+    def rename(self, renames: Sequence[Rename]) -> None:
+        """Write the members whose address changed."""
+        known = {
+            "change": [Change.RENAME.value for _ in renames],
+            "subscriber_hash": [rename.old_hash for rename in renames],
+            "email": [rename.old_email for rename in renames],
+            "new_email": [rename.email for rename in renames],
+            "status": [rename.status for rename in renames],
+        }
+        self._write(known, len(renames))
+
+    def leave(self, leavers: Iterable[Leaver]) -> None:
+        """Write who leaves; call it once, with everybody, tag by tag."""
+        for (kind, tag), group in groupby(leavers, key=lambda leaver: (leaver.kind, leaver.tag)):
+            size = MAX_CHUNK_MEMBERS if kind == LeaveKind.UNTAG else 1
+            people = list(group)
+            for start in range(0, len(people), size):
+                self._leave_together(people[start : start + size], kind, tag)
+
+    def _leave_together(self, leavers: Sequence[Leaver], kind: str, tag: str) -> None:
+        number = self.upsert_chunks + self.leave_chunks
+        self.leave_chunks += 1
+        known = {
+            "chunk": [number for _ in leavers],
+            "change": [Change.LEAVE.value for _ in leavers],
+            "leave": [kind for _ in leavers],
+            "subscriber_hash": [leaver.subscriber_hash for leaver in leavers],
+            "email": [leaver.email for leaver in leavers],
+            "profile_id": [leaver.profile_id for leaver in leavers],
+            "tags": [[tag] if tag else [] for _ in leavers],
+        }
+        self._write(known, len(leavers))
 
     def _numbered(self, members: Sequence[Member | Reject]) -> list[int | None]:
         numbers: list[int | None] = []
@@ -125,39 +171,41 @@ class PlanWriter:
                 self.planned += 1
         return numbers
 
-    def _write(self, known: dict[str, object], size: int) -> None:
+    def _write(self, known: dict[str, Any], size: int) -> None:
         columns = [pa.array(known.get(field.name, pa.nulls(size)), field.type) for field in SCHEMA]
         self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
 
 
+def _lists(values: Sequence[Sequence[str]]) -> pa.Array:
+    return pa.array(values, pa.list_(pa.string()))
+
+
 def read_chunks(path: Path) -> Iterator[Chunk]:
-    """Yield the chunks of a plan, in order."""
-    for number, members in groupby(_rows(path), key=itemgetter(0)):
-        yield Chunk(number, tuple(_to_member(row) for row in members))
+    """Yield the chunks of members to be sent, in order."""
+    for number, rows in groupby(_rows(path, Change.UPSERT, _TO_SEND), key=itemgetter(0)):
+        yield Chunk(number, tuple(_to_member(row) for row in rows))
 
 
-def _rows(path: Path) -> Iterator[tuple[int, str, str, str, bytes]]:
+def read_leave_chunks(path: Path) -> Iterator[LeaveChunk]:
+    """Yield the chunks of people who leave, in order."""
+    for number, rows in groupby(_rows(path, Change.LEAVE, _TO_LEAVE), key=itemgetter(0)):
+        people = list(rows)
+        _, kind, tags, _ = people[0]
+        yield LeaveChunk(number, LeaveKind(kind), "".join(tags), tuple(row[3] for row in people))
+
+
+def read_renames(path: Path) -> list[Rename]:
+    """Return the members whose address changed."""
+    return [Rename(*row) for row in _rows(path, Change.RENAME, _TO_RENAME)]
+
+
+def _rows(path: Path, change: Change, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     with pq.ParquetFile(path) as plan:
-        for batch in plan.iter_batches(columns=_READ):
-            sent = batch.filter(pc.field("chunk").is_valid())
-            yield from zip(*(column.to_pylist() for column in sent.columns), strict=True)
+        for batch in plan.iter_batches(columns=["change", *columns]):
+            wanted = batch.filter(pc.equal(batch.column("change"), change.value)).select(columns)
+            yield from zip(*(column.to_pylist() for column in wanted.columns), strict=True)
 
 
-def _to_member(row: tuple[int, str, str, str, bytes]) -> Member:
+def _to_member(row: tuple[Any, ...]) -> Member:
     _, subscriber_hash, email, status, payload = row
     return Member(subscriber_hash, email, MemberStatus(status), payload)
-
-
-def packed(chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, ...]]:
-    """Group chunks so that each group makes a batch of bearable size."""
-    group: list[Chunk] = []
-    members = size = 0
-    for chunk in chunks:
-        bulk = sum(len(member.payload) for member in chunk.members)
-        if group and (members + len(chunk.members) > MAX_BATCH_MEMBERS or size + bulk > MAX_BATCH_BYTES):
-            yield tuple(group)
-            group, members, size = [], 0, 0
-        group.append(chunk)
-        members, size = members + len(chunk.members), size + bulk
-    if group:
-        yield tuple(group)

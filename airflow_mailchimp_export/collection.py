@@ -7,16 +7,18 @@ No wait here is without an end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from airflow_mailchimp_export import answers
+from airflow_mailchimp_export.answers import Answer
 from airflow_mailchimp_export.errors import PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.manifest import SubmittedBatch
-from airflow_mailchimp_export.model import Batch, Outcome
+from airflow_mailchimp_export.model import Batch, LeaveChunk, Outcome
+from airflow_mailchimp_export.removal import to_leave_outcomes
 from airflow_mailchimp_export.run_folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -45,12 +47,21 @@ class Collected:
 class Collector:
     """Fetches the answers to batches into a run's folder.
 
+    :param leaving: the chunks by which people leave, by number.
     :param sleep: waits that many seconds.
     """
 
-    def __init__(self, client: MailchimpClient, folder: RunFolder, *, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        client: MailchimpClient,
+        folder: RunFolder,
+        leaving: Mapping[int, LeaveChunk],
+        *,
+        sleep: Callable[[float], None],
+    ) -> None:
         self._client = client
         self._folder = folder
+        self._leaving = leaving
         self._sleep = sleep
 
     def collect(self, batches: Iterable[SubmittedBatch]) -> Iterator[Collected]:
@@ -94,18 +105,19 @@ class Collector:
     def _download(self, batch: Batch) -> Collected:
         collected = Collected()
         with self._client.download(batch.response_body_url) as stream:
-            results = _answered(operation_results(stream), collected)
+            results = self._answered(operation_results(stream), collected)
             collected.members = answers.keep(self._folder, answers.batch_key(batch.id), results)
         return collected
 
-
-def _answered(results: Iterable[OperationResult], collected: Collected) -> Iterator[Sequence[Outcome]]:
-    for result in results:
-        outcomes = _outcomes(result)
-        if outcomes:
-            yield outcomes
-        elif result.operation_id.isdigit():
-            collected.refused.append(int(result.operation_id))
+    def _answered(self, results: Iterable[OperationResult], collected: Collected) -> Iterator[Answer]:
+        for result in results:
+            number = int(result.operation_id) if result.operation_id.isdigit() else None
+            chunk = self._leaving.get(number) if number is not None else None
+            outcomes = to_leave_outcomes(chunk, result) if chunk else _outcomes(result)
+            if outcomes:
+                yield chunk.number if chunk else None, outcomes
+            elif number is not None:
+                collected.refused.append(number)
 
 
 def _outcomes(result: OperationResult) -> tuple[Outcome, ...]:

@@ -32,6 +32,14 @@ MAX_EXPORT_NAME_LENGTH: Final = 200
 _T = TypeVar("_T")
 
 
+class OnLeave(StrEnum):
+    """What becomes of people who are in none, or no longer in one, of the segments."""
+
+    UNTAG = "untag"
+    ARCHIVE = "archive"
+    KEEP = "keep"
+
+
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """What is seldom changed about an export.
@@ -39,16 +47,26 @@ class ExportOptions:
     :param new_member_status: the status of people who are new to the audience: subscribed, pending
         (Mailchimp asks them first) or transactional.
     :param max_profiles: most profiles over all segments; more and nothing is sent.
+    :param max_removal_ratio: the part of the people whom this export put there, 0 to 1, that may leave in one
+        run; more and nothing is sent. 1 allows everything, even an empty segment.
     :param max_reject_ratio: the part of the profiles, 0 to 1, that may be refused before the run has failed.
     :param create_merge_fields: whether merge fields that the audience lacks are created.
     :param skip_merge_validation: whether Mailchimp accepts members without the audience's required fields.
+    :param profile_id: a column that stays the same when a person's address changes; ``None`` for none.
+    :param adopt_existing_tag: whether, on the first run, people who carry a segment's tag already count as put
+        there by this export.
+    :param keep_runs: how many run folders are kept.
     """
 
     new_member_status: MemberStatus = MemberStatus.SUBSCRIBED
     max_profiles: int = 1_000_000
+    max_removal_ratio: float = 0.3
     max_reject_ratio: float = 0.5
     create_merge_fields: bool = False
     skip_merge_validation: bool = False
+    profile_id: str | None = None
+    adopt_existing_tag: bool = False
+    keep_runs: int = 30
 
     @classmethod
     def from_value(cls, value: ExportOptions | Mapping[str, object] | None) -> ExportOptions:
@@ -70,9 +88,13 @@ class ExportOptions:
 OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "new_member_status": choice(MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.TRANSACTIONAL),
     "max_profiles": whole_number(1),
+    "max_removal_ratio": number(0, 1),
     "max_reject_ratio": number(0, 1),
     "create_merge_fields": switch,
     "skip_merge_validation": switch,
+    "profile_id": line,
+    "adopt_existing_tag": switch,
+    "keep_runs": whole_number(1),
 }
 """What makes each option's value of what was set."""
 

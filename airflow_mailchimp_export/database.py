@@ -91,4 +91,9 @@ class Database:
 
 def quoted(path: Path) -> str:
     """Return a path as an SQL string."""
-    return "'" + str(path).replace("'", "''") + "'"
+    return quoted_text(str(path))
+
+
+def quoted_text(text: str) -> str:
+    """Return text as an SQL string."""
+    return "'" + text.replace("'", "''") + "'"

@@ -9,9 +9,10 @@ import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from airflow_mailchimp_export.chunks import packed
-from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError
+from airflow_mailchimp_export.errors import AccessDenied, MailchimpError, PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.protocol import Call
@@ -30,7 +31,13 @@ HOPELESS_REFUSALS = 50
 HOPELESS_FAILURES = 5
 """Chunks given up in a row after which Mailchimp counts as out of reach."""
 
-Keep = Callable[[int, Sequence[Outcome]], object]
+MAX_BATCH_PEOPLE = 20_000
+"""People in one batch: its results, some megabytes, stay small enough to be read in one go."""
+
+MAX_BATCH_BYTES = 5_000_000
+"""Bytes of one batch; Mailchimp documents no limit, so this stays far from any."""
+
+C = TypeVar("C")
 
 
 class Upserter:
@@ -113,19 +120,24 @@ def _refused_alone(chunk: Chunk, refusal: PermanentError) -> Outcome:
 
 
 def deliver_directly(
-    chunks: Iterable[Chunk], upserter: Upserter, *, connections: int, keep: Keep
+    chunks: Iterable[C],
+    work: Callable[[C], Sequence[Outcome]],
+    *,
+    connections: int,
+    keep: Callable[[C, Sequence[Outcome]], object],
 ) -> Iterator[int]:
-    """Send chunks side by side; yield the number of members of each chunk that was answered.
+    """Work chunks off side by side; yield the number of people of each chunk that was answered.
 
     A chunk that got no answer is left out: its members stay unconfirmed.
 
-    :param keep: called with a chunk's number and outcomes as soon as they are there, from any thread.
+    :param keep: called with a chunk and its outcomes as soon as they are there, from any thread.
     :raises RetryableError: when Mailchimp is out of reach for good.
     """
 
-    def deliver(chunk: Chunk) -> int:
-        keep(chunk.number, upserter.upsert(chunk))
-        return len(chunk.members)
+    def deliver(chunk: C) -> int:
+        outcomes = work(chunk)
+        keep(chunk, outcomes)
+        return len(outcomes)
 
     failures = 0
     with (
@@ -134,7 +146,7 @@ def deliver_directly(
     ):
         for done in in_flight:
             try:
-                members = done.result()
+                people = done.result()
             except RetryableError as error:
                 failures += 1
                 log.warning("A chunk got no answer and stays unconfirmed: %s", error)
@@ -142,11 +154,11 @@ def deliver_directly(
                     raise
                 continue
             failures = 0
-            yield members
+            yield people
 
 
 def _bounded(
-    pool: ThreadPoolExecutor, work: Callable[[Chunk], int], chunks: Iterable[Chunk], *, at_once: int
+    pool: ThreadPoolExecutor, work: Callable[[C], int], chunks: Iterable[C], *, at_once: int
 ) -> Generator[Future[int]]:
     """Yield what is done while at most ``at_once`` chunks are in the pool; on an error start no more."""
     pending: set[Future[int]] = set()
@@ -164,15 +176,56 @@ def _bounded(
             future.cancel()
 
 
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A chunk as an operation of a batch.
+
+    :param people: how many it concerns.
+    :param content: the operation, as JSON.
+    """
+
+    number: int
+    people: int
+    content: bytes
+
+
+def to_operation(number: int, people: int, call: Call[Any]) -> Operation:
+    """Return the call for a chunk as an operation; its id is the number of the chunk."""
+    return Operation(number, people, calls.operation(number, call.request))
+
+
 def submit_batches(
-    chunks: Iterable[Chunk], upserter: Upserter, client: MailchimpClient, *, permit: Callable[[], None]
+    operations: Iterable[Operation], client: MailchimpClient, *, permit: Callable[[], None]
 ) -> Iterator[tuple[SubmittedBatch, int]]:
-    """Hand chunks over as batches; yield each one that was taken, with the number of its members."""
-    for group in packed(chunks):
+    """Hand chunks over as batches; yield each one that was taken, with the number of people in it."""
+    for group in packed(operations):
         permit()
-        operations = (calls.operation(chunk.number, upserter.call(chunk).request) for chunk in group)
-        taken = client.send(calls.submit_batch(operations))
-        yield (
-            SubmittedBatch(taken.id, tuple(chunk.number for chunk in group)),
-            sum(len(chunk.members) for chunk in group),
-        )
+        taken = client.send(calls.submit_batch(operation.content for operation in group))
+        numbers = tuple(operation.number for operation in group)
+        yield SubmittedBatch(taken.id, numbers), sum(operation.people for operation in group)
+
+
+def packed(operations: Iterable[Operation]) -> Iterator[tuple[Operation, ...]]:
+    """Group operations so that each group makes a batch of bearable size."""
+    group: list[Operation] = []
+    people = size = 0
+    for operation in operations:
+        bulk = len(operation.content)
+        if group and (people + operation.people > MAX_BATCH_PEOPLE or size + bulk > MAX_BATCH_BYTES):
+            yield tuple(group)
+            group, people, size = [], 0, 0
+        group.append(operation)
+        people, size = people + operation.people, size + bulk
+    if group:
+        yield tuple(group)
+
+
+def cancel_batches(client: MailchimpClient, batch_ids: Iterable[str]) -> None:
+    """Stop batches that are not finished; what they did so far stays done."""
+    for batch_id in batch_ids:
+        try:
+            if not client.send(calls.batch(batch_id)).finished:
+                client.send(calls.cancel_batch(batch_id))
+                log.info("Batch %s is cancelled", batch_id)
+        except MailchimpError as error:
+            log.warning("Batch %s could not be cancelled: %s", batch_id, error)

@@ -7,6 +7,7 @@
     ├── SourceError          a segment could not be read: mend the source, or retry when it is back
     ├── StopLoss             more would be removed than the export allows; nothing was sent
     ├── TooManyRejects       the run ended, but too many profiles were refused
+    ├── ExportBusy           another run of the same export is at work
     └── MailchimpError
         ├── RetryableError   the client repeats it by itself; raised when it gave up
         │   ├── Throttled    Mailchimp pushed back (429, or 403 without JSON)
@@ -42,6 +43,10 @@ class StopLoss(ExportError):
 
 class TooManyRejects(ExportError):
     """More profiles were refused than the export allows."""
+
+
+class ExportBusy(ExportError):
+    """Another run of the same export is at work."""
 
 
 class MailchimpError(ExportError):

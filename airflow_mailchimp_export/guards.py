@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from airflow_mailchimp_export.errors import ConfigError, TooManyRejects
+from collections.abc import Sequence
+
+from airflow_mailchimp_export.errors import ConfigError, StopLoss, TooManyRejects
 
 
 def check_volume(rows: int, *, max_profiles: int) -> None:
@@ -40,4 +42,27 @@ def check_rejects(rejected: int, people: int, *, max_reject_ratio: float) -> Non
             f"{rejected:,} of {people:,} profiles cannot be sent, which is more than max_reject_ratio allows "
             f"({max_reject_ratio:.0%}). Nothing was sent. The run's rejects.csv lists them with reason and remedy; "
             "correct the source or the field map, or raise max_reject_ratio in options"
+        )
+
+
+def check_removals(
+    leaving: int, owned: int, emptied: Sequence[tuple[str, int]], *, max_removal_ratio: float
+) -> None:
+    """Stop a run by which suspiciously many would leave: a source is likely broken.
+
+    :param leaving: how many people would lose a tag or be archived.
+    :param owned: how many people this export has put there.
+    :param emptied: segments that have nobody now, and how many they would lose.
+    :raises StopLoss: says how many and how to allow it once.
+    """
+    allowed = "If that is meant, allow it once with max_removal_ratio"
+    if emptied and max_removal_ratio < 1:
+        named = ", ".join(f"{name!r} ({people:,} people)" for name, people in emptied)
+        raise StopLoss(
+            f"These segments are empty now but had people before: {named}. Nothing was sent. {allowed}=1"
+        )
+    if leaving > max_removal_ratio * owned:
+        raise StopLoss(
+            f"{leaving:,} of {owned:,} people would lose a tag or be archived, which is more than max_removal_ratio "
+            f"allows ({max_removal_ratio:.0%}). Nothing was sent. {allowed}={leaving / owned:.2f} or more"
         )

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_mailchimp_export import legacy_form
 from airflow_mailchimp_export.connection import ConnectionSettings
+from airflow_mailchimp_export.delivery import cancel_batches
 from airflow_mailchimp_export.errors import ConfigError, ExportError, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
@@ -80,13 +81,7 @@ class MailchimpHook(BaseHook):
     def cancel_batches(self, batch_ids: tuple[str, ...]) -> None:
         """Stop batches that are not finished; what they did so far stays done."""
         with self.client() as client:
-            for batch_id in batch_ids:
-                try:
-                    if not client.send(calls.batch(batch_id)).finished:
-                        client.send(calls.cancel_batch(batch_id))
-                        self.log.info("Batch %s is cancelled", batch_id)
-                except ExportError as error:
-                    self.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+            cancel_batches(client, batch_ids)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whose key it is, and whether an export could run; it is what the Test button shows."""

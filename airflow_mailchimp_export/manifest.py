@@ -13,11 +13,12 @@ from airflow_mailchimp_export.model import Delivery
 
 @dataclass(frozen=True, slots=True)
 class SegmentTally:
-    """How many rows a segment had, and the tag that it becomes."""
+    """How many rows a segment had, how many of its people are as they were, and the tag that it becomes."""
 
     name: str
     tag: str
     rows: int
+    unchanged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +44,27 @@ class Tallies:
     :param rows_read: rows over all segments.
     :param merged: further rows of a person already counted.
     :param differing: those of them whose mapped values differ from the row that counts.
+    :param unchanged: people who are in the audience as they should be.
     :param planned: members to be sent.
-    :param chunks: requests that carry them.
+    :param upsert_chunks: requests that carry them; their numbers start at 0.
+    :param leave_chunks: requests by which people leave; their numbers follow.
     """
 
     rows_read: int
-    merged: int
-    differing: int
-    planned: int
-    chunks: int
+    merged: int = 0
+    differing: int = 0
+    unchanged: int = 0
+    planned: int = 0
+    upsert_chunks: int = 0
+    leave_chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One run: who, what, where to, and what was planned."""
+    """One run: who, what, where to, and what was planned.
+
+    :param ledger_version: of the ledger that the run was planned from; 0 for none.
+    """
 
     export: str
     run_id: str
@@ -67,6 +75,9 @@ class Manifest:
     delivery: Delivery
     skip_merge_validation: bool
     max_reject_ratio: float
+    dry_run: bool
+    keep_runs: int
+    ledger_version: int
     segments: tuple[SegmentTally, ...]
     warnings: tuple[FieldWarning, ...]
     tallies: Tallies

@@ -26,6 +26,7 @@ class Change(StrEnum):
 
     UPSERT = "upsert"
     LEAVE = "leave"
+    RENAME = "rename"
 
 
 class Effect(StrEnum):
@@ -38,6 +39,15 @@ class Effect(StrEnum):
     UNCONFIRMED = "unconfirmed"
     REMOVED = "removed"
     REMOVAL_FAILED = "removal_failed"
+    RENAMED = "renamed"
+    RENAME_REFUSED = "rename_refused"
+
+
+class LeaveKind(StrEnum):
+    """How a person leaves."""
+
+    UNTAG = "untag"
+    ARCHIVE = "archive"
 
 
 class Reason(StrEnum):
@@ -140,6 +150,20 @@ class Chunk:
 
     number: int
     members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveChunk:
+    """People who leave in the same way.
+
+    :param tag: the tag that they lose; empty for those who are archived.
+    :param emails: at most :data:`MAX_CHUNK_MEMBERS`; exactly one where they are archived.
+    """
+
+    number: int
+    kind: LeaveKind
+    tag: str
+    emails: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,34 +18,36 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_mailchimp_export.coercion import choice, fitting
+from airflow_mailchimp_export.coercion import choice, fitting, switch
 from airflow_mailchimp_export.config import (
     ArrowData,
     ExportOptions,
+    OnLeave,
     TableSpec,
     parse_export_name,
     parse_segments,
 )
+from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.errors import (
     ConfigError,
     PermanentError,
     RetryableError,
+    StopLoss,
     TooManyRejects,
 )
-from airflow_mailchimp_export.export import Export, ExportDefinition, Gateway, RunIdentity, settle
+from airflow_mailchimp_export.export import Export, settle
 from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.hooks import MailchimpHook, to_client
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.report import Report
-from airflow_mailchimp_export.run_folder import RunFolder, new_run_folder
+from airflow_mailchimp_export.run_folder import ExportFolder, RunFolder
 from airflow_mailchimp_export.sensors import check_event, look
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 
 if TYPE_CHECKING:
-    from upath import UPath
-
     from airflow.providers.common.compat.sdk import Context
+    from upath import UPath
 
     from airflow_mailchimp_export.connection import ConnectionSettings
 
@@ -64,6 +66,10 @@ class SegmentToMailchimpOperator(BaseOperator):
     :param mailchimp_conn_id: the Mailchimp connection.
     :param export_name: the folder of the export; ``<dag_id>.<task_id>`` unless set.
     :param delivery: ``"batch"`` hands jobs over to Mailchimp, ``"direct"`` makes the calls itself.
+    :param on_leave: what becomes of people whom this export put there and who left a segment: ``"untag"`` takes
+        the tag, ``"archive"`` archives who is in no segment any more, ``"keep"`` leaves them.
+    :param dry_run: plan and report what would be done, and change nothing.
+    :param full: send everybody, whatever the ledger says; a ledger that cannot be used is set aside.
     :param wait_for_completion: wait for the batches and account for them in this task; otherwise
         :class:`~.sensors.MailchimpBatchSensor` and :class:`MailchimpExportReportOperator` follow.
     :param deferrable: wait in the triggerer; Airflow's default unless set.
@@ -72,6 +78,7 @@ class SegmentToMailchimpOperator(BaseOperator):
     :param options: an :class:`~.config.ExportOptions`, or a mapping with its keys.
     :raises AirflowFailException: when the set-up is wrong, Mailchimp refuses for good, or too many
         profiles are refused; mend what the message says, then run again.
+    :raises ExportBusy: when another run of the same export is at work; Airflow's retries apply.
     :raises RetryableError: when Mailchimp is out of reach; Airflow's retries apply.
     :raises SourceError: when a segment cannot be read; Airflow's retries apply.
     """
@@ -83,6 +90,9 @@ class SegmentToMailchimpOperator(BaseOperator):
         "mailchimp_conn_id",
         "export_name",
         "delivery",
+        "on_leave",
+        "dry_run",
+        "full",
         "exports_root",
         "options",
     )
@@ -98,6 +108,9 @@ class SegmentToMailchimpOperator(BaseOperator):
         mailchimp_conn_id: str = MailchimpHook.default_conn_name,
         export_name: str | None = None,
         delivery: str = "batch",
+        on_leave: str = "untag",
+        dry_run: bool | str = False,
+        full: bool | str = False,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         exports_root: str | None = None,
@@ -111,6 +124,10 @@ class SegmentToMailchimpOperator(BaseOperator):
         self.mailchimp_conn_id = mailchimp_conn_id
         self.export_name = export_name
         self.delivery = delivery
+        self.on_leave = on_leave
+        # The name is this operator's promise; Airflow's method of that name serves nothing any more.
+        self.dry_run = dry_run  # type: ignore[method-assign, assignment]
+        self.full = full
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.exports_root = exports_root
@@ -142,7 +159,7 @@ class SegmentToMailchimpOperator(BaseOperator):
                 method_name="execute_complete",
                 kwargs={"run_uri": folder.uri, "batch_ids": list(submission.batch_ids)},
             )
-        self._wait(hook)
+        self._wait(hook, submission.batch_ids)
         return self._settle(hook, folder)
 
     def execute_complete(
@@ -173,6 +190,9 @@ class SegmentToMailchimpOperator(BaseOperator):
             segments=parse_segments(self.segments),
             field_map=parse_field_map(self.field_map),
             delivery=fitting("delivery", self.delivery, choice(*Delivery)),
+            on_leave=fitting("on_leave", self.on_leave, choice(*OnLeave)),
+            dry_run=fitting("dry_run", self.dry_run, switch),
+            full=fitting("full", self.full, switch),
             options=ExportOptions.from_value(self.options),
             contact_limit=settings.contact_limit,
         )
@@ -182,14 +202,14 @@ class SegmentToMailchimpOperator(BaseOperator):
         map_index = context["ti"].map_index
         mapped = map_index is not None and map_index >= 0
         run = f"{context['run_id']}.{map_index}" if mapped else str(context["run_id"])
-        export_folder = _storage_path(root, None) / parse_export_name(name)
-        return new_run_folder(export_folder, parse_export_name(run))
+        export_folder = ExportFolder(_storage_path(root, None) / parse_export_name(name))
+        return export_folder.run(parse_export_name(run))
 
     def _note_batch(self, batch_id: str) -> None:
         self._submitted += (batch_id,)
 
-    def _wait(self, hook: MailchimpHook) -> None:
-        watch = BatchWatch(self._submitted, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
+    def _wait(self, hook: MailchimpHook, batch_ids: Sequence[str]) -> None:
+        watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
         with hook.client() as client:
             look(client, watch)
             while watch.waiting and not watch.stalled(now=time.monotonic()):
@@ -274,7 +294,7 @@ def _failing_for_good() -> Iterator[None]:
     """Retrying cannot help where the set-up is wrong or Mailchimp said no."""
     try:
         yield
-    except (ConfigError, PermanentError, TooManyRejects) as error:
+    except (ConfigError, PermanentError, StopLoss, TooManyRejects) as error:
         raise AirflowFailException(str(error)) from error
 
 

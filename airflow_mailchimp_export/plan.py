@@ -1,4 +1,4 @@
-"""What is to be sent: the set work of a run, done by DuckDB out of core.
+"""What is to be done: the set work of a run, done by DuckDB out of core.
 
 The statements stand in ``plan.sql``; only the block in hand becomes Python objects.
 """
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.config import Segment
-from airflow_mailchimp_export.database import Database
+from airflow_mailchimp_export.config import OnLeave, Segment
+from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.sources.source import Source
-from airflow_mailchimp_export.staging import common_schema, empty_block, staging_block
+from airflow_mailchimp_export.staging import Layout, empty_block, staging_block
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,15 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBlock:
-    """Profiles to be sent, column by column; ``columns`` is in the order of the sources' columns."""
+    """Profiles to be sent, column by column; ``columns`` is in the order of the field map's columns."""
 
     hashes: list[str]
     emails: list[str]
     statuses: list[str]
     memberships: list[int]
+    fingerprints: list[int]
+    profile_ids: list[str | None]
+    new: list[bool]
     sources: list[str]
     columns: list[list[object]]
 
@@ -48,7 +51,43 @@ class SetAside:
     hashes: list[str]
     emails: list[str]
     segments: list[list[str]]
+    fingerprints: list[int | None]
+    profile_ids: list[str | None]
     sources: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A person who lost a tag, or is to be archived.
+
+    :param kind: ``untag`` or ``archive``.
+    """
+
+    kind: str
+    tag: str
+    subscriber_hash: str
+    email: str
+    profile_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A member whose address changed at the source."""
+
+    old_hash: str
+    old_email: str
+    email: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTallies:
+    """How many rows were read, how many merged, how many of these differed, and who is as they were."""
+
+    rows_read: int
+    merged: int
+    differing: int
+    unchanged: int
 
 
 class Plan:
@@ -56,13 +95,19 @@ class Plan:
 
     :param workshop: a local folder for the database.
     :param new_member_status: the status that people get who are not in the audience yet.
+    :param mapping: stands for all that shapes a request besides the profile; part of every fingerprint.
+    :param full: send everybody, whatever the ledger says.
     """
 
-    def __init__(self, workshop: Path, *, new_member_status: MemberStatus) -> None:
+    def __init__(
+        self, workshop: Path, *, new_member_status: MemberStatus, mapping: str = "", full: bool = False
+    ) -> None:
         self._sources: Sequence[Source] = ()
         self._database = Database(workshop, "plan.sql")
         self._database.run("macros")
-        self._database.run("status", new_status=new_member_status.value)
+        settings = {"new_status": new_member_status.value, "mapping": mapping, "full_export": full}
+        for setting, value in settings.items():
+            self._database.run(setting, value=value)
 
     def __enter__(self) -> Plan:
         """Use the plan."""
@@ -72,14 +117,29 @@ class Plan:
         """Close the database."""
         self._database.__exit__(*exc_info)
 
-    def stage(self, segments: Sequence[Segment], sources: Sequence[Source]) -> Iterator[int]:
+    def know(self, ledger: Path | None) -> None:
+        """Take in what earlier runs did."""
+        if ledger is None:
+            self._database.run("no_ledger")
+        else:
+            self._database.script("ledger", path=quoted(ledger))
+
+    def adopt(self, tag: str, members: Iterable[tuple[str, str]]) -> None:
+        """Take in who carries a tag, as if this export had put them there."""
+        with self._database.incoming(_pairs(members)):
+            self._database.run("adopt", tag=tag)
+
+    def adopted(self) -> None:
+        """Bring the adopted tags of each person together."""
+        self._database.run("adopted")
+
+    def stage(self, segments: Sequence[Segment], sources: Sequence[Source], layout: Layout) -> Iterator[int]:
         """Read the sources to their ends; yield the number of rows of each batch read.
 
         :raises SourceError: when a source breaks, or a column's values do not fit its type.
         """
         self._sources = sources
-        schema = common_schema(sources)
-        with self._database.incoming(empty_block(schema)):
+        with self._database.incoming(empty_block(layout)):
             self._database.run("tables")
         first_place = 0
         for index, segment in enumerate(segments):
@@ -87,7 +147,7 @@ class Plan:
             rows = 0
             for batch in sources[index].batches():
                 with self._database.incoming(
-                    staging_block(batch, schema, segment=segment.name, first_row=rows)
+                    staging_block(batch, layout, segment=segment.name, first_row=rows)
                 ):
                     self._database.run("stage", segment=index, first_place=first_place)
                 rows += batch.num_rows
@@ -96,18 +156,16 @@ class Plan:
 
     def stand(self, status: MemberStatus, members: Iterable[tuple[str, str]]) -> None:
         """Note where members stand in the audience: pairs of Mailchimp's id and the address."""
-        found = list(members)
-        columns = {
-            name: pa.array([row[index] for row in found], pa.string()) for index, name in enumerate(_STANDING)
-        }
-        with self._database.incoming(pa.table(columns)):
+        with self._database.incoming(_pairs(members)):
             self._database.run("stand", status=status.value)
 
-    def merge(self) -> None:
-        """Merge the rows of each person, and set aside who must not be touched."""
+    def merge(self, *, on_leave: OnLeave = OnLeave.KEEP) -> None:
+        """Merge the rows of each person, compare with the ledger, and find who left."""
         self._database.run("people", last_segment=len(self._sources) - 1)
-        for statement in ("standings", "memberships", "planned"):
+        for statement in ("standings", "memberships", "moves", "planned"):
             self._database.run(statement)
+        tags = sorted({tag for _, tag, _, _ in self.segment_rows()})
+        self._database.run("leaving", on_leave=on_leave.value, run_tags=tags)
 
     def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
         """Yield the values of staged columns, row by row; columns are counted as in the sources."""
@@ -119,14 +177,22 @@ class Plan:
         """Return a count: ``upsert_count`` or ``new_count``."""
         return int(self._database.rows(statement)[0][0])
 
-    def tallies(self) -> tuple[int, int, int]:
-        """Return how many rows were read, how many merged, and how many of these differed."""
-        read, merged, differing = self._database.rows("tallies")[0]
-        return int(read), int(merged), int(differing)
+    def tallies(self) -> PlanTallies:
+        """Return the counts that are known before anything is sent."""
+        return PlanTallies(*(int(number) for number in self._database.rows("tallies")[0]))
 
-    def segment_rows(self) -> list[tuple[str, str, int]]:
-        """Return name, tag and number of rows of each segment."""
-        return [(name, tag, rows) for name, tag, rows in self._database.rows("segment_tallies")]
+    def segment_rows(self) -> list[tuple[str, str, int, int]]:
+        """Return name, tag, number of rows and number of unchanged people of each segment."""
+        return [(name, tag, rows, same) for name, tag, rows, same in self._database.rows("segment_tallies")]
+
+    def removals(self) -> tuple[int, int]:
+        """Return how many people lose a tag or are archived, and how many this export has put there in all."""
+        leaving, owned = self._database.rows("removal_tallies")[0]
+        return int(leaving), int(owned)
+
+    def emptied(self) -> list[tuple[str, int]]:
+        """Return the segments that have nobody now, and how many people they would lose."""
+        return [(name, people) for name, people in self._database.rows("emptied")]
 
     def memberships(self) -> list[Membership]:
         """Return the combinations of segments, in the order of their numbers."""
@@ -134,31 +200,60 @@ class Plan:
             Membership(tuple(names), tuple(tags)) for names, tags in self._database.rows("membership_names")
         ]
 
+    def renames(self) -> list[Rename]:
+        """Return the members whose address changed."""
+        return [Rename(*row) for row in self._database.rows("renames")]
+
+    def leavers(self) -> Iterator[list[Leaver]]:
+        """Yield who lost which tag, tag by tag, and then who is archived."""
+        for batch in self._database.batches("leavers"):
+            yield [
+                Leaver(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+            ]
+
     def upserts(self) -> Iterator[PlannedBlock]:
         """Yield the profiles to be sent, in source order."""
         for batch in self._database.batches("upserts"):
-            hashes, emails, statuses, memberships = (batch.column(index).to_pylist() for index in range(4))
-            fields = batch.column("fields").flatten()
+            column = {name: batch.column(name) for name in batch.schema.names}
+            emails = column["email"].to_pylist()
             yield PlannedBlock(
-                hashes=hashes,
+                hashes=column["subscriber_hash"].to_pylist(),
                 emails=emails,
-                statuses=statuses,
-                memberships=memberships,
+                statuses=column["status"].to_pylist(),
+                memberships=column["membership"].to_pylist(),
+                fingerprints=column["fingerprint"].to_pylist(),
+                profile_ids=column["profile_id"].to_pylist(),
+                new=column["is_new"].to_pylist(),
                 sources=self._located(batch),
-                columns=[emails, *(field.to_pylist() for field in fields[1:])],
+                columns=[emails, *(field.to_pylist() for field in column["fields"].flatten()[1:])],
             )
 
     def set_aside(self) -> Iterator[SetAside]:
         """Yield the rows that are not sent, in source order."""
         for batch in self._database.batches("set_aside"):
-            effects, reasons, fields, hashes, emails, segments = (
-                batch.column(index).to_pylist() for index in range(6)
+            column = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+            yield SetAside(
+                effects=column["effect"],
+                reasons=column["reason"],
+                fields=column["field"],
+                hashes=column["subscriber_hash"],
+                emails=column["email"],
+                segments=column["segments"],
+                fingerprints=column["fingerprint"],
+                profile_ids=column["profile_id"],
+                sources=self._located(batch),
             )
-            yield SetAside(effects, reasons, fields, hashes, emails, segments, self._located(batch))
 
     def _located(self, batch: pa.RecordBatch) -> list[str]:
         segments, rows = batch.column("segment").to_pylist(), batch.column("source_row").to_pylist()
         return [self._sources[segment].locate(row) for segment, row in zip(segments, rows, strict=True)]
 
 
-_STANDING = ("id", "email")
+def _pairs(members: Iterable[tuple[str, str]]) -> pa.Table:
+    found = list(members)
+    return pa.table(
+        {
+            "id": pa.array([member_id for member_id, _ in found], pa.string()),
+            "email": pa.array([email for _, email in found], pa.string()),
+        }
+    )

@@ -38,10 +38,14 @@ CREATE MACRO says_no(status) AS
 CREATE MACRO lasts(reason) AS reason NOT IN ('too_many_signups', 'no_answer')
     AND reason NOT IN ('unsubscribed', 'cleaned', 'pending', 'transactional', 'archived');
 
--- name: settings
-SET VARIABLE new_status = $new_status;
-SET VARIABLE mapping = $mapping;
-SET VARIABLE full_export = $full;
+-- name: new_status
+SET VARIABLE new_status = $value;
+
+-- name: mapping
+SET VARIABLE mapping = $value;
+
+-- name: full_export
+SET VARIABLE full_export = $value;
 
 -- name: tables
 -- place numbers the rows over all segments in source order; the first place of a person wins.
@@ -171,8 +175,13 @@ FROM planned JOIN staged USING (place) WHERE disposition = 'send' ORDER BY place
 SELECT count(*) FROM planned WHERE disposition = 'send';
 
 -- name: new_count
+-- Unless the subscribed members were read, some of these may be members already.
 SELECT count(*) FROM planned
 WHERE disposition = 'send' AND (returns OR (standing IS NULL AND state IS DISTINCT FROM 'member'));
+
+-- name: surely_new_count
+SELECT count(*) FROM planned LEFT JOIN standings USING (subscriber_hash)
+WHERE disposition = 'send' AND (returns OR standings.status IS NULL);
 
 -- name: renames
 SELECT old_hash, old_email, planned.email, coalesce(standing, getvariable('new_status')) AS status

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from airflow_mailchimp_export import __version__
-from airflow_mailchimp_export.manifest import FieldWarning, Manifest
+from airflow_mailchimp_export.manifest import FieldWarning, Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.model import Effect, Verdict
 
 
@@ -72,6 +72,8 @@ class SegmentAccount:
 class Report:
     """The account of one run, as ``report.json`` holds it.
 
+    :param address_changes: how many members were renamed, and how many could not be.
+    :param examples: of a dry run, masked addresses for each effect.
     :param differing: merged rows whose mapped values differ from those of the row that counts.
     :param error: what stopped the run; empty where nothing did.
     """
@@ -91,6 +93,8 @@ class Report:
     suppressed_by_reason: dict[str, int]
     segments: dict[str, SegmentAccount]
     batch_ids: tuple[str, ...]
+    address_changes: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     differing: int = 0
     warnings: tuple[FieldWarning, ...] = ()
     error: str = ""
@@ -143,19 +147,25 @@ def _section(title: str, numbers: Mapping[str, int]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the accounts of a run say, before it is judged."""
+    """What the accounts of a run say, before it is judged.
 
-    effects: Mapping[str, int]
-    rejects_by_reason: dict[str, int]
-    suppressed_by_reason: dict[str, int]
-    segment_members: Mapping[str, int]
+    :param members: by segment, who of those sent is in the audience.
+    :param joined: by segment, who of them did not carry its tag before.
+    :param left: by tag, who lost it.
+    """
+
+    effects: Mapping[str, int] = field(default_factory=dict)
+    rejects_by_reason: dict[str, int] = field(default_factory=dict)
+    suppressed_by_reason: dict[str, int] = field(default_factory=dict)
+    members: Mapping[str, int] = field(default_factory=dict)
+    joined: Mapping[str, int] = field(default_factory=dict)
+    left: Mapping[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
 
 def draw_up(manifest: Manifest, findings: Findings, *, batch_ids: tuple[str, ...], error: str = "") -> Report:
     """Return the report of a run."""
-    tallies = manifest.tallies
-    known = {effect.value: findings.effects.get(effect.value, 0) for effect in Effect}
-    counts = Counts(rows_read=tallies.rows_read, merged=tallies.merged, **known)
+    counts = _counts(manifest.tallies, findings.effects)
     return Report(
         export=manifest.export,
         run_id=manifest.run_id,
@@ -165,20 +175,49 @@ def draw_up(manifest: Manifest, findings: Findings, *, batch_ids: tuple[str, ...
         started_at=manifest.started_at,
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         delivery=manifest.delivery.value,
-        dry_run=False,
+        dry_run=manifest.dry_run,
         verdict=judge(counts, max_reject_ratio=manifest.max_reject_ratio, error=error),
         counts=counts,
         rejects_by_reason=findings.rejects_by_reason,
         suppressed_by_reason=findings.suppressed_by_reason,
-        segments={
-            segment.name: _segment_account(segment.rows, findings.segment_members.get(segment.name, 0))
-            for segment in manifest.segments
-        },
+        segments={segment.name: _segment_account(segment, findings) for segment in manifest.segments},
         batch_ids=batch_ids,
-        differing=tallies.differing,
+        address_changes={
+            effect.value: findings.effects.get(effect.value, 0)
+            for effect in (Effect.RENAMED, Effect.RENAME_REFUSED)
+        },
+        examples=findings.examples,
+        differing=manifest.tallies.differing,
         warnings=manifest.warnings,
         error=error,
         versions=_versions(),
+    )
+
+
+def _counts(tallies: Tallies, effects: Mapping[str, int]) -> Counts:
+    counted = (
+        Effect.REJECTED,
+        Effect.SUPPRESSED,
+        Effect.CREATED,
+        Effect.UPDATED,
+        Effect.UNCONFIRMED,
+        Effect.REMOVED,
+        Effect.REMOVAL_FAILED,
+    )
+    return Counts(
+        rows_read=tallies.rows_read,
+        merged=tallies.merged,
+        unchanged=tallies.unchanged,
+        **{effect.value: effects.get(effect.value, 0) for effect in counted},
+    )
+
+
+def _segment_account(segment: SegmentTally, findings: Findings) -> SegmentAccount:
+    return SegmentAccount(
+        rows=segment.rows,
+        members=segment.unchanged + findings.members.get(segment.name, 0),
+        joined=findings.joined.get(segment.name, 0),
+        left=findings.left.get(segment.tag, 0),
     )
 
 
@@ -196,10 +235,6 @@ def judge(counts: Counts, *, max_reject_ratio: float, error: str = "") -> Verdic
     return (
         Verdict.PARTIAL if counts.rejected or counts.unconfirmed or counts.removal_failed else Verdict.SUCCESS
     )
-
-
-def _segment_account(rows: int, members: int) -> SegmentAccount:
-    return SegmentAccount(rows=rows, members=members, joined=members, left=0)
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,10 @@
-"""What one run leaves under ``exports_root``, whole or not at all.
+"""What exports and their runs leave under ``exports_root``, whole or not at all.
+
+::
+
+    <export>/ledger.parquet     what this export has put into the audience
+    <export>/lock.json          which run is at work
+    <export>/<run>/             plan.parquet, run.json, batches.json, outcomes.parquet, rejects.csv, report.json
 
 Every file is written beside its place and then put there, so that a reader never meets half a file.
 On a local disk only the owner may read: the files hold addresses.
@@ -13,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from airflow_mailchimp_export.errors import ConfigError
 
@@ -33,8 +39,8 @@ _OWNER_ONLY_FOLDER = 0o700
 _LOCAL_PROTOCOLS = ("", "file", "local")
 
 
-class RunFolder:
-    """The folder of one run.
+class Folder:
+    """A folder whose files are read and written whole.
 
     :param location: a path, local or of any object store that fsspec knows.
     """
@@ -46,10 +52,6 @@ class RunFolder:
     def uri(self) -> str:
         """Where the folder is; handed from task to task."""
         return str(self._folder)
-
-    def is_used(self) -> bool:
-        """Return whether a run has left anything here."""
-        return any(self.exists(name) for name in (PLAN, RUN, REPORT))
 
     def exists(self, name: str) -> bool:
         """Return whether a file is in its place."""
@@ -79,6 +81,25 @@ class RunFolder:
                 "Free space there or make it writable, or set exports_root to another place"
             ) from error
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file that must not be there yet; return whether it was not."""
+        target = self._folder / name
+        if not _is_local(target):
+            if target.exists():
+                return False
+            self.put(name, content)
+            return True
+        _make_folder(target.parent)
+        with tempfile.TemporaryDirectory(prefix=".draft-", dir=str(target.parent)) as workshop:
+            draft = Path(workshop) / name
+            draft.write_bytes(content)
+            draft.chmod(_OWNER_ONLY_FILE)
+            try:
+                os.link(draft, str(target))
+            except FileExistsError:
+                return False
+        return True
+
     def read(self, name: str) -> bytes:
         """Return what is in a file."""
         return (self._folder / name).read_bytes()
@@ -96,12 +117,39 @@ class RunFolder:
                 shutil.copyfileobj(stored, local)
             yield copy
 
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self._folder / name).unlink(missing_ok=True)
+
+    def names(self, under: str = "") -> list[str]:
+        """Return what the folder, or a folder in it, holds, in order."""
+        place = self._folder / under if under else self._folder
+        return sorted(entry.name for entry in place.iterdir()) if place.exists() else []
+
+
+class RunFolder(Folder):
+    """The folder of one run."""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self._folder.name
+
+    def is_settled(self) -> bool:
+        """Return whether the run has its report."""
+        return self.exists(REPORT)
+
+    def is_planned(self) -> bool:
+        """Return whether the run has a complete plan."""
+        return self.exists(RUN)
+
     def answers(self) -> list[str]:
         """Return the names of the answers kept so far, in order."""
-        folder = self._folder / _ANSWERS
-        if not folder.exists():
-            return []
-        return sorted(f"{_ANSWERS}/{entry.name}" for entry in folder.iterdir() if entry.suffix == ".parquet")
+        return [f"{_ANSWERS}/{name}" for name in self.names(_ANSWERS) if name.endswith(".parquet")]
+
+    def answered(self) -> frozenset[str]:
+        """Return the keys of the answers kept so far."""
+        return frozenset(Path(name).stem for name in self.answers())
 
     def answer_name(self, key: str) -> str:
         """Return the name under which the answers to a chunk or a batch are kept."""
@@ -110,14 +158,39 @@ class RunFolder:
     def drop_answers(self) -> None:
         """Remove the single answers, once they are joined in one file."""
         for name in self.answers():
-            (self._folder / name).unlink()
+            self.remove(name)
+
+    def export_folder(self) -> ExportFolder:
+        """Return the folder of the export that the run is of."""
+        return ExportFolder(self._folder.parent)
 
 
-def new_run_folder(export_folder: Path | UPath, run: str) -> RunFolder:
-    """Return the folder for a run: a run that is made again gets a number behind its name."""
-    names = chain([run], (f"{run}-{attempt}" for attempt in count(2)))
-    folders = (RunFolder(export_folder / name) for name in names)
-    return next(folder for folder in folders if not folder.is_used())
+class ExportFolder(Folder):
+    """The folder of one export."""
+
+    def run(self, name: str) -> RunFolder:
+        """Return the folder of the newest attempt at a run that is not settled, or of a further attempt.
+
+        So a retry goes on where the attempt before stopped, and a run made again starts anew.
+        """
+        attempts = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
+        folders = (RunFolder(self._folder / attempt) for attempt in attempts)
+        return next(folder for folder in folders if not folder.is_settled())
+
+    def runs(self) -> list[RunFolder]:
+        """Return the folders of all runs."""
+        folders = (RunFolder(self._folder / name) for name in self.names())
+        return [
+            folder for folder in folders if folder.exists(PLAN) or folder.exists(RUN) or folder.exists(REPORT)
+        ]
+
+    def remove_run(self, folder: RunFolder) -> None:
+        """Remove a run's folder with all that is in it."""
+        place = self._folder / folder.name
+        if _is_local(place):
+            shutil.rmtree(str(place), ignore_errors=True)
+        else:
+            cast("UPath", place).rmdir(recursive=True)
 
 
 def _plain(location: Path | UPath) -> Path | UPath:

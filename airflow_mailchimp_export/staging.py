@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -23,20 +24,33 @@ def _common_type(types: Sequence[pa.DataType]) -> pa.DataType:
     return known[0] if known and all(kind == known[0] for kind in known) else pa.string()
 
 
-def staging_block(
-    batch: pa.RecordBatch, schema: pa.Schema, *, segment: str, first_row: int
-) -> pa.RecordBatch:
-    """Return a batch as rows to be staged: row number, address, and the other columns as one struct.
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which columns of the sources are which.
+
+    :param schema: names and types that all sources share, the address's first.
+    :param mapped: how many columns, from the first, the field map needs.
+    :param profile_id: the position of the column that identifies a profile for good; ``None`` for none.
+    """
+
+    schema: pa.Schema
+    mapped: int
+    profile_id: int | None = None
+
+
+def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_row: int) -> pa.RecordBatch:
+    """Return a batch as rows to be staged: row number, address, profile id, and the mapped columns as one struct.
 
     :raises SourceError: when a column's values do not fit the type that the segments share.
     """
-    email, *others = (_cast(batch, index, kind, segment) for index, kind in enumerate(schema.types))
-    # A struct needs a field, also where only addresses are exported.
-    fields = [pa.nulls(batch.num_rows), *others]
+    columns = [_cast(batch, index, kind, segment) for index, kind in enumerate(layout.schema.types)]
+    # A struct needs a field, also where only addresses are exported; the address itself is not one of them.
+    fields = [pa.nulls(batch.num_rows), *columns[1 : layout.mapped]]
     return pa.record_batch(
         {
             "source_row": pa.array(range(first_row, first_row + batch.num_rows), pa.int64()),
-            "email": email,
+            "email": columns[0],
+            "profile_id": _profile_ids(columns, layout),
             "fields": pa.StructArray.from_arrays(
                 fields, names=[f"field_{index}" for index in range(len(fields))]
             ),
@@ -44,10 +58,17 @@ def staging_block(
     )
 
 
-def empty_block(schema: pa.Schema) -> pa.RecordBatch:
+def _profile_ids(columns: Sequence[pa.Array], layout: Layout) -> pa.Array:
+    if layout.profile_id is None:
+        return pa.nulls(len(columns[0]), pa.string())
+    return columns[layout.profile_id].cast(pa.string())
+
+
+def empty_block(layout: Layout) -> pa.RecordBatch:
     """Return a block without rows, for its types."""
+    schema = layout.schema
     batch = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
-    return staging_block(batch, schema, segment="", first_row=0)
+    return staging_block(batch, layout, segment="", first_row=0)
 
 
 def _cast(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) -> pa.Array:

@@ -56,7 +56,7 @@ class MailchimpBatchTrigger(BaseTrigger):
         """Wait, and say how it ended. An exception would be lost, so errors travel in the event too."""
         try:
             yield self._event(await self._wait(), "")
-        except Exception as error:  # noqa: BLE001 - the task must learn of everything
+        except Exception as error:
             known = isinstance(error, ExportError)
             yield self._event("error", str(error) if known else type(error).__name__)
 

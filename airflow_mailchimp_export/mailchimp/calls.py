@@ -16,7 +16,16 @@ import orjson
 
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
 from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
-from airflow_mailchimp_export.model import Audience, Batch, Chunk, Effect, MemberStatus, MergeField, Outcome
+from airflow_mailchimp_export.model import (
+    Audience,
+    Batch,
+    Chunk,
+    Effect,
+    MemberStatus,
+    MergeField,
+    Outcome,
+    Reason,
+)
 
 PAGE_SIZE = 1000
 """Most items of one page: https://mailchimp.com/developer/marketing/docs/methods-parameters/#pagination"""
@@ -243,15 +252,60 @@ def tags(audience_id: str) -> Call[dict[str, int]]:
     )
 
 
-def untag(audience_id: str, tag_id: int, emails: Sequence[str]) -> Call[tuple[str, ...]]:
-    """Take a tag from at most :data:`MAX_TAG_MEMBERS` members; return the addresses that were refused."""
+def tag_members(audience_id: str, tag_id: int, *, offset: int) -> Call[MemberPage]:
+    """Ask for one page of those who carry a tag."""
+    query = (
+        ("fields", "members.id,members.email_address,total_items"),
+        ("count", str(PAGE_SIZE)),
+        ("offset", str(offset)),
+    )
+    return Call(Request("GET", f"{_list(audience_id)}/segments/{tag_id}/members", query), _to_member_page)
+
+
+def untag(audience_id: str, tag_id: int, emails: Sequence[str]) -> Call[tuple[Outcome, ...]]:
+    """Take a tag from at most :data:`MAX_TAG_MEMBERS` members.
+
+    The answer names who was refused; whoever it does not name does not carry the tag any more.
+    """
     body = orjson.dumps({"members_to_remove": list(emails)})
-    return Call(Request("POST", f"{_list(audience_id)}/segments/{tag_id}", body=body), _refused_addresses)
+    request = Request("POST", f"{_list(audience_id)}/segments/{tag_id}", body=body)
+    return Call(request, lambda answer: to_untagged(emails, answer))
 
 
-def _refused_addresses(answer: Mapping[str, Any]) -> tuple[str, ...]:
+def to_untagged(emails: Sequence[str], answer: Mapping[str, Any] | None) -> tuple[Outcome, ...]:
+    """Read who lost a tag."""
+    refused = {
+        str(email).strip().lower(): str(error.get("error") or "")
+        for error in (answer or {}).get("errors") or ()
+        for email in error.get("email_addresses") or ()
+    }
     return tuple(
-        str(email) for error in answer.get("errors") or () for email in error.get("email_addresses") or ()
+        Outcome(email, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refused[email])
+        if email in refused
+        else Outcome(email, Effect.REMOVED)
+        for email in emails
+    )
+
+
+def member_tags(audience_id: str, email: str) -> Call[frozenset[str]]:
+    """Ask which tags a member carries."""
+    request = Request(
+        "GET", f"{_member(audience_id, subscriber_hash(email))}/tags", (("count", str(PAGE_SIZE)),)
+    )
+    return Call(request, lambda answer: frozenset(str(tag["name"]) for tag in answer["tags"]))
+
+
+def archive(audience_id: str, email: str) -> Call[tuple[Outcome, ...]]:
+    """Archive a member; nothing is deleted, and they can be restored."""
+    request = Request("DELETE", _member(audience_id, subscriber_hash(email)))
+    return Call(request, lambda _: (Outcome(email, Effect.REMOVED),))
+
+
+def rename(audience_id: str, old_hash: str, email: str, *, status_if_new: str) -> Call[str]:
+    """Give a member another address: an unused one in the body renames the member in the path."""
+    body = orjson.dumps({"email_address": email, "status_if_new": status_if_new})
+    return Call(
+        Request("PUT", _member(audience_id, old_hash), body=body), lambda answer: str(answer["email_address"])
     )
 
 
@@ -262,3 +316,7 @@ def subscriber_hash(email: str) -> str:
 
 def _list(audience_id: str) -> str:
     return f"/lists/{quote(audience_id, safe='')}"
+
+
+def _member(audience_id: str, member_hash: str) -> str:
+    return f"{_list(audience_id)}/members/{member_hash}"
