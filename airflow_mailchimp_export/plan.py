@@ -103,6 +103,7 @@ class Plan:
         self, workshop: Path, *, new_member_status: MemberStatus, mapping: str = "", full: bool = False
     ) -> None:
         self._sources: Sequence[Source] = ()
+        self._has_ids = False
         self._database = Database(workshop, "plan.sql")
         self._database.run("macros")
         settings = {"new_status": new_member_status.value, "mapping": mapping, "full_export": full}
@@ -139,8 +140,10 @@ class Plan:
         :raises SourceError: when a source breaks, or a column's values do not fit its type.
         """
         self._sources = sources
+        self._has_ids = layout.profile_id is not None
         with self._database.incoming(empty_block(layout)):
             self._database.run("tables")
+        self._database.run("begin")
         first_place = 0
         for index, segment in enumerate(segments):
             self._database.run("name", segment=index, name=segment.name, tag=segment.tag)
@@ -153,6 +156,7 @@ class Plan:
                 rows += batch.num_rows
                 yield batch.num_rows
             first_place += rows
+        self._database.run("commit")
 
     def stand(self, status: MemberStatus, members: Iterable[tuple[str, str]]) -> None:
         """Note where members stand in the audience: pairs of Mailchimp's id and the address."""
@@ -162,7 +166,7 @@ class Plan:
     def merge(self, *, on_leave: OnLeave = OnLeave.KEEP) -> None:
         """Merge the rows of each person, compare with the ledger, and find who left."""
         self._database.run("people", last_segment=len(self._sources) - 1)
-        for statement in ("standings", "memberships", "moves", "planned"):
+        for statement in ("standings", "memberships", "moves" if self._has_ids else "no_moves", "planned"):
             self._database.run(statement)
         tags = sorted({tag for _, tag, _, _ in self.segment_rows()})
         self._database.run("leaving", on_leave=on_leave.value, run_tags=tags)

@@ -80,6 +80,13 @@ SELECT subscriber_hash, any_value(email) AS email, NULL::VARCHAR AS profile_id, 
     '' AS reason
 FROM ledger GROUP BY subscriber_hash;
 
+-- name: begin
+-- One transaction for all batches spares writing each of them twice.
+BEGIN;
+
+-- name: commit
+COMMIT;
+
 -- name: name
 INSERT INTO segments VALUES ($segment, $name, $tag);
 
@@ -138,10 +145,13 @@ ANTI JOIN people ON people.subscriber_hash = old.subscriber_hash
 LEFT JOIN standings ON standings.subscriber_hash = old.subscriber_hash
 GROUP BY new_address.subscriber_hash;
 
+-- name: no_moves
+CREATE TABLE moves (subscriber_hash VARCHAR, old_hash VARCHAR, old_email VARCHAR, old_standing VARCHAR);
+
 -- name: planned
 -- What is to be done with each person. Whom this export archived itself may be sent again, as what they were before.
 CREATE TABLE planned AS
-SELECT *, CASE
+SELECT place, subscriber_hash, membership, standing, old_standing, state, known_status, known_reason, returns, CASE
     WHEN says_no(standing) AND NOT returns THEN 'suppressed'
     WHEN old_standing IS NOT NULL THEN 'suppressed'
     WHEN getvariable('full_export') OR fingerprint IS DISTINCT FROM known_fingerprint OR returns THEN 'send'
@@ -150,8 +160,7 @@ SELECT *, CASE
     ELSE 'send'
 END AS disposition
 FROM (
-    SELECT people.place, people.email, people.subscriber_hash, memberships.membership, memberships.tags,
-        staged.segment, staged.source_row, staged.profile_id, staged.fingerprint,
+    SELECT people.place, people.subscriber_hash, memberships.membership, memberships.tags, staged.fingerprint,
         standings.status AS standing, moves.old_standing,
         ledger.state, ledger.status AS known_status, ledger.fingerprint AS known_fingerprint,
         ledger.tags AS known_tags, ledger.reason AS known_reason,
@@ -165,10 +174,9 @@ FROM (
 );
 
 -- name: upserts
-SELECT subscriber_hash, planned.email,
+SELECT subscriber_hash, email,
     CASE WHEN returns THEN known_status ELSE coalesce(standing, getvariable('new_status')) END AS status,
-    membership, planned.segment, planned.source_row, planned.fingerprint, planned.profile_id,
-    standing IS NULL AS is_new, fields
+    membership, segment, source_row, fingerprint, profile_id, standing IS NULL AS is_new, fields
 FROM planned JOIN staged USING (place) WHERE disposition = 'send' ORDER BY place;
 
 -- name: upsert_count
@@ -184,8 +192,8 @@ SELECT count(*) FROM planned LEFT JOIN standings USING (subscriber_hash)
 WHERE disposition = 'send' AND (returns OR standings.status IS NULL);
 
 -- name: renames
-SELECT old_hash, old_email, planned.email, coalesce(standing, getvariable('new_status')) AS status
-FROM moves JOIN planned USING (subscriber_hash)
+SELECT old_hash, old_email, staged.email, getvariable('new_status') AS status
+FROM moves JOIN planned USING (subscriber_hash) JOIN staged USING (place)
 WHERE moves.old_standing IS NULL AND disposition = 'send' AND state IS NULL AND standing IS NULL;
 
 -- name: leaving
@@ -199,10 +207,11 @@ FROM (
         planned.subscriber_hash IS NOT NULL AS present,
         list_filter(
             ledger.tags,
-            lambda tag: list_contains($run_tags, tag) AND NOT list_contains(coalesce(planned.tags, []), tag)
+            lambda tag: list_contains($run_tags, tag) AND NOT list_contains(coalesce(memberships.tags, []), tag)
         ) AS lost
     FROM ledger
     LEFT JOIN planned ON planned.subscriber_hash = ledger.subscriber_hash
+    LEFT JOIN memberships USING (membership)
     LEFT JOIN standings ON standings.subscriber_hash = ledger.subscriber_hash
     WHERE (NOT coalesce(says_no(standings.status), false) AND ledger.state <> 'archived') OR coalesce(returns, false)
 )
@@ -237,7 +246,8 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
     SELECT disposition,
         CASE WHEN says_no(standing) THEN standing ELSE coalesce(old_standing, known_reason) END,
         '', subscriber_hash, email, names, segment, source_row, place, fingerprint, profile_id
-    FROM planned JOIN memberships USING (membership) WHERE disposition IN ('rejected', 'suppressed')
+    FROM planned JOIN memberships USING (membership) JOIN staged USING (place)
+    WHERE disposition IN ('rejected', 'suppressed')
 ) ORDER BY place;
 
 -- name: tallies

@@ -286,7 +286,7 @@ def _mapping_mark(definition: ExportDefinition, audience: Audience) -> str:
         definition.options.skip_merge_validation,
         definition.options.profile_id,
     ]
-    return hashlib.sha256(orjson.dumps(parts)).hexdigest()
+    return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
 
 def _to_profiles(block: PlannedBlock, memberships: Sequence[Membership], *, first_row: int) -> ProfileBlock:
