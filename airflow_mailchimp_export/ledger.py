@@ -35,7 +35,7 @@ LEDGER = "ledger.parquet"
 METADATA_KEY = "airflow_mailchimp_export"
 FORMAT = 1
 
-_SET_ASIDE = "ledger.set-aside.parquet"
+SET_ASIDE = "ledger.set-aside.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def check_owner(mark: LedgerMark | None, *, export: str, audience_id: str) -> No
 def set_aside(folder: ExportFolder) -> None:
     """Keep a ledger that cannot be used, under another name."""
     if folder.exists(LEDGER):
-        with folder.reading(LEDGER) as unusable, folder.writing(_SET_ASIDE) as draft:
+        with folder.reading(LEDGER) as unusable, folder.writing(SET_ASIDE) as draft:
             draft.write_bytes(unusable.read_bytes())
         folder.remove(LEDGER)
 
