@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseHook
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_mailchimp_export import legacy_form
 from airflow_mailchimp_export.connection import ConnectionSettings
 from airflow_mailchimp_export.delivery import cancel_batches
-from airflow_mailchimp_export.errors import ConfigError, ExportError, PermanentError
+from airflow_mailchimp_export.errors import ConfigError, ExportError, PermanentError, StopLoss, TooManyRejects
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Batch
 
 if TYPE_CHECKING:
@@ -20,6 +23,10 @@ if TYPE_CHECKING:
 
 READ_ONLY_ROLES = frozenset({"viewer", "author"})
 """Roles whose writes Mailchimp refuses: https://mailchimp.com/help/manage-user-levels-in-your-account/"""
+
+PROMPT = Pace(attempts=3, deadline=20.0)
+PROMPT_TIMEOUT = 20.0
+"""Seconds that a call may take while somebody looks at a button, or Airflow at a task that it has killed."""
 
 
 class MailchimpHook(BaseHook):
@@ -80,14 +87,14 @@ class MailchimpHook(BaseHook):
 
     def cancel_batches(self, batch_ids: tuple[str, ...]) -> None:
         """Stop batches that are not finished; what they did so far stays done."""
-        with self.client() as client:
+        with _to_prompt_client(self.settings()) as client:
             cancel_batches(client, batch_ids)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whose key it is, and whether an export could run; it is what the Test button shows."""
         try:
             settings = self.settings()
-            with to_client(settings) as client:
+            with _to_prompt_client(settings) as client:
                 return _examine(client, settings)
         except ExportError as error:
             return False, str(error)
@@ -107,17 +114,27 @@ def to_settings(connection: Connection) -> ConnectionSettings:
     )
 
 
-def to_client(settings: ConnectionSettings) -> MailchimpClient:
+@contextmanager
+def failing_for_good() -> Iterator[None]:
+    """Keep Airflow from retrying where the set-up is wrong or Mailchimp said no."""
+    try:
+        yield
+    except (ConfigError, PermanentError, StopLoss, TooManyRejects) as error:
+        raise AirflowFailException(str(error)) from error
+
+
+def to_client(settings: ConnectionSettings, *, pace: Pace | None = None) -> MailchimpClient:
     """Return a client for a connection, asking first where an OAuth token's account lives.
 
     :raises ConfigError: when the token is not valid.
     """
-    located = _located(settings)
+    located = _located(settings, pace)
     return MailchimpClient(
         str(located.base_url),
         located.token,
         max_connections=located.max_connections,
         timeout=located.timeout,
+        pace=pace,
     )
 
 
@@ -146,11 +163,15 @@ def invalid_token() -> ConfigError:
     )
 
 
-def _located(settings: ConnectionSettings) -> ConnectionSettings:
+def _to_prompt_client(settings: ConnectionSettings) -> MailchimpClient:
+    return to_client(replace(settings, timeout=min(settings.timeout, PROMPT_TIMEOUT)), pace=PROMPT)
+
+
+def _located(settings: ConnectionSettings, pace: Pace | None) -> ConnectionSettings:
     if settings.base_url:
         return settings
     with MailchimpClient(
-        settings.metadata_url, settings.token, oauth=True, timeout=settings.timeout
+        settings.metadata_url, settings.token, oauth=True, timeout=settings.timeout, pace=pace
     ) as client:
         endpoint = client.send(calls.oauth_endpoint())
     if not endpoint:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,16 +27,10 @@ from airflow_mailchimp_export.config import (
     parse_segments,
 )
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
-from airflow_mailchimp_export.errors import (
-    ConfigError,
-    PermanentError,
-    RetryableError,
-    StopLoss,
-    TooManyRejects,
-)
+from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export, settle
 from airflow_mailchimp_export.field_map import parse_field_map
-from airflow_mailchimp_export.hooks import MailchimpHook, to_client
+from airflow_mailchimp_export.hooks import MailchimpHook, failing_for_good, to_client
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.report import Report
 from airflow_mailchimp_export.run_folder import ExportFolder, RunFolder
@@ -118,7 +111,7 @@ class SegmentToMailchimpOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.segments = _shielded(segments)
+        self.segments = segments
         self.field_map = field_map
         self.audience_id = audience_id
         self.mailchimp_conn_id = mailchimp_conn_id
@@ -134,15 +127,19 @@ class SegmentToMailchimpOperator(BaseOperator):
         self.options = options
         self._submitted: tuple[str, ...] = ()
 
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render, and hide the profiles of data frames from the view of rendered templates."""
-        super().render_template_fields(context, jinja_env)
-        self.segments = _shielded(self.segments)
+    @property
+    def segments(self) -> Any:
+        """What is exported, by name; Airflow shows it as text, so the rows of data frames are kept out of it."""
+        return self._segments
+
+    @segments.setter
+    def segments(self, segments: Any) -> None:
+        self._segments = _shielded(segments)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan and send; then wait and account, where this task is to do it all."""
         hook = MailchimpHook(self.mailchimp_conn_id)
-        with _failing_for_good(), to_client(settings := hook.settings()) as client:
+        with failing_for_good(), to_client(settings := hook.settings()) as client:
             definition = self._definition(context, settings)
             folder = self._folder(context, definition.name)
             gateway = Gateway(client, hook.permit(self.dag_id))
@@ -155,7 +152,9 @@ class SegmentToMailchimpOperator(BaseOperator):
             return _handed_over(definition.name, folder, submission.batch_ids)
         if self.deferrable:
             self.defer(
-                trigger=MailchimpBatchTrigger(submission.batch_ids, self.mailchimp_conn_id),
+                trigger=MailchimpBatchTrigger(
+                    submission.batch_ids, self.mailchimp_conn_id, run_uri=folder.uri
+                ),
                 method_name="execute_complete",
                 kwargs={"run_uri": folder.uri, "batch_ids": list(submission.batch_ids)},
             )
@@ -163,9 +162,16 @@ class SegmentToMailchimpOperator(BaseOperator):
         return self._settle(hook, folder)
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any] | None, run_uri: str, batch_ids: list[str]
+        self,
+        context: Context,
+        event: dict[str, Any] | None = None,
+        run_uri: str = "",
+        batch_ids: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Account for the run; whatever stopped the waiting, what is there counts."""
+        if event and not run_uri:
+            # dag.test() hands over the event alone, without what the task was deferred with.
+            run_uri, batch_ids = event["run_uri"], event["batch_ids"]
         try:
             self.log.info("Waiting for the batches ended: %s", check_event(event, batch_ids))
         except RetryableError as error:
@@ -210,7 +216,7 @@ class SegmentToMailchimpOperator(BaseOperator):
 
     def _wait(self, hook: MailchimpHook, batch_ids: Sequence[str]) -> None:
         watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
-        with hook.client() as client:
+        with failing_for_good(), hook.client() as client:
             look(client, watch)
             while watch.waiting and not watch.stalled(now=time.monotonic()):
                 self.log.info("Waiting for Mailchimp: %s", watch.progress())
@@ -253,7 +259,7 @@ class MailchimpExportReportOperator(BaseOperator):
 
 
 def _settled(hook: MailchimpHook, folder: RunFolder, *, dag_id: str) -> dict[str, Any]:
-    with _failing_for_good(), hook.client() as client:
+    with failing_for_good(), hook.client() as client:
         report = settle(folder, gateway=Gateway(client, hook.permit(dag_id)))
     return _told(report, folder)
 
@@ -287,15 +293,6 @@ def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:
         export_user=settings.export_user,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-@contextmanager
-def _failing_for_good() -> Iterator[None]:
-    """Retrying cannot help where the set-up is wrong or Mailchimp said no."""
-    try:
-        yield
-    except (ConfigError, PermanentError, StopLoss, TooManyRejects) as error:
-        raise AirflowFailException(str(error)) from error
 
 
 def _storage_path(uri: str, conn_id: str | None) -> UPath:

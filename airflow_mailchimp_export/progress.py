@@ -31,7 +31,8 @@ class Progress:
     ) -> None:
         self._what, self._unit, self._total, self._clock = what, unit, total, clock
         self._done = 0
-        self._bar = _bar() if sys.stderr.isatty() else None
+        console = Console(stderr=True)
+        self._bar = _bar(console) if sys.stderr.isatty() and console.is_interactive else None
 
     def __enter__(self) -> Progress:
         """Start counting."""
@@ -65,12 +66,12 @@ class Progress:
         log.info("%s: %s%s %s in %.1f s%s", self._what, f"{self._done:,}", of, self._unit, seconds, rate)
 
 
-def _bar() -> Bar:
+def _bar(console: Console) -> Bar:
     return Bar(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
     )

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowSensorTimeout, BaseSensorOperator, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    conf,
+)
 
 from airflow_mailchimp_export.errors import PermanentError, RetryableError
-from airflow_mailchimp_export.hooks import MailchimpHook
+from airflow_mailchimp_export.hooks import MailchimpHook, failing_for_good
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
@@ -34,6 +39,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
     :param mailchimp_conn_id: the Mailchimp connection.
     :param stall_timeout: seconds (or a timedelta) without any progress after which waiting is given up;
         30 minutes unless set, because a batch may be done and still not finished for hours.
+        With ``mode="reschedule"`` nothing is remembered between two looks: there, set ``timeout``.
     :param deferrable: wait in the triggerer; Airflow's default unless set.
     """
 
@@ -84,12 +90,17 @@ class MailchimpBatchSensor(BaseSensorOperator):
 
         :raises AirflowSensorTimeout: when no batch has moved for too long.
         """
+        if isinstance(self.batch_ids, str):
+            raise AirflowFailException(
+                "batch_ids must be a list, not text: hand over export.output['batch_ids'], "
+                "or let the DAG have render_template_as_native_obj=True"
+            )
         if not self.batch_ids:
             return True
         if self._watch is None:
             seconds = to_seconds(self.stall_timeout)
             self._watch = BatchWatch(self.batch_ids, stall_timeout=seconds, now=time.monotonic())
-        with MailchimpHook(self.mailchimp_conn_id).client() as client:
+        with failing_for_good(), MailchimpHook(self.mailchimp_conn_id).client() as client:
             look(client, self._watch)
         self.log.info("Waiting for Mailchimp: %s", self._watch.progress())
         if self._watch.waiting and self._watch.stalled(now=time.monotonic()):

@@ -23,11 +23,13 @@ _NOT_FOUND = 404
 class MailchimpBatchTrigger(BaseTrigger):
     """Fires once all batches are finished, or none has moved for too long.
 
-    The event is ``{"status": "finished" | "stalled" | "error", "batch_ids": [...], "message": "..."}``.
+    The event is ``{"status": "finished" | "stalled" | "error", "batch_ids": [...], "message": "...",
+    "run_uri": "..."}``.
 
     :param batch_ids: the batches, all of one run.
     :param mailchimp_conn_id: the connection.
     :param stall_timeout: seconds without progress after which waiting is given up.
+    :param run_uri: where the run keeps its files; the event names it, for whoever goes on with the run.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class MailchimpBatchTrigger(BaseTrigger):
         batch_ids: Sequence[str],
         mailchimp_conn_id: str = MailchimpHook.default_conn_name,
         stall_timeout: float = DEFAULT_STALL_TIMEOUT,
+        run_uri: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is not typed
         self.batch_ids = list(batch_ids)
         self.mailchimp_conn_id = mailchimp_conn_id
         self.stall_timeout = stall_timeout
+        self.run_uri = run_uri
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make the trigger anew."""
@@ -49,6 +53,7 @@ class MailchimpBatchTrigger(BaseTrigger):
                 "batch_ids": self.batch_ids,
                 "mailchimp_conn_id": self.mailchimp_conn_id,
                 "stall_timeout": self.stall_timeout,
+                "run_uri": self.run_uri,
             },
         )
 
@@ -87,12 +92,19 @@ class MailchimpBatchTrigger(BaseTrigger):
         return bool(watch.waiting)
 
     def _event(self, status: str, message: str) -> TriggerEvent:
-        event = {"status": status, "batch_ids": self.batch_ids, "message": message}
+        event = {
+            "status": status,
+            "batch_ids": self.batch_ids,
+            "message": message,
+            "run_uri": self.run_uri,
+        }
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's is not typed
 
 
 async def _base_url(settings: ConnectionSettings) -> str:
-    async with AsyncMailchimpClient(settings.metadata_url, settings.token, oauth=True) as client:
+    async with AsyncMailchimpClient(
+        settings.metadata_url, settings.token, oauth=True, timeout=settings.timeout
+    ) as client:
         endpoint = await client.send(calls.oauth_endpoint())
     if not endpoint:
         raise invalid_token()

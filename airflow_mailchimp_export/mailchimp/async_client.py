@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TypeVar, cast
 
 import aiohttp
-from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
+from requests.utils import get_environ_proxies, select_proxy
 
 from airflow_mailchimp_export.errors import RetryableError, TimedOut
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
@@ -111,4 +111,4 @@ def _proxy_of(url: str) -> str | None:
     aiohttp's own ``trust_env`` fails as soon as a .netrc entry for the host competes with the key.
     """
     proxy = select_proxy(url, get_environ_proxies(url))
-    return prepend_scheme_if_needed(proxy, "http") if proxy else None
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

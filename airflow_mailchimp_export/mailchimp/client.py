@@ -139,7 +139,8 @@ class MailchimpClient:
                     raise RetryableError(f"The results of a batch were answered {answer.status_code}")
                 yield cast(IO[bytes], answer.raw)
         except requests.RequestException as error:
-            raise to_retryable(error, "The download of a batch's results") from error
+            # Not from the error: its words hold the link, which opens the results to whoever reads it.
+            raise to_retryable(error, "The download of a batch's results") from None
 
 
 def to_retryable(error: requests.RequestException, what: str) -> RetryableError:

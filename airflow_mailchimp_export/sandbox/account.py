@@ -23,14 +23,13 @@ class Account:
     settings: Settings = field(default_factory=Settings)
     url: str = "http://127.0.0.1"
     clock: Callable[[], float] = time.time
-    audiences: dict[str, Audience] = field(default_factory=dict)
+    audiences: dict[str, Audience] = field(default_factory=dict, init=False)
     batches: BatchBook = field(default_factory=BatchBook)
     meter: Meter = field(default_factory=Meter)
 
     def __post_init__(self) -> None:
         """Make the first audience."""
-        if not self.audiences:
-            self.add_audience(AUDIENCE_ID, "Sandbox audience")
+        self.add_audience(AUDIENCE_ID, "Sandbox audience")
 
     def clear(self) -> None:
         """Forget everything but the settings."""

@@ -6,6 +6,7 @@ import gzip
 import io
 import secrets
 import tarfile
+import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
@@ -17,7 +18,7 @@ from urllib.parse import urlencode
 import orjson
 
 from airflow_mailchimp_export.sandbox.account import Account
-from airflow_mailchimp_export.sandbox.batch_state import Batch, BatchStatus
+from airflow_mailchimp_export.sandbox.batch_state import Batch
 from airflow_mailchimp_export.sandbox.settings import FOR_EVER, ArchiveFault, Settings
 
 FOLDER = "/batch-results/"
@@ -28,9 +29,10 @@ _SECRET = secrets.token_bytes(16)
 
 
 def to_result(status: int, operation_id: str | None, response: bytes) -> bytes:
-    """One entry of an archive; the response is JSON inside a JSON string."""
+    """One entry of an archive, compressed; the response is JSON inside a JSON string."""
     item = {"status_code": status, "operation_id": operation_id, "response": response.decode()}
-    return orjson.dumps(item)
+    # Answers in full take 1.5 MB for 500 members: many of them would fill the memory.
+    return zlib.compress(orjson.dumps(item), level=1)
 
 
 def pack(path: Path, results: Iterable[bytes], settings: Settings) -> None:
@@ -41,7 +43,7 @@ def pack(path: Path, results: Iterable[bytes], settings: Settings) -> None:
         archive.addfile(folder)
         remaining = iter(results)
         while part := list(islice(remaining, max(1, settings.archive_operations_per_file))):
-            _add(archive, b"[" + b",".join(part) + b"]")
+            _add(archive, b"[" + b",".join(map(zlib.decompress, part)) + b"]")
         if settings.archive_empty_file:
             _add(archive, b"")
 
@@ -85,28 +87,26 @@ def fetch(account: Account, name: str, query: Mapping[str, str], *, authorized: 
 
     :raises Refusal: with the store's own answer.
     """
-    batch = _signed_for(account, name, query)
+    batch, packed = _signed_for(account, name, query)
     if authorized and account.settings.archive_refuses_authorization:
         raise Refusal(400, "InvalidArgument", "Only one auth mechanism allowed.")
     batch.downloads += 1
     failures = account.settings.batch_download_failures
     if failures == FOR_EVER or batch.downloads <= failures:
         raise Refusal(400, "InvalidArgument", "Invalid argument.")
-    if batch.archive is None:
-        raise Refusal(404, "NoSuchKey", "The specified key does not exist.")
-    return _spoilt(account.settings, batch, batch.archive.read_bytes())
+    return _spoilt(account.settings, batch, packed)
 
 
-def _signed_for(account: Account, name: str, query: Mapping[str, str]) -> Batch:
+def _signed_for(account: Account, name: str, query: Mapping[str, str]) -> tuple[Batch, bytes]:
     expires = query.get("Expires", "0")
     if not compare_digest(_sign(name, expires).encode(), query.get("Signature", "").encode()):
         raise Refusal(403, "SignatureDoesNotMatch", "The request signature does not match.")
     if account.now() >= int(expires):
         raise Refusal(400, "ExpiredToken", "The provided token has expired.")
     batch = account.batches.batches.get(name.removesuffix(SUFFIX))
-    if batch is None or batch.status is not BatchStatus.FINISHED:
+    if batch is None or batch.archive is None:
         raise Refusal(404, "NoSuchKey", "The specified key does not exist.")
-    return batch
+    return batch, batch.archive.read_bytes()
 
 
 def _spoilt(settings: Settings, batch: Batch, content: bytes) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from airflow_mailchimp_export.sandbox.faults import (
 )
 from airflow_mailchimp_export.sandbox.gate import HTML, Gate, HangUp
 from airflow_mailchimp_export.sandbox.meter import Entry
+from airflow_mailchimp_export.sandbox.pauses import pause
 from airflow_mailchimp_export.sandbox.problems import INTERNAL, METHOD_OVERRIDE, TRIGGERS, Problem
 from airflow_mailchimp_export.sandbox.routing import Call, to_query
 from airflow_mailchimp_export.sandbox.runner import members_in
@@ -40,8 +40,6 @@ BROKEN_REPLIES = {
     FaultKind.FORBIDDEN: Reply(403, DENIED_PAGE, HTML),
     FaultKind.UNAVAILABLE: Reply(503, UNAVAILABLE_PAGE, HTML),
 }
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -123,19 +121,16 @@ class MarketingApi:
         return _spoilt(work.result(), request.fault) if work.done() else BAD_GATEWAY
 
     async def _work(self, request: Incoming, call: Call) -> Reply:
-        settings = self._account.settings
-        seconds = settings.latency + settings.latency_per_member * request.members
-        if request.fault is FaultKind.DELAY:
-            seconds += settings.fault_delay
         try:
-            if seconds > 0:
-                await asyncio.sleep(seconds)
+            await pause(lambda: self._seconds(request))
             return dispatch(self._account, call)
-        except Exception:
-            _log.exception("The sandbox itself is at fault")
-            return problem_reply(self._account, INTERNAL, "(defect of the sandbox)")
         finally:
             self._gate.leave(request)
+
+    def _seconds(self, request: Incoming) -> float:
+        settings = self._account.settings
+        delay = settings.fault_delay if request.fault is FaultKind.DELAY else 0
+        return settings.latency + settings.latency_per_member * request.members + delay
 
     def _refusal(self, fault: FaultKind) -> Reply | None:
         if fault is FaultKind.RESET_BEFORE:

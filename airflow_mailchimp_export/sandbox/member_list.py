@@ -54,11 +54,11 @@ def get_members(account: Account, call: Call) -> Answer:
     else:
         places = audience.statuses.select(statuses, page.offset, page.count)
         total = audience.statuses.count(statuses)
-    return member_page(account, audience, call, places, total)
+    return member_page(account, audience, call, places=places, total=total)
 
 
 def member_page(
-    account: Account, audience: Audience, call: Call, places: Sequence[int], total: int
+    account: Account, audience: Audience, call: Call, *, places: Sequence[int], total: int
 ) -> Answer:
     """A collection of members, built only as far as it is wanted."""
     below = call.view.sub("members")

@@ -85,7 +85,7 @@ class Desk:
     def find(self, email: str) -> Member | None:
         """Who has this address, after a check of the address itself."""
         digest = digest_of(email)
-        _raise(refuse_address(self._account, self.audience, email, digest))
+        _raise(refuse_address(self._account, self.audience, email=email, digest=digest))
         return self.audience.by_digest.get(digest)
 
     def write(self, email: str, member: Member | None) -> Member:
@@ -96,7 +96,7 @@ class Desk:
         if isinstance(draft, Refusal):
             raise Refused(draft.to_problem())
         if member is None:
-            return self._writer.create(email, digest_of(email), status, draft)
+            return self._writer.create(email, digest_of(email), status=status, draft=draft)
         if digest_of(email) != member.digest:
             self.audience.rename(member, email)
         self._writer.update(member, status, draft)

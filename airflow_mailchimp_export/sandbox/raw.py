@@ -14,36 +14,17 @@ from airflow_mailchimp_export.sandbox.state import NO_EXTRAS, NO_TAGS, Audience,
 _TRUE = {"true", "1", "yes", "t"}
 
 
-def put_raw(audience: Audience, row: Mapping[str, Any], now: int) -> None:
-    """Insert or change one member: ``email`` and any of the columns that the documentation lists.
+def load(audience: Audience, rows: Iterable[Mapping[str, Any]], now: int) -> int:
+    """Insert or change members; each row has ``email`` and any of the columns that are documented.
 
-    :raises ValueError: the address is missing, or the status is unknown.
+    :raises ValueError: an address is missing, or a status is unknown; the rows before it are in.
     """
-    email = str(row.get("email") or "").strip()
-    if not email:
-        raise ValueError("Each member needs an email.")
-    digest = digest_of(email)
-    if row.get("over_subscribed"):
-        audience.crowded[digest] = int(row["over_subscribed"])
-    member = audience.by_digest.get(digest)
-    if _is_true(row.get("forgotten")):
-        if member:
-            audience.forget(member)
-        audience.forgotten.add(digest)
-        return
-    if member is None and not row.get("status"):
-        return
-    status = _to_status(row.get("status")) if row.get("status") else None
-    changed = from_iso(row["last_changed"]) if row.get("last_changed") else now
-    member = member or _new(audience, email, status or Status.SUBSCRIBED, changed)
-    member.compliance = (
-        _is_true(row["compliance"]) if row.get("compliance") is not None else member.compliance
-    )
-    member.values = _values(audience, member, row)
-    if row.get("tags") is not None:
-        _tag(audience, member, row["tags"], now)
-    member.changed = changed
-    audience.set_status(member, status or member.status)
+    loader = RawLoader(audience, now)
+    count = 0
+    for row in rows:
+        loader.put({name.lower(): value for name, value in row.items()})
+        count += 1
+    return count
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -58,43 +39,76 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from csv.DictReader(file)
 
 
-def load(audience: Audience, rows: Iterable[Mapping[str, Any]], now: int) -> int:
-    """Insert or change many members."""
-    count = 0
-    for row in rows:
-        put_raw(audience, {str(name).lower(): value for name, value in row.items()}, now)
-        count += 1
-    return count
+class RawLoader:
+    """Puts one row after the other."""
 
+    def __init__(self, audience: Audience, now: int) -> None:
+        self._audience, self._now = audience, now
+        self._tag_maps: dict[tuple[str, ...], Mapping[int, int]] = {}
 
-def _new(audience: Audience, email: str, status: Status, changed: int) -> Member:
-    member = Member(
-        seq=len(audience.members),
-        email=email,
-        digest=digest_of(email),
-        status=status,
-        values=audience.plan.blank,
-        tags=NO_TAGS,
-        changed=changed,
-        opted=0 if status is Status.PENDING else changed,
-        extras=NO_EXTRAS,
-    )
-    audience.add(member)
-    return member
+    def put(self, row: Mapping[str, Any]) -> None:
+        """Insert, change or forget one person."""
+        email = str(row.get("email") or "").strip()
+        if not email:
+            raise ValueError("Each member needs an email.")
+        digest = digest_of(email)
+        member = self._audience.by_digest.get(digest)
+        if row.get("over_subscribed"):
+            self._audience.crowded[digest] = int(row["over_subscribed"])
+        if _is_true(row.get("forgotten")):
+            self._forget(digest, member)
+        elif member or row.get("status"):
+            self._put(row, member or self._blank(email, digest), new=member is None)
 
+    def _put(self, row: Mapping[str, Any], member: Member, *, new: bool) -> None:
+        status = _to_status(row["status"]) if row.get("status") else member.status
+        changed = from_iso(str(row["last_changed"])) if row.get("last_changed") else self._now
+        member.status, member.changed = status, changed
+        if new:
+            member.opted = 0 if status is Status.PENDING else changed
+        if row.get("compliance") is not None:
+            member.compliance = _is_true(row["compliance"])
+        member.values = self._values(row, member)
+        if new:
+            self._audience.add(member)
+        else:
+            self._audience.set_status(member, status)
+        if row.get("tags") is not None:
+            self._audience.set_tags(member, self._to_tags(row["tags"]))
 
-def _values(audience: Audience, member: Member, row: Mapping[str, Any]) -> tuple[Any, ...]:
-    given = dict(row.get("merge_fields") or {})
-    for name in ("fname", "lname"):
-        if row.get(name) is not None:
-            given[name.upper()] = row[name]
-    return audience.plan.merge(member.values, given, check_required=False)[0] if given else member.values
+    def _blank(self, email: str, digest: bytes) -> Member:
+        return Member(
+            seq=len(self._audience.members),
+            email=email,
+            digest=digest,
+            status=Status.SUBSCRIBED,
+            values=self._audience.plan.blank,
+            tags=NO_TAGS,
+            changed=self._now,
+            opted=self._now,
+            extras=NO_EXTRAS,
+        )
 
+    def _forget(self, digest: bytes, member: Member | None) -> None:
+        if member:
+            self._audience.forget(member)
+        self._audience.forgotten.add(digest)
 
-def _tag(audience: Audience, member: Member, tags: Any, now: int) -> None:
-    names = tags.split(";") if isinstance(tags, str) else tags
-    wanted = [audience.tag_named(name.strip(), now).tag_id for name in names if name.strip()]
-    audience.set_tags(member, dict.fromkeys(wanted, now))
+    def _values(self, row: Mapping[str, Any], member: Member) -> tuple[Any, ...]:
+        given = dict(row.get("merge_fields") or {})
+        for name in ("fname", "lname"):
+            if row.get(name) is not None:
+                given[name.upper()] = row[name]
+        if not given:
+            return member.values
+        return self._audience.plan.merge(member.values, given, check_required=False)[0]
+
+    def _to_tags(self, tags: Any) -> Mapping[int, int]:
+        names = tuple(tags.split(";") if isinstance(tags, str) else tags)
+        if names not in self._tag_maps:
+            found = [self._audience.tag_named(name.strip(), self._now) for name in names if name.strip()]
+            self._tag_maps[names] = {tag.tag_id: self._now for tag in found}
+        return self._tag_maps[names]
 
 
 def _to_status(word: Any) -> Status:

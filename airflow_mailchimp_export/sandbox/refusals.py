@@ -18,7 +18,7 @@ from airflow_mailchimp_export.sandbox.problems import (
     FieldError,
     Problem,
 )
-from airflow_mailchimp_export.sandbox.settings import Resubscribe
+from airflow_mailchimp_export.sandbox.settings import ComplianceWords, MergeWords, Resubscribe
 from airflow_mailchimp_export.sandbox.state import Audience, Member
 
 EXISTS_IN_BULK = (
@@ -28,10 +28,16 @@ EXISTS_IN_BULK = (
 EXISTS = "{email} is already a list member. Use PUT to insert or update list members."
 BAD_ADDRESS = "Please provide a valid email address."
 FAKE = "{email} looks fake or invalid, please enter a real email address."
-IN_COMPLIANCE = (
-    "{email} is in a compliance state due to unsubscribe, bounce, or compliance review "
-    "and cannot be subscribed."
-)
+IN_COMPLIANCE = {
+    ComplianceWords.CANNOT_BE_SUBSCRIBED: (
+        "{email} is in a compliance state due to unsubscribe, bounce, or compliance review "
+        "and cannot be subscribed."
+    ),
+    ComplianceWords.ALREADY_MEMBER: (
+        "{email} is already a list member in compliance state due to unsubscribe, bounce, "
+        "or compliance review."
+    ),
+}
 GONE = (
     "{email} was permanently deleted and cannot be re-imported. "
     "The contact must re-subscribe to get back on the list."
@@ -39,7 +45,10 @@ GONE = (
 CROWDED = "{email} has signed up to a lot of lists very recently; we're not allowing more signups for now"
 ROLE = "{email} is a role-based address and cannot be imported."
 TWICE = "{email} is a duplicate: it appears more than once in this request."
-BAD_MERGE_FIELDS = "Your merge fields were invalid."
+BAD_MERGE_FIELDS = {
+    MergeWords.MERGE_FIELDS: "Your merge fields were invalid.",
+    MergeWords.SEE_ERRORS: SEE_ERRORS,
+}
 BAD_INTEREST = "Invalid interest ID: '{interest}'."
 
 
@@ -75,9 +84,9 @@ def exists(email: str) -> Refusal:
     return Refusal(EXISTS.format(email=email), MEMBER_EXISTS)
 
 
-def merge_refusal(errors: list[FieldError]) -> Refusal:
+def merge_refusal(account: Account, errors: list[FieldError]) -> Refusal:
     """Values that their fields do not take, or required ones that are missing."""
-    return Refusal(BAD_MERGE_FIELDS, errors=tuple(errors))
+    return Refusal(BAD_MERGE_FIELDS[account.settings.merge_words], errors=tuple(errors))
 
 
 def field_refusal(field: str, message: str) -> Refusal:
@@ -85,7 +94,7 @@ def field_refusal(field: str, message: str) -> Refusal:
     return Refusal(SEE_ERRORS, errors=(FieldError(field, message),))
 
 
-def refuse_address(account: Account, audience: Audience, email: str, digest: bytes) -> Refusal | None:
+def refuse_address(account: Account, audience: Audience, *, email: str, digest: bytes) -> Refusal | None:
     """Addresses that are not taken, whoever they belong to."""
     if not is_address(email):
         return Refusal(BAD_ADDRESS, errors=(FieldError("email_address", BAD_ADDRESS),))
@@ -115,7 +124,8 @@ def settle_status(account: Account, member: Member, wanted: Status) -> Status | 
     else:
         return wanted
     if rule is Resubscribe.ERROR:
-        return Refusal(IN_COMPLIANCE.format(email=member.email), COMPLIANCE_STATE)
+        words = IN_COMPLIANCE[account.settings.compliance_words]
+        return Refusal(words.format(email=member.email), COMPLIANCE_STATE)
     return member.status if rule is Resubscribe.IGNORE else wanted
 
 

@@ -31,13 +31,8 @@ _NOWHERE = {
 _NO_OPENS = orjson.Fragment(b'{"avg_open_rate":0,"avg_click_rate":0}')
 
 
-def contact_id_of(audience: Audience, member: Member) -> str:
-    """An id that stays when the address changes, and that is not the hash."""
-    return f"{contact_prefix(audience)}{member.seq:08x}"
-
-
 def contact_prefix(audience: Audience) -> str:
-    """What the contact ids of an audience begin with."""
+    """What the contact ids of an audience begin with: they stay when the address changes, and are no hash."""
     return audience.audience_id.encode().hex().ljust(24, "c")[:24]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -15,13 +15,12 @@ from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.archive import SUFFIX, pack, to_result
 from airflow_mailchimp_export.sandbox.batch_state import Batch, BatchStatus, Operation
 from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
+from airflow_mailchimp_export.sandbox.pauses import pause
 from airflow_mailchimp_export.sandbox.problems import INTERNAL, Problem, Refused
 from airflow_mailchimp_export.sandbox.reading import MAX_COUNT
 from airflow_mailchimp_export.sandbox.routes import ROUTER
 from airflow_mailchimp_export.sandbox.routing import Call
 from airflow_mailchimp_export.sandbox.settings import FOR_EVER
-
-STUCK_POLL = 0.02
 
 
 def members_in(payload: Any) -> int:
@@ -54,11 +53,11 @@ class BatchRunner:
 
     async def _process(self, batch: Batch) -> None:
         settings, book = self._account.settings, self._account.batches
-        await asyncio.sleep(settings.batch_pending)
-        if not book.holds(batch):
+        if not await self._pause(batch, lambda: settings.batch_pending):
             return
         batch.status = BatchStatus.PREPROCESSING
-        await asyncio.sleep(settings.batch_preprocessing)
+        if not await self._pause(batch, lambda: settings.batch_preprocessing):
+            return
         operations = [page for operation in batch.operations for page in self._pages(operation)]
         # "Operations in a request are not guaranteed to run in order."
         # https://mailchimp.com/developer/marketing/guides/run-async-requests-batch-endpoint/
@@ -73,14 +72,11 @@ class BatchRunner:
             task.add_done_callback(self._finalizing.discard)
 
     async def _perform(self, batch: Batch, operations: list[Operation]) -> list[bytes]:
-        results = []
-        chance = Random(f"{self._account.settings.seed} {batch.number} faults")
+        settings, results = self._account.settings, []
+        chance = Random(f"{settings.seed} {batch.number} faults")
         for operation in operations:
             payload = to_payload(operation.body)
-            settings = self._account.settings
-            per_member = settings.batch_operation_latency_per_member * members_in(payload)
-            await asyncio.sleep(settings.batch_operation_latency + per_member)
-            if not self._account.batches.holds(batch):
+            if not await self._pause(batch, self._seconds(members_in(payload))):
                 break
             broken = chance.random() < settings.batch_operation_fault_rate
             reply = self._broken() if broken else self._answer(operation, payload)
@@ -91,14 +87,27 @@ class BatchRunner:
         return results
 
     async def _finalize(self, batch: Batch, results: list[bytes]) -> None:
-        settings, since = self._account.settings, time.monotonic()
-        tail = Random(f"{settings.seed} {batch.number} tail").expovariate(1) * settings.batch_latency_tail
-        await asyncio.sleep(settings.batch_finalizing + tail)
+        settings = self._account.settings
+        drawn = Random(f"{settings.seed} {batch.number} tail").expovariate(1)
+        if not await self._pause(
+            batch, lambda: settings.batch_finalizing + drawn * settings.batch_latency_tail
+        ):
+            return
         archive = Path(self._folder.name) / f"{batch.batch_id}{SUFFIX}"
         await asyncio.to_thread(pack, archive, results, settings)
-        while settings.batch_stuck == FOR_EVER or time.monotonic() - since < settings.batch_stuck:
-            await asyncio.sleep(STUCK_POLL)
-        batch.archive, batch.status = archive, BatchStatus.FINISHED
+        if await self._pause(
+            batch, lambda: math.inf if settings.batch_stuck == FOR_EVER else settings.batch_stuck
+        ):
+            batch.archive, batch.status = archive, BatchStatus.FINISHED
+
+    def _seconds(self, members: int) -> Callable[[], float]:
+        settings = self._account.settings
+        return lambda: (
+            settings.batch_operation_latency + settings.batch_operation_latency_per_member * members
+        )
+
+    async def _pause(self, batch: Batch, seconds: Callable[[], float]) -> bool:
+        return await pause(seconds, wanted=lambda: self._account.batches.holds(batch))
 
     def _answer(self, operation: Operation, payload: Any) -> Reply:
         call = Call(operation.method, operation.path, operation.query, payload)

@@ -49,7 +49,7 @@ def get_segment_members(account: Account, call: Call) -> Answer:
     audience = account.audience(call)
     tag, page, statuses = known_segment(audience, call), to_page(call.query), counted_statuses(call.query)
     places = tag.members.select(statuses, page.offset, page.count)
-    return member_page(account, audience, call, places, tag.members.count(statuses))
+    return member_page(account, audience, call, places=places, total=tag.members.count(statuses))
 
 
 def post_segment_member(account: Account, call: Call) -> Answer:
@@ -62,7 +62,7 @@ def post_segment_member(account: Account, call: Call) -> Answer:
         raise Refused(NOT_FOUND)
     if member.status not in TAGGABLE:
         raise Refused(BAD_REQUEST.saying(NOT_ACTIVE))
-    put_on(audience, tag, member, account.now())
+    put_on(audience, tag, member, now=account.now())
     return Answer(MemberView(account, audience, call.view).render(member))
 
 
@@ -70,9 +70,8 @@ def delete_segment_member(account: Account, call: Call) -> Answer:
     """Remove the tag from one member."""
     audience = account.audience(call)
     tag, member = known_static_segment(audience, call), known_member(audience, call, hash_only=True)
-    if tag.tag_id not in member.tags:
+    if not take_off(audience, tag, member):
         raise Refused(NOT_FOUND)
-    take_off(audience, tag, member)
     return Answer()
 
 
@@ -102,15 +101,13 @@ class SegmentUpdate:
         """Tag whoever can be tagged."""
         now = self._account.now()
         for member in self._known(emails, lambda member: member.status in TAGGABLE):
-            if self._tag.tag_id not in member.tags:
-                put_on(self._audience, self._tag, member, now)
+            if put_on(self._audience, self._tag, member, now=now):
                 self._added.append(member)
 
     def remove(self, emails: Sequence[str]) -> None:
         """Untag whoever is there, in whatever status."""
         for member in self._known(emails, lambda member: True):
-            if self._tag.tag_id in member.tags:
-                take_off(self._audience, self._tag, member)
+            if take_off(self._audience, self._tag, member):
                 self._removed.append(member)
 
     def to_json(self, view: Projection) -> dict[str, Any]:

@@ -123,17 +123,21 @@ def delete_segment(account: Account, call: Call) -> Answer:
     return Answer()
 
 
-def put_on(audience: Audience, tag: Tag, member: Member, now: int) -> None:
-    """Tag a member."""
-    if tag.tag_id not in member.tags:
-        audience.set_tags(member, {**member.tags, tag.tag_id: now})
-
-
-def take_off(audience: Audience, tag: Tag, member: Member) -> None:
-    """Remove a tag from a member."""
+def put_on(audience: Audience, tag: Tag, member: Member, *, now: int) -> bool:
+    """Tag a member; whether that changed anything."""
     if tag.tag_id in member.tags:
-        kept = {tag_id: added for tag_id, added in member.tags.items() if tag_id != tag.tag_id}
-        audience.set_tags(member, kept)
+        return False
+    audience.set_tags(member, {**member.tags, tag.tag_id: now})
+    return True
+
+
+def take_off(audience: Audience, tag: Tag, member: Member) -> bool:
+    """Remove a tag from a member; whether that changed anything."""
+    if tag.tag_id not in member.tags:
+        return False
+    kept = {tag_id: added for tag_id, added in member.tags.items() if tag_id != tag.tag_id}
+    audience.set_tags(member, kept)
+    return True
 
 
 def _fill(account: Account, audience: Audience, tag: Tag, emails: Sequence[Any]) -> None:
@@ -142,7 +146,7 @@ def _fill(account: Account, audience: Audience, tag: Tag, emails: Sequence[Any])
     for email in emails:
         member = audience.by_digest.get(digest_of(email))
         if member and member.status is not Status.ARCHIVED:
-            put_on(audience, tag, member, account.now())
+            put_on(audience, tag, member, now=account.now())
 
 
 def _check_body(body: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -32,10 +32,10 @@ class CuttableProtocol(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         transport: Any = self.transport
-        found = transport.get_extra_info("socket")
-        if found is not None:
-            with suppress(OSError):
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
+        if transport.is_closing():
+            return
+        connection = transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_ONCE)
         transport.abort()
 
 

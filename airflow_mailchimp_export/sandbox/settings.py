@@ -49,6 +49,20 @@ class Resubscribe(StrEnum):
     ERROR = "error"
 
 
+class ComplianceWords(StrEnum):
+    """Both wordings have been seen in the field."""
+
+    CANNOT_BE_SUBSCRIBED = "cannot-be-subscribed"
+    ALREADY_MEMBER = "already-member"
+
+
+class MergeWords(StrEnum):
+    """Both wordings have been seen in the field."""
+
+    MERGE_FIELDS = "merge-fields"
+    SEE_ERRORS = "see-errors"
+
+
 class OnPost(StrEnum):
     """What ``fields=`` does on a bulk POST, which the documentation leaves open."""
 
@@ -109,6 +123,10 @@ class Settings:
         Resubscribe, "unsubscribed by an admin or by the API, then sent as subscribed"
     ] = Resubscribe.ACCEPT
     compliance: Annotated[Resubscribe, "opted out themselves or cleaned, then subscribed"] = Resubscribe.ERROR
+    compliance_words: Annotated[ComplianceWords, "the words for who may not come back"] = (
+        ComplianceWords.CANNOT_BE_SUBSCRIBED
+    )
+    merge_words: Annotated[MergeWords, "the words for merge values that do not fit"] = MergeWords.MERGE_FIELDS
     fields_on_post: Annotated[OnPost, "`fields=` on bulk POSTs"] = OnPost.HONOUR
     tags_on_post: Annotated[bool, "apply `tags` of members in batch-subscribe"] = True
     missing_status: Annotated[MissingStatus, "batch-subscribe without a status"] = MissingStatus.KEEP

@@ -179,7 +179,7 @@ class Intake:
         return content
 
     def _admit(self, person: Person) -> Refusal | None:
-        refusal = refuse_address(self._account, self._audience, person.email, person.digest)
+        refusal = refuse_address(self._account, self._audience, email=person.email, digest=person.digest)
         if refusal:
             return refusal
         if not person.new and not self._order.update_existing:
@@ -206,7 +206,7 @@ class Intake:
     def _write(self, person: Person, status: Status, draft: Draft) -> None:
         new, member = person.new, person.member
         if member is None:
-            member = self._writer.create(person.email, person.digest, status, draft)
+            member = self._writer.create(person.email, person.digest, status=status, draft=draft)
         else:
             self._writer.update(member, status, draft)
         (self.created if new else self.updated).append(member)

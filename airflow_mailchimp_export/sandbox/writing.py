@@ -43,7 +43,7 @@ class MemberWriter:
     """Writes into one audience for one call."""
 
     def __init__(self, account: Account, audience: Audience, *, caller: str, check_required: bool) -> None:
-        self._audience, self._now = audience, account.now()
+        self._account, self._audience, self._now = account, audience, account.now()
         self._check_required = check_required
         self._from_here: Mapping[str, Any] = {"ip_opt": caller}
         self._tag_maps: dict[tuple[tuple[str, ...], int], tuple[Mapping[int, int], Mapping[int, int]]] = {}
@@ -54,14 +54,14 @@ class MemberWriter:
         old = member.values if member else plan.blank
         values, errors = plan.merge(old, row.get("merge_fields", {}), check_required=self._check_required)
         if errors:
-            return merge_refusal(errors)
+            return merge_refusal(self._account, errors)
         extras = member.extras if member else NO_EXTRAS
         if _EXTRA_NAMES.isdisjoint(row):
             return Draft(values, extras)
         changed = self._extras(row, extras)
         return changed if isinstance(changed, Refusal) else Draft(values, changed)
 
-    def create(self, email: str, digest: bytes, status: Status, draft: Draft) -> Member:
+    def create(self, email: str, digest: bytes, *, status: Status, draft: Draft) -> Member:
         """A new person on the list."""
         opted = 0 if status is Status.PENDING else draft.extras.get("timestamp_opt", self._now)
         extras = draft.extras or self._from_here

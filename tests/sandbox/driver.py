@@ -75,7 +75,10 @@ class Sandbox:
 
     def member(self, email: str) -> dict[str, Any]:
         """A member as the dump has it."""
-        return {one["email"]: one for one in self.control("/members")["members"]}[email]
+        members: dict[str, dict[str, Any]] = {
+            one["email"]: one for one in self.control("/members")["members"]
+        }
+        return members[email]
 
     def wait_for(self, batch_id: str, status: str = "finished") -> dict[str, Any]:
         """The batch, once it has this status."""
@@ -106,7 +109,7 @@ def download(batch: dict[str, Any]) -> requests.Response:
 
 def unpack(archive: bytes) -> list[dict[str, Any]]:
     """The results in an archive, each with its response read."""
-    results = []
+    results: list[dict[str, Any]] = []
     with tarfile.open(fileobj=io.BytesIO(archive), mode="r|gz") as files:
         for entry in files:
             file = files.extractfile(entry)

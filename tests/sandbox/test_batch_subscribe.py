@@ -9,7 +9,9 @@ import pytest
 from tests.sandbox.driver import LIST, Sandbox, person
 
 ADA, BOB = "ada@people.example", "bob@people.example"
-SEE_ERRORS = "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
+SEE_ERRORS = (
+    "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
+)
 
 
 def the_error(answer: dict[str, Any]) -> dict[str, Any]:
@@ -20,14 +22,18 @@ def the_error(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_new_member(sandbox: Sandbox) -> None:
-    """A new member is shown with every documented field, in about 3 KB."""
+    """A new member is shown with its values, tags, consent and ids."""
     answer = sandbox.subscribe(person(" Ada@People.example ", merge_fields={"FNAME": "Ada"}, tags=["VIP"]))
     member = answer["new_members"][0]
     assert (answer["total_created"], answer["total_updated"], answer["error_count"]) == (1, 0, 0)
     assert member["email_address"] == "Ada@People.example"
     assert member["merge_fields"] == {"FNAME": "Ada", "LNAME": "", "ADDRESS": "", "PHONE": "", "BIRTHDAY": ""}
     assert (member["tags_count"], [tag["name"] for tag in member["tags"]]) == (1, ["VIP"])
-    assert (member["ip_opt"], member["timestamp_signup"], member["source"]) == ("127.0.0.1", "", "API - Generic")
+    assert (member["ip_opt"], member["timestamp_signup"], member["source"]) == (
+        "127.0.0.1",
+        "",
+        "API - Generic",
+    )
     assert {"contact_id", "unique_email_id", "web_id", "location", "stats", "_links"} < member.keys()
 
 
@@ -57,6 +63,13 @@ def test_update_keeps_what_is_not_sent(sandbox: Sandbox) -> None:
     member = sandbox.member(ADA)
     assert member["merge_fields"] == {"FNAME": "Ada", "LNAME": "Lovelace"}
     assert (member["status"], member["tags"]) == ("unsubscribed", ["VIP", "Maths"])
+
+
+def test_tags_are_shared(sandbox: Sandbox) -> None:
+    """Members that are sent with the same tags each have them, and lose them alone."""
+    sandbox.subscribe(person(ADA, tags=["VIP", "New"]), person(BOB, tags=["VIP", "New"]))
+    sandbox.subscribe(person(ADA), sync_tags=True)
+    assert (sandbox.member(ADA)["tags"], sandbox.member(BOB)["tags"]) == ([], ["VIP", "New"])
 
 
 def test_sync_tags_replaces_tags_of_existing(sandbox: Sandbox) -> None:
@@ -106,16 +119,31 @@ def test_missing_address(sandbox: Sandbox) -> None:
 
 def test_compliance(sandbox: Sandbox) -> None:
     """Who opted out does not come back, nor does who bounced."""
-    sandbox.put({"email": ADA, "status": "unsubscribed", "compliance": True}, {"email": BOB, "status": "cleaned"})
+    sandbox.put(
+        {"email": ADA, "status": "unsubscribed", "compliance": True}, {"email": BOB, "status": "cleaned"}
+    )
     answer = sandbox.subscribe(person(ADA), person(BOB))
+    words = "due to unsubscribe, bounce, or compliance review and cannot be subscribed."
     assert [error["error"] for error in answer["errors"]] == [
-        f"{email} is in a compliance state due to unsubscribe, bounce, or compliance review and cannot be subscribed."
-        for email in (ADA, BOB)
+        f"{email} is in a compliance state {words}" for email in (ADA, BOB)
+    ]
+
+
+def test_other_words(sandbox: Sandbox) -> None:
+    """Two refusals are known in other words too, which can be chosen."""
+    sandbox.set(compliance_words="already-member", merge_words="see-errors")
+    sandbox.put({"email": ADA, "status": "cleaned"})
+    answer = sandbox.subscribe(person(ADA), person(BOB, merge_fields={"BIRTHDAY": "x"}))
+    assert [error["error"] for error in answer["errors"]] == [
+        f"{ADA} is already a list member in compliance state due to unsubscribe, bounce, "
+        "or compliance review.",
+        SEE_ERRORS,
     ]
 
 
 @pytest.mark.parametrize(
-    ("rule", "status", "errors"), [("accept", "subscribed", 0), ("ignore", "unsubscribed", 0), ("error", "unsubscribed", 1)]
+    ("rule", "status", "errors"),
+    [("accept", "subscribed", 0), ("ignore", "unsubscribed", 0), ("error", "unsubscribed", 1)],
 )
 def test_unsubscribed_by_admin(sandbox: Sandbox, rule: str, status: str, errors: int) -> None:
     """Who was unsubscribed by an admin is taken back, left alone in silence, or refused, as set."""
@@ -135,7 +163,9 @@ def test_compliance_ignored(sandbox: Sandbox) -> None:
 
 def test_pending_after_opt_out(sandbox: Sandbox) -> None:
     """Who opted out can be asked again by a confirmation mail; who bounced cannot."""
-    sandbox.put({"email": ADA, "status": "unsubscribed", "compliance": True}, {"email": BOB, "status": "cleaned"})
+    sandbox.put(
+        {"email": ADA, "status": "unsubscribed", "compliance": True}, {"email": BOB, "status": "cleaned"}
+    )
     answer = sandbox.subscribe(person(ADA, "pending"), person(BOB, "pending"))
     assert (answer["updated_members"][0]["status"], answer["error_count"]) == ("pending", 1)
 
@@ -150,10 +180,14 @@ def test_forgotten(sandbox: Sandbox) -> None:
 
 
 def test_over_subscribed(sandbox: Sandbox) -> None:
-    """Who signed up to a lot of lists is refused for a while, and then taken."""
-    sandbox.put({"email": ADA, "over_subscribed": 1})
+    """Who signed up to a lot of lists is refused for a while, and then taken; or is never taken."""
+    sandbox.put({"email": ADA, "over_subscribed": 1}, {"email": BOB, "over_subscribed": -1})
+    assert [sandbox.subscribe(person(BOB))["error_count"] for _ in range(3)] == [1, 1, 1]
     text = the_error(sandbox.subscribe(person(ADA)))["error"]
-    assert text == f"{ADA} has signed up to a lot of lists very recently; we're not allowing more signups for now"
+    assert (
+        text
+        == f"{ADA} has signed up to a lot of lists very recently; we're not allowing more signups for now"
+    )
     assert sandbox.subscribe(person(ADA))["total_created"] == 1
 
 
@@ -161,7 +195,9 @@ def test_role_address(sandbox: Sandbox) -> None:
     """Role addresses are taken, unless they are set to be refused."""
     assert sandbox.subscribe(person("admin@people.example"))["total_created"] == 1
     sandbox.set(refuse_role_addresses=True)
-    assert sandbox.subscribe(person("Info@people.example"), person("Abuse@people.example"))["error_count"] == 1
+    assert (
+        sandbox.subscribe(person("Info@people.example"), person("Abuse@people.example"))["error_count"] == 1
+    )
 
 
 def test_archived_comes_back_as_new(sandbox: Sandbox) -> None:
@@ -194,7 +230,9 @@ def test_no_status_refused(sandbox: Sandbox) -> None:
     """Set so, a missing status refuses the whole call."""
     sandbox.set(missing_status="refuse")
     problem = sandbox.problem("POST", LIST, {"members": [person(ADA), person(BOB, None)]})
-    assert problem["errors"] == [{"field": "members.item:1.status", "message": "This value should not be blank."}]
+    assert problem["errors"] == [
+        {"field": "members.item:1.status", "message": "This value should not be blank."}
+    ]
 
 
 def test_double_opt_in_is_skipped(sandbox: Sandbox) -> None:
@@ -219,8 +257,16 @@ def test_statuses(sandbox: Sandbox, status: str) -> None:
         ({"vip": "yes"}, ".vip", "Schema describes boolean, string found instead"),
         ({"tags": [{"name": "VIP"}]}, ".tags.item:0", "Schema describes string, object found instead"),
         ({"interests": {"x": 1}}, ".interests.x", "Schema describes boolean, integer found instead"),
-        ({"location": {"latitude": "N"}}, ".location.latitude", "Schema describes number, string found instead"),
-        ({"email_type": "pdf"}, ".email_type", "Data presented is not one of the accepted values: html, text."),
+        (
+            {"location": {"latitude": "N"}},
+            ".location.latitude",
+            "Schema describes number, string found instead",
+        ),
+        (
+            {"email_type": "pdf"},
+            ".email_type",
+            "Data presented is not one of the accepted values: html, text.",
+        ),
         (
             {"status": "archived"},
             ".status",
@@ -270,7 +316,9 @@ def test_500_members(sandbox: Sandbox) -> None:
     assert answer.headers["Content-Encoding"] == "gzip"
 
 
-@pytest.mark.parametrize("query", ["fields=errors,new_members.email_address", "exclude_fields=new_members._links"])
+@pytest.mark.parametrize(
+    "query", ["fields=errors,new_members.email_address", "exclude_fields=new_members._links"]
+)
 def test_fields_honoured(sandbox: Sandbox, query: str) -> None:
     """By default, fields and exclude_fields cut the bulk answer down."""
     answer = sandbox.subscribe(person(ADA), query=query)
@@ -294,7 +342,7 @@ def test_fields_refused(sandbox: Sandbox) -> None:
 
 def test_further_data(sandbox: Sandbox) -> None:
     """Language, VIP, location, addresses and moments are kept as they are sent."""
-    sent = {
+    sent: dict[str, Any] = {
         "language": "de",
         "vip": True,
         "email_type": "text",
@@ -318,7 +366,9 @@ def test_further_data(sandbox: Sandbox) -> None:
         "2026-01-02T03:04:05+00:00",
         "2026-01-02T03:04:06+00:00",
     )
-    assert all(member[name] == sent[name] for name in ("language", "vip", "email_type", "ip_signup", "ip_opt"))
+    assert all(
+        member[name] == sent[name] for name in ("language", "vip", "email_type", "ip_signup", "ip_opt")
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("ip_opt", "300.1.1.1"), ("timestamp_opt", "yesterday")])

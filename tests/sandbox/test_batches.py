@@ -13,6 +13,9 @@ import requests
 
 from tests.sandbox.driver import LIST, Sandbox, download, person, unpack
 
+SLOW = 60
+"""Seconds: a stage that takes so long ends when the test says so."""
+
 
 def subscribe(number: int, *members: dict[str, Any], query: str = "") -> dict[str, Any]:
     """An operation that is a batch-subscribe."""
@@ -50,14 +53,19 @@ def test_first_answer(sandbox: Sandbox) -> None:
 
 def test_life(sandbox: Sandbox) -> None:
     """A batch goes from pending over preprocessing, started and finalizing to finished."""
-    sandbox.set(batch_pending=0.05, batch_preprocessing=0.05, batch_operation_latency=0.05, batch_finalizing=0.05)
-    batch_id = start(sandbox, ping(), ping())["id"]
-    seen: list[tuple[str, int]] = []
-    while not seen or seen[-1][0] != "finished":
-        batch = sandbox.get(f"/batches/{batch_id}")
-        if not seen or seen[-1][0] != batch["status"]:
-            seen.append((batch["status"], batch["total_operations"]))
-    assert seen == [("pending", 0), ("preprocessing", 0), ("started", 2), ("finalizing", 2), ("finished", 2)]
+    stages = {
+        "pending": "batch_pending",
+        "preprocessing": "batch_preprocessing",
+        "started": "batch_operation_latency",
+        "finalizing": "batch_finalizing",
+    }
+    sandbox.set(**dict.fromkeys(stages.values(), SLOW))
+    batch_id, totals = start(sandbox, ping(), ping())["id"], []
+    for status, setting in stages.items():
+        totals.append(sandbox.wait_for(batch_id, status)["total_operations"])
+        sandbox.set(**{setting: 0})
+    batch = sandbox.wait_for(batch_id)
+    assert totals == [0, 0, 2, 2]
     assert batch["completed_at"] >= batch["submitted_at"]
 
 
@@ -130,25 +138,28 @@ def test_get_without_count(sandbox: Sandbox) -> None:
 
 def test_one_at_a_time(sandbox: Sandbox) -> None:
     """While one batch runs, the others stay pending."""
-    sandbox.set(batch_operation_latency=0.02)
-    first, second = start(sandbox, *(ping() for _ in range(10))), start(sandbox, ping())
+    sandbox.set(batch_operation_latency=SLOW)
+    first, second = start(sandbox, ping()), start(sandbox, ping())
     sandbox.wait_for(first["id"], "started")
     assert sandbox.get(f"/batches/{second['id']}")["status"] == "pending"
+    sandbox.set(batch_operation_latency=0)
     sandbox.wait_for(second["id"])
 
 
 def test_member_time(sandbox: Sandbox) -> None:
     """Operations take their time by how many members they carry."""
-    sandbox.set(batch_operation_latency_per_member=0.05)
+    sandbox.set(batch_operation_latency_per_member=SLOW)
+    assert sandbox.run_batch(ping())["finished_operations"] == 1
     batch = start(sandbox, subscribe(1, person("ada@people.example"), person("bob@people.example")))
     sandbox.wait_for(batch["id"], "started")
     assert sandbox.control("/members")["members"] == []
+    sandbox.set(batch_operation_latency_per_member=0)
     assert sandbox.wait_for(batch["id"])["finished_operations"] == 1
 
 
 def test_too_many(sandbox: Sandbox) -> None:
     """Past the limit of pending batches, another one is refused with 429."""
-    sandbox.set(batch_limit=2, batch_pending=5)
+    sandbox.set(batch_limit=2, batch_pending=SLOW)
     batches = [start(sandbox, ping()) for _ in range(2)]
     problem = sandbox.problem("POST", "/batches", {"operations": [ping()]})
     assert (problem["status"], "Please wait for some to complete" in problem["detail"]) == (429, True)
@@ -187,11 +198,12 @@ def test_listing(sandbox: Sandbox) -> None:
 def test_stopping(sandbox: Sandbox, status: str) -> None:
     """A batch can be stopped at any time: what was done stays, what was not is left, and it is gone."""
     stage = {"started": "batch_operation_latency"}.get(status, f"batch_{status}")
-    sandbox.set(**{stage: 0.05})
-    batch = start(sandbox, *(ping() for _ in range(4)))
+    sandbox.set(**{stage: SLOW})
+    batch = start(sandbox, ping())
     sandbox.wait_for(batch["id"], status)
     assert sandbox.call("DELETE", f"/batches/{batch['id']}").status_code == 204
     assert sandbox.problem("GET", f"/batches/{batch['id']}")["status"] == 404
+    sandbox.set(**{stage: 0})
     assert sandbox.run_batch(ping())["status"] == "finished"
 
 
@@ -240,11 +252,23 @@ def test_stuck(sandbox: Sandbox) -> None:
         assert sandbox.wait_for(batch["id"])["response_body_url"]
 
 
+def test_stopping_a_stuck_batch(sandbox: Sandbox) -> None:
+    """A batch that is stuck can be stopped, and the next one runs."""
+    sandbox.set(batch_stuck=-1)
+    batch = start(sandbox, ping())
+    sandbox.wait_for(batch["id"], "finalizing")
+    sandbox.call("DELETE", f"/batches/{batch['id']}")
+    sandbox.set(batch_stuck=0.05)
+    assert sandbox.run_batch(ping())["response_body_url"]
+
+
 def test_tail(sandbox: Sandbox) -> None:
     """With a tail, finalizing takes longer, by an amount that is drawn."""
     sandbox.set(batch_latency_tail=1000)
     batch = start(sandbox, ping())
     assert sandbox.wait_for(batch["id"], "finalizing")["finished_operations"] == 1
+    sandbox.set(batch_latency_tail=0)
+    sandbox.wait_for(batch["id"])
 
 
 def test_without_link(sandbox: Sandbox) -> None:
@@ -299,8 +323,9 @@ def test_broken_operations(sandbox: Sandbox) -> None:
 
 def test_batches_take_no_connection(sandbox: Sandbox) -> None:
     """A batch that runs does not count against the limit of connections."""
-    sandbox.set(max_connections=1, batch_operation_latency=0.1)
+    sandbox.set(max_connections=1, batch_operation_latency=SLOW)
     batch = start(sandbox, ping())
     sandbox.wait_for(batch["id"], "started")
     assert sandbox.get("/ping")
+    sandbox.set(batch_operation_latency=0)
     sandbox.wait_for(batch["id"])

@@ -22,11 +22,15 @@ def test_root(sandbox: Sandbox) -> None:
     sandbox.set(role="viewer", plan="forever_free")
     sandbox.put({"email": "ada@people.example", "status": "subscribed"})
     wanted = "role,pricing_plan_type,total_subscribers"
-    assert sandbox.get("/", fields=wanted) == sandbox.get("", fields=wanted) == {
-        "role": "viewer",
-        "pricing_plan_type": "forever_free",
-        "total_subscribers": 1,
-    }
+    assert (
+        sandbox.get("/", fields=wanted)
+        == sandbox.get("", fields=wanted)
+        == {
+            "role": "viewer",
+            "pricing_plan_type": "forever_free",
+            "total_subscribers": 1,
+        }
+    )
 
 
 def test_stats_are_cached(sandbox: Sandbox) -> None:
@@ -54,7 +58,9 @@ def test_audiences(sandbox: Sandbox) -> None:
     made = sandbox.call("POST", "/lists", NEW_LIST).json()
     assert (made["name"], made["double_optin"]) == ("Second", True)
     sandbox.call("POST", f"/lists/{made['id']}/members", person("ada@people.example"))
-    assert sandbox.get("/lists", email="Ada@people.example", fields="lists.id") == {"lists": [{"id": made["id"]}]}
+    assert sandbox.get("/lists", email="Ada@people.example", fields="lists.id") == {
+        "lists": [{"id": made["id"]}]
+    }
     assert sandbox.get("/lists", count=1, fields="total_items,lists.name")["total_items"] == 2
     assert sandbox.get("/lists")["constraints"]["current_total_instances"] == 2
 

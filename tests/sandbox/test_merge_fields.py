@@ -12,7 +12,14 @@ from tests.sandbox.driver import LIST, Sandbox, person
 ADA = "ada@people.example"
 FIELDS = f"{LIST}/merge-fields"
 HOME = {"addr1": "1 High St", "city": "London", "state": "-", "zip": "N1"}
-STORED_HOME = {"addr1": "1 High St", "addr2": "", "city": "London", "state": "-", "zip": "N1", "country": "US"}
+STORED_HOME = {
+    "addr1": "1 High St",
+    "addr2": "",
+    "city": "London",
+    "state": "-",
+    "zip": "N1",
+    "country": "US",
+}
 
 
 def add(sandbox: Sandbox, kind: str, **more: Any) -> dict[str, Any]:
@@ -76,7 +83,9 @@ def test_accepted(sandbox: Sandbox, kind: str, value: Any, stored: Any) -> None:
 def test_refused(sandbox: Sandbox, kind: str, value: Any, message: str) -> None:
     """A value that does not fit refuses its member, and names the field."""
     add(sandbox, kind)
-    error = sandbox.subscribe(person(ADA, merge_fields={"X": value}), person("bob@people.example"))["errors"][0]
+    error = sandbox.subscribe(person(ADA, merge_fields={"X": value}), person("bob@people.example"))["errors"][
+        0
+    ]
     assert (error["error"], error["field"], error["field_message"]) == (
         "Your merge fields were invalid.",
         "X",
@@ -97,7 +106,8 @@ def test_us_phone(sandbox: Sandbox) -> None:
     """A phone field in US format takes nothing but NNN-NNN-NNNN."""
     add(sandbox, "phone", options={"phone_format": "US"})
     answer = sandbox.subscribe(
-        person(ADA, merge_fields={"X": "+49 30 1"}), person("b@people.example", merge_fields={"X": "404-555-0100"})
+        person(ADA, merge_fields={"X": "+49 30 1"}),
+        person("b@people.example", merge_fields={"X": "404-555-0100"}),
     )
     assert (answer["error_count"], answer["total_created"]) == (1, 1)
 
@@ -122,7 +132,12 @@ def test_new_field(sandbox: Sandbox) -> None:
     """A new field gets an id, a tag in upper case, and is blank for who was there before."""
     sandbox.subscribe(person(ADA, merge_fields={"FNAME": "Ada"}))
     made = add(sandbox, "text", tag="town_1", help_text="Where?", public=True)
-    assert (made["merge_id"], made["tag"], made["help_text"], made["merge_field_limit"]) == (6, "TOWN_1", "Where?", 30)
+    assert (made["merge_id"], made["tag"], made["help_text"], made["merge_field_limit"]) == (
+        6,
+        "TOWN_1",
+        "Where?",
+        30,
+    )
     member = sandbox.get(f"{LIST}/members/{ADA}")
     assert (member["merge_fields"]["FNAME"], member["merge_fields"]["TOWN_1"]) == ("Ada", "")
 
@@ -159,7 +174,7 @@ def test_field_limit(sandbox: Sandbox) -> None:
 
 
 def test_listing_fields(sandbox: Sandbox) -> None:
-    """Fields are listed in pages, by type, and by whether they are required; the address is not among them."""
+    """Fields are listed in pages, by type, and by whether they are required; EMAIL is not among them."""
     add(sandbox, "number", required=True)
     assert [one["tag"] for one in sandbox.get(FIELDS, count=1, offset=1)["merge_fields"]] == ["LNAME"]
     assert [one["tag"] for one in sandbox.get(FIELDS, type="number")["merge_fields"]] == ["X"]

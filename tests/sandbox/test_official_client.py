@@ -77,7 +77,9 @@ def test_lists(client: mailchimp_marketing.Client) -> None:
     assert [one["id"] for one in found["lists"]] == [AUDIENCE_ID]
     assert client.lists.get_list(AUDIENCE_ID, include_total_contacts=True)["stats"]["total_contacts"] == 0
     body = {"name": "Second", "permission_reminder": "", "email_type_option": False}
-    made = client.lists.create_list({**body, "permission_reminder": "x", "contact": {"a": 1}, "campaign_defaults": {"a": 1}})
+    made = client.lists.create_list(
+        {**body, "permission_reminder": "x", "contact": {"a": 1}, "campaign_defaults": {"a": 1}}
+    )
     assert made["name"] == "Second"
 
 

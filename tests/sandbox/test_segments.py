@@ -156,7 +156,9 @@ def test_bad_bulk(sandbox: Sandbox, name: str, emails: Any) -> None:
 def test_bulk_fields(people: Sandbox) -> None:
     """The answer to a bulk change can be cut down, as that of batch-subscribe."""
     path = make(people)
-    answer = post(people, f"{path}?fields=total_added,members_added.id", members_to_add=emails_of("subscribed"))
+    answer = post(
+        people, f"{path}?fields=total_added,members_added.id", members_to_add=emails_of("subscribed")
+    )
     assert answer.keys() == {"total_added", "members_added"}
     people.set(fields_on_post="refuse")
     assert people.problem("POST", f"{path}?fields=total_added", {})["status"] == 400

@@ -1,0 +1,123 @@
+"""The child process: ``python -m benchmarks.measured WHAT JSON`` does one export and prints what it took."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from airflow_mailchimp_export.config import parse_segments
+from airflow_mailchimp_export.export import Export, ExportDefinition, Gateway, RunIdentity, settle
+from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.model import Delivery
+from airflow_mailchimp_export.report import Report
+from airflow_mailchimp_export.run_folder import RunFolder
+from airflow_mailchimp_export.sources.opening import plain_path
+from benchmarks.people import FIELD_MAP
+from benchmarks.seams import READ, SilentClient, WatchedClient, WatchedFolder
+from benchmarks.stopwatch import Stopwatch, cpu_seconds, peak_memory
+
+POLL_SECONDS = 0.1
+
+
+def measure_plan(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Read, plan and encode, without anything at the other end."""
+    watch = Stopwatch()
+    folder = WatchedFolder(Path(task["folder"]), watch)
+    export = _export(task, SilentClient(watch), folder, Delivery.BATCH)
+    watch.enter(READ)
+    batches = export.submit().batch_ids
+    return {"phases": watch.stop(), "batches": len(batches)}
+
+
+def measure_direct(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Deliver call by call."""
+    with closing(_client(task)) as client:
+        export = _export(task, client, RunFolder(Path(task["folder"])), Delivery.DIRECT)
+        begin = time.monotonic()
+        report = export.submit().report
+        wall = time.monotonic() - begin
+    assert report is not None, "direct delivery settles at once"
+    return {
+        "wall": wall,
+        "delivery": client.delivery_seconds,
+        "calls": len(client.calls),
+        **_told(report),
+    }
+
+
+def measure_batch(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Deliver as batches, wait for them, and settle."""
+    watch = Stopwatch()
+    folder = RunFolder(Path(task["folder"]))
+    with closing(_client(task)) as client:
+        export = _export(task, client, folder, Delivery.BATCH)
+        watch.enter("submit")
+        batch_ids = export.submit().batch_ids
+        watch.enter("wait")
+        _wait(client, batch_ids)
+        watch.enter("settle")
+        report = settle(folder, gateway=_gateway(client))
+    return {"phases": watch.stop(), "batches": len(batch_ids), **_told(report)}
+
+
+MEASURES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "plan": measure_plan,
+    "direct": measure_direct,
+    "batch": measure_batch,
+}
+
+
+def main() -> None:
+    """Do what the command line says, and print the figures as the last line."""
+    what, task = sys.argv[1], json.loads(sys.argv[2])
+    before_memory, before_cpu = peak_memory(), cpu_seconds()
+    figures = MEASURES[what](task)
+    used = {"cpu": cpu_seconds() - before_cpu, "memory": peak_memory(), "memory_at_start": before_memory}
+    print(json.dumps({**figures, **used}))
+
+
+def _export(
+    task: Mapping[str, Any], client: MailchimpClient, folder: RunFolder, delivery: Delivery
+) -> Export:
+    definition = ExportDefinition(
+        name="benchmark",
+        audience_id=task["audience_id"],
+        segments=parse_segments({"Everybody": task["profiles"]}),
+        field_map=parse_field_map(FIELD_MAP),
+        delivery=delivery,
+    )
+    run = RunIdentity(
+        run_id="1", dag_id="benchmark", export_user="benchmark", started_at="2026-01-01T00:00:00+00:00"
+    )
+    return Export(definition, run, gateway=_gateway(client), folder=folder, path_factory=plain_path)
+
+
+def _gateway(client: MailchimpClient) -> Gateway:
+    return Gateway(client, permit=lambda: None)
+
+
+def _client(task: Mapping[str, Any]) -> WatchedClient:
+    return WatchedClient(f"{task['url']}/3.0", task["key"], max_connections=task["connections"])
+
+
+def _wait(client: MailchimpClient, batch_ids: tuple[str, ...]) -> None:
+    """Wait with short pauses: those that the sensor makes between two looks are not what is measured."""
+    for batch_id in batch_ids:
+        while not client.send(calls.batch(batch_id)).finished:
+            time.sleep(POLL_SECONDS)
+
+
+def _told(report: Report) -> dict[str, Any]:
+    return {"verdict": report.verdict.value, "counts": asdict(report.counts)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Profiles to measure with: the same at every run, on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SEED = 20_260_101
+BLOCK_ROWS = 100_000
+DOMAINS = ("inkwell.invalid", "Post-Haste.invalid", "quill-and-paper.invalid", "carrier.pigeon.invalid")
+FIRST_NAMES = ("Ada", "Zoë", "Łukasz", "Ayşe", "Søren", "José", "Мария", "佳子", "Grace", "Anne-Marie")
+LAST_NAMES = ("Lovelace", "O'Brien", "Müller", "Nguyễn", "García", "Иванова", "山田", "Hopper", "de la Cruz")
+DAYS_BEFORE_2010 = 40 * 365
+
+SCHEMA = pa.schema(
+    [
+        ("email", pa.string()),
+        ("first_name", pa.string()),
+        ("last_name", pa.string()),
+        ("birthday", pa.date32()),
+    ]
+)
+FIELD_MAP = {"EMAIL": "email", "FNAME": "first_name", "LNAME": "last_name", "BIRTHDAY": "birthday"}
+
+
+def write_profiles(path: Path, profiles: int) -> None:
+    """Write so many profiles, each of another person, as Parquet."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for block in blocks(profiles):
+            writer.write_batch(block)
+
+
+def blocks(profiles: int) -> Iterator[pa.RecordBatch]:
+    """Make profiles, block by block."""
+    draws = np.random.default_rng(SEED)
+    for start in range(0, profiles, BLOCK_ROWS):
+        rows = min(BLOCK_ROWS, profiles - start)
+        columns = [
+            _addresses(draws, start, rows),
+            _picked(draws, FIRST_NAMES, rows),
+            _picked(draws, LAST_NAMES, rows),
+            pa.array(draws.integers(-DAYS_BEFORE_2010 // 2, DAYS_BEFORE_2010, rows), pa.int32()).cast(
+                pa.date32()
+            ),
+        ]
+        yield pa.record_batch(columns, schema=SCHEMA)
+
+
+def _addresses(draws: np.random.Generator, start: int, rows: int) -> pa.Array:
+    """Every tenth begins with a capital letter; some domains have them too."""
+    domains = draws.integers(0, len(DOMAINS), rows)
+    capital = draws.random(rows) < 0.1
+    return pa.array(
+        f"{'P' if capital[row] else 'p'}erson.{start + row:08d}@{DOMAINS[domains[row]]}"
+        for row in range(rows)
+    )
+
+
+def _picked(draws: np.random.Generator, words: tuple[str, ...], rows: int) -> pa.Array:
+    return pa.array(words).take(pa.array(draws.integers(0, len(words), rows)))

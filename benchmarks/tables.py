@@ -1,0 +1,89 @@
+"""The figures as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.table import Table
+
+MEGABYTE = 1_000_000
+
+
+def plan_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What each phase took."""
+    title = f"Read, plan and encode {profiles:,} profiles"
+    table = _table(title, "phase", "CPU s", "wall s", "profiles/CPU s")
+    phases: Mapping[str, Mapping[str, float]] = figures["phases"]
+    for phase, spent in phases.items():
+        table.add_row(phase, f"{spent['cpu']:.2f}", f"{spent['wall']:.2f}", _rate(profiles, spent["cpu"]))
+    cpu, wall = (sum(spent[kind] for spent in phases.values()) for kind in ("cpu", "wall"))
+    table.add_section()
+    table.add_row("all", f"{cpu:.2f}", f"{wall:.2f}", _rate(profiles, cpu))
+    return _with_memory(table, figures)
+
+
+def direct_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """How full the connections were."""
+    connections = figures["in_flight"]["max"]
+    table = _table(f"Direct delivery of {profiles:,} profiles", "", "")
+    rows = {
+        f"calls, {figures['seconds_per_call']:.2f} s each": f"{figures['calls']:,}",
+        "most in flight": f"{connections}",
+        "delivery": f"{figures['delivery']:.2f} s",
+        "at best": f"{figures['ideal']:.2f} s",
+        "share of the best": f"{figures['share_of_ideal']:.1%}",
+        "all connections busy": f"{figures['share_all_busy']:.1%}",
+        "whole export": f"{figures['wall']:.2f} s",
+    }
+    _add_rows(table, {**rows, **_outcome(figures)})
+    return _with_memory(table, figures)
+
+
+def batch_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What submitting, waiting and settling took."""
+    table = _table(f"Batch delivery of {profiles:,} profiles", "", "")
+    phases = {
+        phase: f"{spent['wall']:.2f} s, of it CPU {spent['cpu']:.2f} s"
+        for phase, spent in figures["phases"].items()
+    }
+    _add_rows(table, {"batches": f"{figures['batches']:,}", **phases, **_outcome(figures)})
+    return _with_memory(table, figures)
+
+
+SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
+    "plan": plan_table,
+    "direct": direct_table,
+    "batch": batch_table,
+}
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, min_width=44, title_justify="left", caption_justify="left", show_edge=False)
+    table.show_header = any(columns)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    return table
+
+
+def _add_rows(table: Table, rows: Mapping[str, str]) -> None:
+    for name, value in rows.items():
+        table.add_row(name, value)
+
+
+def _outcome(figures: Mapping[str, Any]) -> dict[str, str]:
+    counts = figures["counts"]
+    return {
+        "verdict": f"{figures['verdict']}, {counts['created']:,} created",
+        "CPU": f"{figures['cpu']:.2f} s",
+    }
+
+
+def _with_memory(table: Table, figures: Mapping[str, Any]) -> Table:
+    peak, start = figures["memory"] / MEGABYTE, figures["memory_at_start"] / MEGABYTE
+    table.caption = f"peak memory {peak:,.0f} MB; {start:,.0f} MB at the start"
+    return table
+
+
+def _rate(profiles: int, seconds: float) -> str:
+    return f"{profiles / seconds:,.0f}" if seconds >= 0.01 else ""

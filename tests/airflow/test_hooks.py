@@ -1,0 +1,260 @@
+"""The hook: its connection, the Test button, and OAuth, against the sandbox."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from airflow_mailchimp_export.connection import AuthMethod, ConnectionSettings
+from airflow_mailchimp_export.errors import ConfigError, PermanentError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.provider_info import get_provider_info
+from scripts.services import free_port
+from tests.airflow.people import write_listed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_mailchimp_export.hooks import MailchimpHook
+    from scripts.sandbox_service import Sandbox
+
+# Airflow warns of its own way to a connection's hook.
+pytestmark = pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
+
+Press = Callable[[], tuple[bool, str]]
+CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
+WRONG_KEY = f"{'a' * 32}-us0"
+
+
+def make_hook(conn_id: str = "mailchimp_default") -> MailchimpHook:
+    """Make a hook."""
+    from airflow_mailchimp_export.hooks import MailchimpHook
+
+    return MailchimpHook(conn_id)
+
+
+@pytest.fixture
+def press(airflow_db: None) -> Press:
+    """Test the connection in the way of the button, the REST API and ``airflow connections test``."""
+    from airflow.models.connection import Connection
+
+    return lambda: Connection.get_connection_from_secrets("mailchimp_default").test_connection()
+
+
+def test_nothing_is_looked_up_before_it_is_needed() -> None:
+    """A hook for a connection that does not exist can be made; only using it fails."""
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+    hook = make_hook("nowhere")
+    with pytest.raises(AirflowNotFoundException, match="nowhere"):
+        hook.settings()
+
+
+def test_json_and_uri_connections_are_read_alike(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment variable may hold the connection as JSON or as a URI, in which every extra is text."""
+    extra = {"audience_id": "a1b2c3d4e5", "data_privacy_consent": True, "max_connections": 4, "timeout": 30}
+    monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "extra": extra}))
+    from_json = make_hook().settings()
+    place = urlsplit(sandbox.url)
+    uri = (
+        f"mailchimp://:{quote(sandbox.key)}@{place.hostname}:{place.port}"
+        "?audience_id=a1b2c3d4e5&data_privacy_consent=true&max_connections=4&timeout=30"
+    )
+    monkeypatch.setenv(CONNECTION, uri)
+    assert make_hook().settings() == from_json
+    with make_hook().client() as client:
+        assert client.send(calls.ping()) == "Everything's Chimpy!"
+
+
+def test_get_conn_is_a_client(mailchimp: Sandbox) -> None:
+    """What Airflow calls get_conn gives a client that reaches the account, with the connection's limit."""
+    with make_hook().get_conn() as client:
+        assert client.send(calls.account()).name == "Sandbox"
+        assert client.max_connections == 8
+
+
+def test_get_batch_tells_when_mailchimp_knows_it_not(mailchimp: Sandbox) -> None:
+    """Asking for a batch that is gone raises a PermanentError with status 404."""
+    with pytest.raises(PermanentError) as refused:
+        make_hook().get_batch("0123456789")
+    assert refused.value.status == 404
+
+
+def test_button_says_whose_key_it_is(press: Press, mailchimp: Sandbox, tmp_path: Path) -> None:
+    """The message names account, role, plan, contacts, and the audience with its opt-in."""
+    mailchimp.load(write_listed(tmp_path / "listed.csv"))
+    passed, message = press()
+    assert passed, message
+    assert message.startswith("Account Sandbox, role admin, plan monthly, 2 contacts. ")
+    assert "Audience Sandbox audience (a1b2c3d4e5): 2 members, single opt-in" in message
+
+
+def test_button_without_an_audience(press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that names no audience is good too; the message is about the account alone."""
+    monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(audience_id=None)))
+    assert press() == (True, "Account Sandbox, role admin, plan monthly, 0 contacts")
+
+
+def test_button_tells_of_double_opt_in(press: Press, mailchimp: Sandbox) -> None:
+    """An audience with double opt-in is pointed out, because an export skips the confirmation."""
+    mailchimp.change(double_optin=True)
+    passed, message = press()
+    assert passed, message
+    assert "double opt-in, which an export with status subscribed skips" in message
+
+
+@pytest.mark.parametrize("role", ["viewer", "author"])
+def test_button_refuses_roles_that_may_not_write(press: Press, role: str, mailchimp: Sandbox) -> None:
+    """With the key of a viewer or author an export would be stopped, so the test fails and says which role helps."""
+    mailchimp.change(role=role)
+    passed, message = press()
+    assert not passed
+    assert f"An export would be stopped: the role {role} may not write" in message
+    assert "manager, admin or owner" in message
+
+
+def test_button_names_everything_that_stands_in_the_way(
+    press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Consent that is off and an audience that does not exist are both named, beside whose key it is."""
+    connection = sandbox.connection(audience_id="0000000000", data_privacy_consent=False)
+    monkeypatch.setenv(CONNECTION, json.dumps(connection))
+    passed, message = press()
+    assert not passed
+    assert message.startswith("Account Sandbox")
+    assert "data privacy consent (data_privacy_consent) is off" in message
+    assert "the account has no audience 0000000000" in message
+
+
+def test_button_hints_at_mistyped_extras(
+    press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Extras that mean nothing do no harm but are named."""
+    monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(time_out=5, audience="x")))
+    passed, message = press()
+    assert passed, message
+    assert "Unknown extra fields, perhaps mistyped: time_out, audience" in message
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"password": WRONG_KEY}, "401"),
+        ({"password": ""}, "API key or OAuth token (password) is empty"),
+        ({"password": "a" * 32, "host": ""}, "server prefix"),
+        ({"host": "https://api.mailchimp.example.net"}, "allow_custom_host"),
+        ({"host": f"http://127.0.0.1:{free_port()}"}, "failed on the way: ConnectionError"),
+        ({"extra": {"timeout": "soon"}}, "Timeout in seconds (timeout)"),
+    ],
+    ids=["unknown key", "no key", "no server", "foreign host", "nobody there", "no number"],
+)
+def test_button_says_what_is_wrong(
+    press: Press, changed: dict[str, Any], words: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that cannot work fails with a message that names the field or the cause, without the key."""
+    connection = {**sandbox.connection(), **changed}
+    monkeypatch.setenv(CONNECTION, json.dumps(connection))
+    passed, message = press()
+    assert not passed
+    assert words in message
+    assert not connection["password"] or connection["password"][:32] not in message
+
+
+@pytest.mark.parametrize(("consent", "said"), [(True, "Connection success!"), (False, "Connection failed!")])
+def test_command_line_tests_the_connection(
+    consent: bool,
+    said: str,
+    sandbox: Sandbox,
+    airflow_db: None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """``airflow connections test`` passes where an export could run, and else fails and says why."""
+    from airflow.cli.cli_parser import get_parser
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # the command sets it for its whole process
+    monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(data_privacy_consent=consent)))
+    command = get_parser().parse_args(["connections", "test", "mailchimp_default"])
+    if consent:
+        command.func(command)
+    else:
+        with pytest.raises(SystemExit):
+            command.func(command)
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert ("data_privacy_consent" in printed) is not consent
+
+
+def oauth(sandbox: Sandbox, token: str) -> ConnectionSettings:
+    """Make the settings of an OAuth connection that knows nothing of its account but the token."""
+    settings = ConnectionSettings.from_parts(
+        password=token, host=None, port=None, schema=None, extra={"auth_method": "oauth2"}
+    )
+    assert settings.base_url is None
+    return replace(settings, metadata_url=f"{sandbox.url}/oauth2/metadata")
+
+
+def test_oauth_token_finds_its_account(sandbox: Sandbox) -> None:
+    """With a good OAuth token Mailchimp is asked where the account lives, and the account is reached there."""
+    from airflow_mailchimp_export.hooks import to_client
+
+    with to_client(oauth(sandbox, sandbox.settings()["oauth_token"])) as client:
+        assert client.send(calls.account()).name == "Sandbox"
+
+
+def test_unknown_oauth_token_is_called_so(sandbox: Sandbox) -> None:
+    """The metadata answers an unknown token with 200; the error says all the same that the token is not valid."""
+    from airflow_mailchimp_export.hooks import to_client
+
+    with pytest.raises(ConfigError, match=r"does not know this OAuth token.*Authorize anew") as refused:
+        to_client(oauth(sandbox, "b" * 32))
+    assert "b" * 32 not in str(refused.value)
+
+
+def test_oauth_token_with_a_base_url(press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An OAuth connection that names its base URL is used as it is, and the Test button passes."""
+    connection = sandbox.connection(auth_method="oauth2")
+    token = sandbox.settings()["oauth_token"]
+    monkeypatch.setenv(CONNECTION, json.dumps({**connection, "password": token}))
+    assert make_hook().settings().auth_method is AuthMethod.OAUTH2
+    assert press()[0]
+
+
+def test_form_of_the_hook_is_left_to_the_metadata() -> None:
+    """From Airflow 3.2 on the hook has none of the deprecated methods for the form."""
+    from airflow_mailchimp_export import legacy_form
+    from airflow_mailchimp_export.hooks import MailchimpHook
+
+    assert legacy_form.IS_NEEDED is False
+    assert not {"get_connection_form_widgets", "get_ui_field_behaviour"} & vars(MailchimpHook).keys()
+
+
+def test_airflow_3_1_gets_the_form_from_the_hook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Airflow 3.1 the deprecated methods are there, with every field of the metadata and its default."""
+    from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService as Form
+
+    from airflow_mailchimp_export import hooks, legacy_form
+
+    monkeypatch.setattr("airflow.__version__", "3.1.8")
+    assert legacy_form.__file__
+    assert hooks.__file__
+    monkeypatch.setattr(legacy_form, "IS_NEEDED", runpy.run_path(legacy_form.__file__)["IS_NEEDED"])
+    hook = runpy.run_path(hooks.__file__)["MailchimpHook"]
+    fields = {name: getattr(Form, f"Mock{name}") for name in ("StringField", "IntegerField", "BooleanField")}
+    monkeypatch.setitem(sys.modules, "wtforms", SimpleNamespace(**fields))
+    monkeypatch.setitem(sys.modules, "flask_babel", SimpleNamespace(lazy_gettext=str))
+    (declared,) = get_provider_info()["connection-types"]
+    widgets = {key: widget.param.dump() for key, widget in hook.get_connection_form_widgets().items()}
+    assert {key: (field["schema"]["title"], field["value"]) for key, field in widgets.items()} == {
+        key: (field["label"], field["schema"].get("default"))
+        for key, field in declared["conn-fields"].items()
+    }
+    assert hook.get_ui_field_behaviour()["hidden_fields"] == ["schema", "login"]

@@ -1,0 +1,191 @@
+"""Exports that must not go ahead: they fail at once, say what to mend, and send nothing."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.airflow.people import crowd, write_listed, write_segments
+from tests.airflow.runs import Failures, member_rows, one_task, report_of, result, states
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+    from scripts.sandbox_service import Sandbox
+    from tests.airflow.conftest import RunDag
+
+PEOPLE = {"VIP": crowd("vip", 30), "Newsletter": crowd("reader", 20)}
+CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
+
+
+def why_failed(run_dag: RunDag, dag: DAG, failures: Failures) -> BaseException:
+    """Run a DAG whose only task must fail without being tried again, and return its exception."""
+    assert states(run_dag(dag)) == {"export": "failed"}
+    assert failures.retried == []
+    (failure,) = failures
+    return failure
+
+
+@pytest.mark.parametrize("delivery", ["batch", "direct"])
+@pytest.mark.parametrize(
+    ("settings", "extra", "told"),
+    [
+        ({"audience_id": "0000000000"}, {}, ["404", "Check the audience id"]),
+        ({}, {"audience_id": None}, ["audience_id", "connection 'mailchimp_default'", "Settings"]),
+        ({}, {"data_privacy_consent": False}, ["data_privacy_consent", "switches it on"]),
+        ({}, {"allowed_dags": ["billing_*", "crm"]}, ["allowed_dags", "Add it there"]),
+        ({"options": {"max_profiles": 49}}, {}, ["max_profiles is 49", "50 profiles", "Raise max_profiles"]),
+        ({}, {"contact_limit": 53}, ["contact_limit of 53", "4 contacts", "50 would be new"]),
+        ({"field_map": {"EMAIL": "email", "FNME": "first_name"}}, {}, ["FNME", "FNAME"]),
+        ({"field_map": {"FNAME": "first_name"}}, {}, ["EMAIL", "column"]),
+        ({"options": {"max_profile": 9}}, {}, ["max_profile", "max_profiles"]),
+        ({"delivery": "pigeon"}, {}, ["delivery", "batch", "direct"]),
+        ({"segments": "{{ {'VIP': 'vip.csv'} }}"}, {}, ["segments", "render_template_as_native_obj=True"]),
+        ({"segments": {}}, {}, ["segments is empty"]),
+        ({"export_name": " "}, {}, ["export_name is empty"]),
+        ({}, {"max_connections": 11}, ["Most connections (max_connections)", "10"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_wrong_set_up_fails_at_once_and_sends_nothing(
+    settings: dict[str, Any],
+    extra: dict[str, Any],
+    told: list[str],
+    delivery: str,
+    sandbox: Sandbox,
+    run_dag: RunDag,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What retrying cannot heal fails the task at its first try, names field and remedy, and no one is sent."""
+    sandbox.load(write_listed(tmp_path / "listed.csv"))
+    monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(**extra)))
+    failures = Failures()
+    given = {"segments": write_segments(tmp_path, PEOPLE), "delivery": delivery, **settings}
+    message = str(why_failed(run_dag, one_task(**given, **failures.settings), failures))
+    assert [words for words in told if words not in message] == []
+    assert sandbox.key not in message
+    assert member_rows(sandbox) == 0
+
+
+def test_a_refused_key_fails_at_once(
+    sandbox: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key that Mailchimp does not know fails the task at its first try, with the remedy, without the key."""
+    key = f"{'a' * 32}-us0"
+    monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "password": key}))
+    failures = Failures()
+    message = str(why_failed(run_dag, one_task(segments={"VIP": "vip.csv"}, **failures.settings), failures))
+    assert "401" in message
+    assert "Put a valid API key" in message
+    assert key.partition("-")[0] not in message
+
+
+def test_a_read_only_key_fails_at_once(mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:
+    """A viewer's key fails the task at its first try and says which role is needed."""
+    mailchimp.change(role="viewer")
+    failures = Failures()
+    dag = one_task(segments=write_segments(tmp_path, PEOPLE), delivery="direct", **failures.settings)
+    assert "manager or above" in str(why_failed(run_dag, dag, failures))
+    assert mailchimp.members() == []
+
+
+def test_a_source_that_cannot_be_read_is_tried_again(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """A missing column names segment, column and what there is; the source may be mended, so Airflow retries."""
+    failures = Failures()
+    segments = write_segments(tmp_path, PEOPLE)
+    field_map = {"EMAIL": "email", "FNAME": "forename"}
+    run = run_dag(one_task(segments=segments, field_map=field_map, **failures.settings))
+    assert states(run) == {"export": "failed"}
+    assert len(failures.retried) == 1
+    for words in ("VIP", "forename", "first_name"):
+        assert words in str(failures[0])
+    assert member_rows(mailchimp) == 0
+
+
+def test_too_many_rejects_fail_before_anyone_is_sent(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """Where most addresses are wrong, the field map is: nothing is sent and rejects.csv lists them."""
+    failures = Failures()
+    dag = one_task(
+        segments=write_segments(tmp_path, PEOPLE),
+        field_map={"EMAIL": "first_name"},
+        exports_root=str(tmp_path / "kept"),
+        **failures.settings,
+    )
+    assert "max_reject_ratio" in str(why_failed(run_dag, dag, failures))
+    assert member_rows(mailchimp) == 0
+    (report,) = (tmp_path / "kept").glob("*/*/report.json")
+    account = report_of(str(report.parent))
+    assert account["verdict"] == "failed"
+    assert account["counts"]["rows_read"] == 50
+    _assert_adds_up(account["counts"])
+
+
+def test_consent_that_is_withdrawn_stops_a_running_export(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Switched off while profiles leave, consent ends the export with the very next call; the rest is unconfirmed."""
+    withdrawn = json.dumps(mailchimp.connection(data_privacy_consent=False, max_connections=1))
+    monkeypatch.setenv(CONNECTION, json.dumps(mailchimp.connection(max_connections=1)))
+    mailchimp.change(latency=0.1)
+    sent: list[int] = []
+
+    def withdraw() -> None:
+        while not (rows := mailchimp.stats()["member_rows"]["handled"]):
+            time.sleep(0.01)
+        monkeypatch.setenv(CONNECTION, withdrawn)
+        sent.append(rows)
+
+    failures = Failures()
+    dag = one_task(
+        segments=write_segments(tmp_path, {"VIP": crowd("vip", 10_000)}),
+        delivery="direct",
+        exports_root=str(tmp_path / "kept"),
+        **failures.settings,
+    )
+    withdrawal = threading.Thread(target=withdraw)
+    withdrawal.start()
+    message = str(why_failed(run_dag, dag, failures))
+    withdrawal.join()
+    assert "data_privacy_consent" in message
+    assert mailchimp.stats()["member_rows"]["handled"] <= sent[0] + 500
+    (report,) = (tmp_path / "kept").glob("*/*/report.json")
+    account = report_of(str(report.parent))
+    assert account["verdict"] == "failed"
+    assert account["counts"]["created"] == len(mailchimp.members()) > 0
+    _assert_adds_up(account["counts"])
+
+
+def test_an_unreachable_mailchimp_is_tried_again(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every answer being an error is a passing failure: the task is tried again, and the second try succeeds."""
+    from airflow_mailchimp_export.mailchimp.pace import Pace
+
+    monkeypatch.setattr(Pace.__init__, "__defaults__", (2, 0.01, 60.0, 5.0, 900.0))
+    mailchimp.change(fault_rate=1.0, faults="unavailable")
+    failures = Failures()
+    settings = {
+        **failures.settings,
+        "on_retry_callback": lambda context: (
+            failures.retried.append(context["exception"]) or mailchimp.change(fault_rate=0.0)
+        ),
+    }
+    run = run_dag(one_task(segments=write_segments(tmp_path, PEOPLE), delivery="direct", **settings))
+    assert states(run) == {"export": "success"}
+    assert "503" in str(failures.retried[0])
+    assert result(run)["counts"]["created"] == 50
+
+
+def _assert_adds_up(counts: dict[str, int]) -> None:
+    outcomes = ("merged", "rejected", "suppressed", "unchanged", "created", "updated", "unconfirmed")
+    assert counts["rows_read"] == sum(counts[name] for name in outcomes)

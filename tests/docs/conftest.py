@@ -1,0 +1,19 @@
+"""Every test of this folder is one of the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.airflow.conftest import airflow_db, mailchimp, run_dag
+
+__all__ = ["airflow_db", "mailchimp", "run_dag"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.docs)

@@ -1,0 +1,56 @@
+"""The messages that docs/troubleshooting.md explains are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+
+from tests.docs.pages import REPOSITORY, page, spans
+
+DIFFERS = "…"
+AIRFLOWS_OWN = {"The host or port to test differs from the stored connection"}
+
+_PLACEHOLDER = re.compile(r"%(?:\.\d)?[sdrf]")
+_SEVERAL = re.compile(f"{DIFFERS}(?:{DIFFERS})+")
+
+
+def _messages() -> Iterator[str]:
+    page_text = page("troubleshooting")
+    headings = (
+        "The connection",
+        "Segments",
+        "The field map",
+        "Limits",
+        "Mailchimp",
+        "Waiting and accounting",
+    )
+    for heading in headings:
+        for row in page_text.table(heading, "message", "meaning", "remedy"):
+            yield from spans(row[0])
+
+
+@cache
+def texts_of_the_code() -> str:
+    """Return all texts in the package, one a line; what differs is a placeholder."""
+    package = REPOSITORY / "airflow_mailchimp_export"
+    files = (path for path in sorted(package.rglob("*.py")) if "sandbox" not in path.parts)
+    return "\n".join(text for path in files for text in _texts(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def _texts(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (part.value if isinstance(part, ast.Constant) else DIFFERS for part in node.values)
+            yield _SEVERAL.sub(DIFFERS, "".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield _PLACEHOLDER.sub(DIFFERS, node.value)
+
+
+@pytest.mark.parametrize("message", sorted({*_messages()} - AIRFLOWS_OWN))
+def test_messages(message: str) -> None:
+    """The message stands in the code, word for word."""
+    assert message in texts_of_the_code()

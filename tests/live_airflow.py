@@ -1,0 +1,79 @@
+"""A whole Airflow with the shipped DAGs and a connection to the sandbox in its metastore."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from scripts.airflow_stack import DAGS, REPOSITORY, AirflowStack
+from scripts.sandbox_service import Sandbox
+
+REFRESH, EXPORT, ONE_TASK = "customer_segments_refresh", "mailchimp_segment_export", "one_task_export"
+PROFILES = REPOSITORY / "samples" / "profiles.parquet"
+CONNECTION = "mailchimp_default"
+
+# What the shipped DAG does in three tasks, in one that defers.
+ONE_TASK_DAG = """
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from airflow.sdk import DAG
+
+from airflow_mailchimp_export.operators import SegmentToMailchimpOperator
+from customer_exports import read_exports
+
+exports = read_exports(Path(__file__).with_name("exports.yaml"))
+
+with DAG("one_task_export", schedule=None, start_date=datetime(2026, 1, 1)):
+    SegmentToMailchimpOperator(
+        task_id="export",
+        segments=exports.snapshots_of(exports.names),
+        field_map=dict(exports.field_map),
+        deferrable=True,
+    )
+"""
+
+T = TypeVar("T")
+
+
+@contextmanager
+def live_airflow(home: Path, sandbox: Sandbox, **settings: str) -> Iterator[AirflowStack]:
+    """Start all of Airflow, and stop it in the end.
+
+    :param settings: further environment variables.
+    """
+    dags = home / "dags"
+    shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "one_task_export.py").write_text(ONE_TASK_DAG, encoding="utf-8")
+    environment = {"CUSTOMER_PROFILES": str(PROFILES), **settings}
+    with AirflowStack(home / "airflow", dags=dags, settings=environment) as airflow:
+        airflow.call("POST", "/connections", connection_body(sandbox))
+        yield airflow
+
+
+def connection_body(sandbox: Sandbox, **extra: Any) -> dict[str, Any]:
+    """Make the connection to the sandbox as the REST API takes it."""
+    connection = sandbox.connection(**extra)
+    return {
+        **connection,
+        "connection_id": CONNECTION,
+        "port": urlsplit(sandbox.url).port,
+        "extra": json.dumps(connection["extra"]),
+    }
+
+
+def until(found: Callable[[], T], *, timeout: float = 90) -> T:
+    """Ask again and again until there is an answer, and return it."""
+    deadline = time.monotonic() + timeout
+    while not (answer := found()):
+        assert time.monotonic() < deadline, "It takes too long"
+        time.sleep(0.2)
+    return answer

@@ -1,0 +1,3 @@
+"""Airflow's pages in a real browser."""
+
+from __future__ import annotations

@@ -1,0 +1,396 @@
+"""The calls of an export: what they send, and how each answer is read."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import pytest
+
+from airflow_mailchimp_export.errors import PermanentError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.protocol import Call, Request, finish
+from airflow_mailchimp_export.model import (
+    Audience,
+    Batch,
+    Chunk,
+    Effect,
+    Member,
+    MemberStatus,
+    MergeField,
+    Outcome,
+    Reason,
+)
+from tests.fakes import to_response
+
+ID = "a1b2c3d4e5"
+ADA, BOB = "ada@people.example", "bob@people.example"
+
+
+def to_member(email: str, **fields: Any) -> Member:
+    """A person as they are sent."""
+    payload = orjson.dumps({"email_address": email, "status": "subscribed", **fields})
+    return Member(calls.subscriber_hash(email), email, MemberStatus.SUBSCRIBED, payload)
+
+
+CHUNK = Chunk(7, (to_member(ADA, tags=["VIP"]), to_member(BOB)))
+
+CALLS: Mapping[str, Call[Any]] = {
+    "ping": calls.ping(),
+    "account": calls.account(),
+    "oauth_endpoint": calls.oauth_endpoint(),
+    "audience": calls.audience(ID),
+    "merge_fields": calls.merge_fields(ID),
+    "create_merge_field": calls.create_merge_field(ID, MergeField("POINTS", "Points", "number")),
+    "members": calls.members(ID, MemberStatus.CLEANED, offset=2000),
+    "upsert": calls.upsert(ID, CHUNK),
+    "submit_batch": calls.submit_batch([calls.operation(7, calls.upsert(ID, CHUNK).request)]),
+    "batch": calls.batch("5f0c2b1a3d"),
+    "cancel_batch": calls.cancel_batch("5f0c2b1a3d"),
+    "tags": calls.tags(ID),
+    "untag": calls.untag(ID, 42, [ADA, BOB]),
+}
+
+
+def read(call: Call[Any], payload: Any) -> Any:
+    """What a call makes of an answer."""
+    return finish(call, to_response(payload))
+
+
+def sent(call: Call[Any]) -> dict[str, Any]:
+    """The body of a call."""
+    assert call.request.body is not None
+    body: dict[str, Any] = orjson.loads(call.request.body)
+    return body
+
+
+def test_every_call_is_here() -> None:
+    """The tests below that go over all calls leave none out."""
+    public = {
+        name
+        for name, function in vars(calls).items()
+        if inspect.isfunction(function)
+        and str(function.__annotations__.get("return", "")).startswith("Call[")
+    }
+    assert public == set(CALLS)
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_what_is_never_sent(call: Call[Any]) -> None:
+    """No call wipes the tags that others set, deletes for good, or carries an address in its path."""
+    request = call.request
+    everything = f"{request.path} {request.query} {request.body!r}"
+    assert "sync_tags" not in everything
+    assert "delete-permanent" not in everything
+    assert "@" not in f"{request.path} {request.query}"
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_bodies_only_where_something_is_changed(call: Call[Any]) -> None:
+    """Bodies go with POST and with nothing else."""
+    assert (call.request.body is not None) == (call.request.method == "POST")
+
+
+UNDOCUMENTED: list[Any] = [None, [], "text", 7]
+
+
+@pytest.mark.parametrize("payload", [*UNDOCUMENTED, {}], ids=str)
+@pytest.mark.parametrize("name", ["ping", "account", "audience", "merge_fields", "members", "batch", "tags"])
+def test_undocumented_answers(name: str, payload: Any) -> None:
+    """An answer that is not what the call asks for is permanent, and names the request."""
+    call = CALLS[name]
+    with pytest.raises(
+        PermanentError, match=f"^{call.request.method} {call.request.path} was answered in a sha"
+    ):
+        read(call, payload)
+
+
+@pytest.mark.parametrize("payload", UNDOCUMENTED, ids=str)
+@pytest.mark.parametrize("name", ["upsert", "untag", "submit_batch", "create_merge_field"])
+def test_undocumented_answers_to_changes(name: str, payload: Any) -> None:
+    """So is one to a call that changes something."""
+    with pytest.raises(PermanentError, match=f"^POST {CALLS[name].request.path} was answered in a shape"):
+        read(CALLS[name], payload)
+
+
+def test_ping() -> None:
+    """The key is asked after at /ping."""
+    assert calls.ping().request == Request("GET", "/ping")
+    assert read(calls.ping(), {"health_status": "Everything's Chimpy!"}) == "Everything's Chimpy!"
+
+
+def test_account() -> None:
+    """The account's name, role, plan and contacts are read; all but the name may be lacking."""
+    request = calls.account().request
+    assert request == Request(
+        "GET", "/", (("fields", "account_name,role,pricing_plan_type,total_subscribers"),)
+    )
+    answer = {"account_name": "A", "role": "owner", "pricing_plan_type": "monthly", "total_subscribers": 5}
+    assert read(calls.account(), answer) == calls.Account("A", "owner", "monthly", 5)
+    assert read(calls.account(), {"account_name": "A", "total_subscribers": None}) == calls.Account(
+        "A", "", "", 0
+    )
+
+
+@pytest.mark.parametrize("answer", [{"error": "invalid_token"}, {}, None, {"api_endpoint": None}])
+def test_a_bad_token(answer: Any) -> None:
+    """A bad token, which is answered with 200 too, has no endpoint."""
+    assert read(calls.oauth_endpoint(), answer) == ""
+
+
+def test_a_good_token() -> None:
+    """A good token's endpoint is read; the call's path is empty, for its base URL is the whole."""
+    assert calls.oauth_endpoint().request == Request("GET", "")
+    answer = {"dc": "us3", "api_endpoint": "https://us3.api.mailchimp.com"}
+    assert read(calls.oauth_endpoint(), answer) == "https://us3.api.mailchimp.com"
+
+
+def test_audience() -> None:
+    """An audience is asked for by its id, and its statistics may be lacking."""
+    assert calls.audience(ID).request.path == f"/lists/{ID}"
+    answer = {"id": ID, "name": "People", "double_optin": True, "stats": {"member_count": 3}}
+    assert read(calls.audience(ID), answer) == Audience(ID, "People", double_optin=True, member_count=3)
+    assert read(calls.audience(ID), {"id": ID}) == Audience(ID, "")
+    assert read(calls.audience(ID), {"id": ID, "stats": {"member_count": None}}) == Audience(ID, "")
+
+
+@pytest.mark.parametrize("odd", ["a/b", "a?b", "a#b", "a b", "a%b"])
+def test_odd_ids(odd: str) -> None:
+    """An id can neither leave its place in the path nor begin a query."""
+    for call in (calls.audience(odd), calls.batch(odd), calls.cancel_batch(odd)):
+        assert call.request.path.count("/") == 2
+        assert not set(call.request.path) & set("?# ")
+
+
+def test_merge_fields() -> None:
+    """All merge fields are asked for at once and kept by tag, with what their type needs."""
+    call = calls.merge_fields(ID)
+    assert call.request == Request("GET", f"/lists/{ID}/merge-fields", (("count", "1000"),))
+    options = {"choices": ["m", "w"], "phone_format": "US", "default_country": 164}
+    answer = [
+        {"tag": "SEX", "name": "Sex", "type": "radio", "required": True, "options": options},
+        {"tag": "TOWN", "type": "text", "options": None},
+        {"tag": "X", "type": "text", "options": {"choices": None}},
+    ]
+    assert read(call, {"merge_fields": answer}) == {
+        "SEX": MergeField("SEX", "Sex", "radio", True, ("m", "w"), "US", "164"),
+        "TOWN": MergeField("TOWN", "", "text"),
+        "X": MergeField("X", "", "text"),
+    }
+
+
+def test_create_merge_field() -> None:
+    """A merge field is made with tag, name and type, and read as Mailchimp made it."""
+    call = CALLS["create_merge_field"]
+    assert (call.request.method, call.request.path) == ("POST", f"/lists/{ID}/merge-fields")
+    assert sent(call) == {"tag": "POINTS", "name": "Points", "type": "number"}
+    answer = {"tag": "POINTS", "name": "Points", "type": "number", "merge_field_limit": 30}
+    assert read(call, answer) == MergeField("POINTS", "Points", "number")
+
+
+def test_members() -> None:
+    """Members are asked for by status, with no more than id and address, a thousand at a time."""
+    assert calls.members(ID, MemberStatus.CLEANED, offset=2000).request == Request(
+        "GET",
+        f"/lists/{ID}/members",
+        (
+            ("status", "cleaned"),
+            ("fields", "members.id,members.email_address,total_items"),
+            ("count", "1000"),
+            ("offset", "2000"),
+        ),
+    )
+    assert dict(calls.members(ID, MemberStatus.PENDING, offset=0, count=1).request.query)["count"] == "1"
+
+
+def test_member_pages() -> None:
+    """A page is read as pairs of id and address, with the total; an empty page may lack its members."""
+    answer = {"members": [{"id": "1", "email_address": ADA}, {"id": "2"}], "total_items": 9}
+    assert read(CALLS["members"], answer) == calls.MemberPage((("1", ADA), ("2", "")), 9)
+    assert read(CALLS["members"], {"total_items": 0}) == calls.MemberPage((), 0)
+
+
+def test_upsert() -> None:
+    """A chunk is one POST of its members' own payloads, which lets existing members follow."""
+    call = calls.upsert(ID, CHUNK)
+    assert (call.request.method, call.request.path) == ("POST", f"/lists/{ID}")
+    assert sent(call) == {
+        "members": [orjson.loads(member.payload) for member in CHUNK.members],
+        "update_existing": True,
+    }
+    assert sent(calls.upsert(ID, Chunk(0, ()))) == {"members": [], "update_existing": True}
+
+
+def test_upsert_query() -> None:
+    """The query trims the answer unless told otherwise, and skips validation only where that is asked for."""
+    trimming = dict(calls.upsert(ID, CHUNK).request.query)
+    assert trimming["fields"].split(",") == [
+        "new_members.email_address",
+        "new_members.status",
+        "updated_members.email_address",
+        "updated_members.status",
+        "errors",
+        "error_count",
+        "total_created",
+        "total_updated",
+    ]
+    assert set(trimming) == {"fields"}
+    assert calls.upsert(ID, CHUNK, trimmed=False).request.query == ()
+    skipping = calls.upsert(ID, CHUNK, trimmed=False, skip_merge_validation=True)
+    assert skipping.request.query == (("skip_merge_validation", "true"),)
+
+
+def test_outcomes() -> None:
+    """Every member of an answer has an outcome, with the status and the words that Mailchimp gave."""
+    answer = {
+        "new_members": [{"email_address": ADA, "status": "subscribed"}],
+        "updated_members": [
+            {"email_address": BOB, "status": "unsubscribed"},
+            {"email_address": "c@x.example"},
+        ],
+        "errors": [
+            {
+                "email_address": "d@x.example",
+                "error": "Your merge fields were invalid.",
+                "error_code": "ERROR_GENERIC",
+                "field": "FNAME",
+                "field_message": "Please enter a value",
+            },
+            {"email_address": "e@x.example", "error": "e@x.example was permanently deleted and cannot come."},
+            {"email_address": "f@x.example", "error": "The moon is in the wrong house.", "field": None},
+            {},
+        ],
+        "error_count": 4,
+    }
+    assert read(calls.upsert(ID, CHUNK), answer) == (
+        Outcome(ADA, Effect.CREATED, status="subscribed"),
+        Outcome(BOB, Effect.UPDATED, status="unsubscribed"),
+        Outcome("c@x.example", Effect.UPDATED),
+        Outcome(
+            "d@x.example",
+            Effect.REJECTED,
+            reason=Reason.REQUIRED_FIELD,
+            field="FNAME",
+            words="Your merge fields were invalid. Please enter a value",
+        ),
+        Outcome(
+            "e@x.example",
+            Effect.SUPPRESSED,
+            reason=Reason.FORGOTTEN,
+            words="e@x.example was permanently deleted and cannot come.",
+        ),
+        Outcome(
+            "f@x.example", Effect.REJECTED, reason=Reason.REFUSED, words="The moon is in the wrong house."
+        ),
+        Outcome("", Effect.REJECTED, reason=Reason.REFUSED),
+    )
+
+
+def test_lacking_groups() -> None:
+    """Groups that an answer lacks are empty."""
+    assert read(calls.upsert(ID, CHUNK), {}) == ()
+    assert read(calls.upsert(ID, CHUNK), {"new_members": None, "errors": None}) == ()
+
+
+def test_an_accepted_member_without_an_address() -> None:
+    """A member that cannot be told apart is an undocumented answer."""
+    with pytest.raises(PermanentError, match=f"^POST /lists/{ID} was answered in a shape"):
+        read(calls.upsert(ID, CHUNK), {"new_members": [{"status": "subscribed"}]})
+
+
+def test_operations() -> None:
+    """An operation has the query in its path, its body as a JSON string, and the chunk's number as its id."""
+    request = calls.upsert(ID, CHUNK, skip_merge_validation=True).request
+    operation = orjson.loads(calls.operation(CHUNK.number, request))
+    assert set(operation) == {"method", "path", "operation_id", "body"}
+    assert (operation["method"], operation["operation_id"]) == ("POST", "7")
+    assert isinstance(operation["body"], str)
+    assert operation["body"].encode() == request.body
+    address = urlsplit(operation["path"])
+    assert address.path == f"/lists/{ID}"
+    assert parse_qs(address.query) == {name: [value] for name, value in request.query}
+
+
+def test_plain_operations() -> None:
+    """An operation without query and body has neither, and chunk 0 has its id too."""
+    assert orjson.loads(calls.operation(0, calls.ping().request)) == {
+        "method": "GET",
+        "path": "/ping",
+        "operation_id": "0",
+    }
+
+
+def test_submit_batch() -> None:
+    """A batch is one POST of its operations, in their order."""
+    call = calls.submit_batch(calls.operation(number, calls.ping().request) for number in (3, 1, 2))
+    assert (call.request.method, call.request.path, call.request.query) == ("POST", "/batches", ())
+    assert [operation["operation_id"] for operation in sent(call)["operations"]] == ["3", "1", "2"]
+
+
+def test_batches() -> None:
+    """A batch is read with its counts and its link."""
+    answer = {
+        "id": "5f0c2b1a3d",
+        "status": "finished",
+        "total_operations": 3,
+        "finished_operations": 3,
+        "errored_operations": 1,
+        "response_body_url": "https://results.invalid/x?Signature=y%2B",
+    }
+    assert calls.batch("5f0c2b1a3d").request == Request("GET", "/batches/5f0c2b1a3d")
+    found = read(calls.batch("5f0c2b1a3d"), answer)
+    assert found == Batch("5f0c2b1a3d", "finished", 3, 3, 1, "https://results.invalid/x?Signature=y%2B")
+    assert found.finished
+
+
+@pytest.mark.parametrize(
+    "lacking", [{}, {"total_operations": None, "response_body_url": None}, {"finished_operations": 0}]
+)
+@pytest.mark.parametrize("status", ["pending", "preprocessing", "started", "finalizing"])
+def test_young_batches(status: str, lacking: dict[str, Any]) -> None:
+    """A batch that lacks its counts and its link has none, and only a finished one is finished."""
+    found = read(CALLS["submit_batch"], {"id": "1", "status": status, **lacking})
+    assert found == Batch("1", status)
+    assert not found.finished
+
+
+def test_cancel_batch() -> None:
+    """A batch is stopped by DELETE, whose answer is empty."""
+    call = calls.cancel_batch("5f0c2b1a3d")
+    assert call.request == Request("DELETE", "/batches/5f0c2b1a3d")
+    assert call.read(None) is None
+
+
+def test_tags() -> None:
+    """All tags are asked for at once and kept by name."""
+    assert calls.tags(ID).request == Request("GET", f"/lists/{ID}/tag-search")
+    assert read(calls.tags(ID), {"tags": [{"id": 1, "name": "VIP"}, {"id": "2", "name": "New"}]}) == {
+        "VIP": 1,
+        "New": 2,
+    }
+
+
+def test_untag() -> None:
+    """A tag is taken from members by their addresses; those that were refused are returned."""
+    call = calls.untag(ID, 42, [ADA, BOB])
+    assert (call.request.method, call.request.path) == ("POST", f"/lists/{ID}/segments/42")
+    assert sent(call) == {"members_to_remove": [ADA, BOB]}
+    errors = [{"email_addresses": [ADA], "error": "?"}, {"email_addresses": [BOB]}, {"error": "?"}]
+    assert read(call, {"errors": errors}) == (ADA, BOB)
+    assert read(call, {"total_removed": 2}) == ()
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        "urist.mcvankab@freddiesjokes.com",
+        " Urist.McVankab@FreddiesJokes.com\n",
+        "URIST.MCVANKAB@FREDDIESJOKES.COM",
+    ],
+)
+def test_subscriber_hash(email: str) -> None:
+    """The key of a member is the hash that Mailchimp documents, however the address is written."""
+    assert calls.subscriber_hash(email) == "62eeb292278cc15f5817cb78f7790b08"

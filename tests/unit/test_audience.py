@@ -1,0 +1,176 @@
+"""What an export has to know of the audience before it sends anything."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from airflow_mailchimp_export.audience import (
+    BILLED,
+    UNTOUCHABLE,
+    count_members,
+    create_merge_fields,
+    read_audience,
+    read_members,
+)
+from airflow_mailchimp_export.errors import PermanentError
+from airflow_mailchimp_export.mailchimp.protocol import Request
+from airflow_mailchimp_export.model import MemberStatus, MergeField
+from tests.unit.core_fakes import AUDIENCE_ID, LIST, FakeClient, hash_of, raising, refusal
+
+MEMBERS = f"GET {LIST}/members"
+
+Reads = Callable[[int], Sequence[str]]
+
+
+def persons(count: int) -> list[str]:
+    """Make so many addresses."""
+    return [f"p{number:05d}@mail.eu" for number in range(count)]
+
+
+def page(request: Request, people: Sequence[str]) -> dict[str, Any]:
+    """Answer with the page that a request asks for."""
+    query = dict(request.query)
+    start = int(query["offset"])
+    found = people[start : start + int(query["count"])]
+    members = [{"id": hash_of(email), "email_address": email} for email in found]
+    return {"members": members, "total_items": len(people)}
+
+
+def changing(states: Callable[[int], Sequence[str]]) -> Callable[[Request], dict[str, Any]]:
+    """Answer the n-th request out of the n-th state."""
+    numbers = iter(range(1_000_000))
+    lock = threading.Lock()
+
+    def answer(request: Request) -> dict[str, Any]:
+        with lock:
+            return page(request, states(next(numbers)))
+
+    return answer
+
+
+def read(client: FakeClient, status: MemberStatus = MemberStatus.UNSUBSCRIBED) -> list[tuple[str, str]]:
+    """Read all members of a status."""
+    return [member for members in read_members(client, AUDIENCE_ID, status) for member in members]
+
+
+def told(people: Sequence[str]) -> list[tuple[str, str]]:
+    """The pairs that stand for these people."""
+    return [(hash_of(email), email) for email in people]
+
+
+class TestAudience:
+    """The audience itself."""
+
+    def test_it_comes_with_its_merge_fields(self) -> None:
+        """Name, opt-in and merge fields are read in two calls."""
+        fields = [{"tag": "FNAME", "name": "First name", "type": "text", "required": True}]
+        client = FakeClient(
+            {
+                f"GET {LIST}": lambda _: {"id": AUDIENCE_ID, "name": "Readers", "double_optin": True},
+                f"GET {LIST}/merge-fields": lambda _: {"merge_fields": fields},
+            }
+        )
+        audience = read_audience(client, AUDIENCE_ID)
+        assert (audience.id, audience.name, audience.double_optin) == (AUDIENCE_ID, "Readers", True)
+        assert audience.merge_fields == {"FNAME": MergeField("FNAME", "First name", "text", required=True)}
+        assert len(client.requests) == 2
+
+    def test_an_unknown_audience(self) -> None:
+        """An audience that Mailchimp does not know is a refusal."""
+        with pytest.raises(PermanentError):
+            read_audience(FakeClient({f"GET {LIST}": raising(refusal(404))}), AUDIENCE_ID)
+
+    def test_merge_fields_are_created(self) -> None:
+        """Each missing merge field is created with its tag, name and type, in order."""
+        client = FakeClient({f"POST {LIST}/merge-fields": lambda request: json.loads(request.body or b"")})
+        fields = [MergeField("AGE", "Age", "number"), MergeField("CITY", "City", "text")]
+        create_merge_fields(client, AUDIENCE_ID, fields)
+        assert [json.loads(request.body or b"") for request in client.requests] == [
+            {"tag": "AGE", "name": "Age", "type": "number"},
+            {"tag": "CITY", "name": "City", "type": "text"},
+        ]
+
+    def test_members_are_counted(self) -> None:
+        """The members of several statuses are counted without reading them."""
+        people = {"subscribed": persons(1500), "unsubscribed": persons(20), "transactional": persons(3)}
+        client = FakeClient({MEMBERS: lambda request: page(request, people[dict(request.query)["status"]])})
+        assert count_members(client, AUDIENCE_ID, BILLED) == 1523
+        assert {dict(request.query)["count"] for request in client.requests} == {"1"}
+
+    def test_who_is_not_subscribed_is_untouchable(self) -> None:
+        """Every status but subscribed is one that an export leaves alone."""
+        assert {*UNTOUCHABLE, MemberStatus.SUBSCRIBED} == set(MemberStatus)
+
+
+class TestMembers:
+    """Reading the members of one status."""
+
+    @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (4500, 5)])
+    def test_all_are_read(self, count: int, calls: int) -> None:
+        """Everybody is read once, by pages of a thousand, with no call more than needed."""
+        people = persons(count)
+        client = FakeClient({MEMBERS: lambda request: page(request, people)})
+        assert sorted(read(client)) == sorted(told(people))
+        assert sorted(int(dict(request.query)["offset"]) for request in client.requests) == [
+            1000 * number for number in range(calls)
+        ]
+        assert {dict(request.query)["fields"] for request in client.requests} == {
+            "members.id,members.email_address,total_items"
+        }
+        assert {dict(request.query)["status"] for request in client.requests} == {"unsubscribed"}
+
+    def test_pages_are_read_side_by_side(self) -> None:
+        """All pages behind the first are under way together, as many as there are connections."""
+        together = threading.Barrier(3, timeout=10)
+        people = persons(7000)
+
+        def answer(request: Request) -> dict[str, Any]:
+            if dict(request.query)["offset"] != "0":
+                together.wait()
+            return page(request, people)
+
+        client = FakeClient({MEMBERS: answer}, max_connections=3)
+        assert sorted(read(client)) == sorted(told(people))
+        assert client.most_in_flight == 3
+
+    def test_a_member_who_leaves_meanwhile_hides_nobody(self) -> None:
+        """Someone who leaves the status shifts the pages: the read is repeated, and nobody is missed."""
+        people = persons(2000)
+        client = FakeClient({MEMBERS: changing(lambda number: people if number == 0 else people[1:])})
+        found = read(client)
+        assert {email for _, email in found} == set(people)
+        assert len(client.requests) == 4
+
+    def test_a_member_who_joins_meanwhile_hides_nobody(self) -> None:
+        """Someone new at the front or the end: the read is repeated, and the newcomer is met too."""
+        people = persons(2000)
+        for after in (["new@mail.eu", *people], [*people, "new@mail.eu"]):
+            client = FakeClient(
+                {MEMBERS: changing(lambda number, after=after: people if number == 0 else after)}
+            )
+            assert {email for _, email in read(client)} == set(after)
+
+    def test_reading_ends_where_the_audience_never_rests(self) -> None:
+        """Where every read is disturbed it is given up after three, with everybody that any of them met."""
+        people = persons(2500)
+        client = FakeClient({MEMBERS: changing(lambda number: people[number:])})
+        found = {email for _, email in read(client)}
+        assert len(client.requests) == 9
+        assert found >= set(people[8:])
+
+    def test_a_refusal_comes_through(self) -> None:
+        """A page that is refused stops the read: half of those who must not be touched are not enough."""
+        people = persons(3000)
+
+        def answer(request: Request) -> dict[str, Any]:
+            if dict(request.query)["offset"] == "2000":
+                raise refusal(500)
+            return page(request, people)
+
+        with pytest.raises(PermanentError):
+            read(FakeClient({MEMBERS: answer}))

@@ -1,0 +1,67 @@
+"""What is checked before the first profile leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_mailchimp_export.errors import ConfigError, TooManyRejects
+from airflow_mailchimp_export.guards import check_contract, check_rejects, check_volume
+
+
+class TestVolume:
+    """``max_profiles``."""
+
+    @pytest.mark.parametrize("rows", [0, 999, 1000])
+    def test_up_to_the_limit(self, rows: int) -> None:
+        """As many profiles as are allowed pass."""
+        check_volume(rows, max_profiles=1000)
+
+    def test_more(self) -> None:
+        """One more is an error that says how many there are, how many are allowed, and what to do."""
+        with pytest.raises(ConfigError) as error:
+            check_volume(1_234_567, max_profiles=1_000_000)
+        assert str(error.value) == (
+            "The segments hold 1,234,567 profiles, but max_profiles is 1,000,000. Nothing was sent. "
+            "Raise max_profiles in options if all of them are meant, or narrow the segments"
+        )
+
+
+class TestContract:
+    """``contact_limit``."""
+
+    @pytest.mark.parametrize(("present", "new", "limit"), [(900, 100, 1000), (5000, 5000, None), (0, 0, 0)])
+    def test_within(self, present: int, new: int, limit: int | None) -> None:
+        """Up to the contract's number, or without one, an export passes."""
+        check_contract(present, new, contact_limit=limit)
+
+    def test_past(self) -> None:
+        """One contact more is an error that says how many there are and would be, and what to do."""
+        with pytest.raises(ConfigError) as error:
+            check_contract(900, 1101, contact_limit=2000)
+        message = str(error.value)
+        assert "holds 900 contacts and 1,101 would be new" in message
+        assert "contact_limit of 2,000. Nothing was sent." in message
+        assert (
+            "raise contact_limit in the connection, archive contacts in Mailchimp, or narrow the segments"
+            in message
+        )
+
+
+class TestRejects:
+    """``max_reject_ratio``."""
+
+    @pytest.mark.parametrize(
+        ("rejected", "people", "ratio"), [(5, 10, 0.5), (0, 0, 0.0), (10, 10, 1.0), (0, 10, 0.0)]
+    )
+    def test_within(self, rejected: int, people: int, ratio: float) -> None:
+        """Up to the allowed part of the profiles may be refused."""
+        check_rejects(rejected, people, max_reject_ratio=ratio)
+
+    def test_past(self) -> None:
+        """One more is an error that says how many of how many, what is allowed, and where they are listed."""
+        with pytest.raises(TooManyRejects) as error:
+            check_rejects(1001, 2000, max_reject_ratio=0.5)
+        message = str(error.value)
+        assert message.startswith("1,001 of 2,000 profiles cannot be sent")
+        assert "(50%). Nothing was sent. The run's rejects.csv lists them" in message
+        assert "raise max_reject_ratio in options" in message

@@ -1,0 +1,55 @@
+"""What one run set out to do, as the tasks hand it to each other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from airflow_mailchimp_export.manifest import (
+    FieldWarning,
+    Manifest,
+    SegmentTally,
+    SubmittedBatch,
+    Tallies,
+    batches_from_json,
+    batches_to_json,
+)
+from airflow_mailchimp_export.model import Delivery
+
+MANIFEST = Manifest(
+    export="dag.task",
+    run_id="scheduled__2026-01-02",
+    dag_id="dag",
+    audience_id="a1b2c3d4e5",
+    export_user="Ada Lovelace",
+    started_at="2026-01-02T03:04:05+00:00",
+    delivery=Delivery.DIRECT,
+    skip_merge_validation=True,
+    max_reject_ratio=0.25,
+    segments=(SegmentTally("VIP", "Very important", 3), SegmentTally("名前", "名前", 0)),
+    warnings=(FieldWarning("AGE", "not_a_number", 2, ("row 1", "row 2"), "Give a number."),),
+    tallies=Tallies(rows_read=3, merged=1, differing=1, planned=2, chunks=1),
+)
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_a_manifest_can_be_read_back(delivery: Delivery) -> None:
+    """What is read from the file is what was written, in the same types."""
+    manifest = Manifest.from_json(MANIFEST.to_json().replace(b'"direct"', f'"{delivery}"'.encode()))
+    assert manifest.delivery is delivery
+    assert manifest.to_json() == MANIFEST.to_json().replace(b'"direct"', f'"{delivery}"'.encode())
+    assert Manifest.from_json(MANIFEST.to_json()) == MANIFEST
+
+
+def test_a_manifest_is_plain_json() -> None:
+    """Anybody can read the file."""
+    content = json.loads(MANIFEST.to_json())
+    assert content["tallies"] == {"rows_read": 3, "merged": 1, "differing": 1, "planned": 2, "chunks": 1}
+    assert content["segments"][1] == {"name": "名前", "tag": "名前", "rows": 0}
+
+
+@pytest.mark.parametrize("batches", [(), (SubmittedBatch("b1", (0, 1, 2)), SubmittedBatch("b2", (3,)))])
+def test_batches_can_be_read_back(batches: tuple[SubmittedBatch, ...]) -> None:
+    """The journal of batches names each with its chunks, in the order of submission."""
+    assert batches_from_json(batches_to_json(batches)) == batches

@@ -1,0 +1,481 @@
+"""The set work of a run: plan.py with plan.sql, staging.py and database.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from airflow_mailchimp_export.config import Segment, TableSpec
+from airflow_mailchimp_export.database import Database, quoted
+from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.model import MemberStatus
+from airflow_mailchimp_export.plan import Membership, Plan
+from airflow_mailchimp_export.staging import common_schema, empty_block, staging_block
+from tests.unit.core_fakes import FakeSource, emails, hash_of
+
+VALID = (
+    "ada@mail.eu",
+    "ada+news@mail.eu",
+    "o'brien@mail.ie",
+    "a@b.co",
+    "_ada-b.c_@mail.eu",
+    "!#$%&'*+/=?^_`{|}~@mail.eu",
+    "ada@sub.domain.mail.eu",
+    "ada@mail--double.eu",
+    "ada@4u.eu",
+    "ada@mail.c1",
+    "ada@bücher.de",
+    "ada@例え.テスト",
+    "ada@मेल.भारत",
+    "ada@xn--bcher-kva.xn--p1ai",
+    "zoë@mail.eu",
+    "почта@почта.рф",
+    f"{'l' * 64}@mail.eu",
+    f"ada@{'l' * 63}.eu",
+    f"{'l' * 64}@{'d' * 60}.{'d' * 60}.{'d' * 60}.eu",
+)
+INVALID = (
+    "ada",
+    "ada@",
+    "@mail.eu",
+    "@",
+    "ada@@mail.eu",
+    "ada@b@mail.eu",
+    "ada lovelace@mail.eu",
+    "ada@mail .eu",
+    "ada\tb@mail.eu",
+    "ada\u00a0b@mail.eu",
+    "ada\u3000b@mail.eu",
+    "ada..b@mail.eu",
+    ".ada@mail.eu",
+    "ada.@mail.eu",
+    "ada@.mail.eu",
+    "ada@mail.eu.",
+    "ada@mail..eu",
+    "ada@mail",
+    "ada@-mail.eu",
+    "ada@mail-.eu",
+    "ada@mail.-eu",
+    "ada@mail.eu-",
+    "ada@ma_il.eu",
+    "ada@mail.1",
+    "ada@mail.123",
+    "ada@127.0.0.1",
+    "ada@[127.0.0.1]",
+    "ada@mail.e",
+    '"ada"@mail.eu',
+    "ada,b@mail.eu",
+    "ada;b@mail.eu",
+    "ada(b)@mail.eu",
+    "ada <ada@mail.eu>",
+    "mailto:ada@mail.eu",
+    "ada\\b@mail.eu",
+    "ada\x00b@mail.eu",
+    "ada\x7f@mail.eu",
+    f"{'l' * 65}@mail.eu",
+    f"{'ë' * 33}@mail.eu",
+    f"ada@{'l' * 64}.eu",
+    f"{'l' * 64}@{'d' * 62}.{'d' * 62}.{'d' * 62}.eu",
+)
+MISSING = (None, "", "   ", "\t\r\n", "\u00a0\u3000", "\u200b", "\ufeff")
+BLANKS = (
+    *(chr(code) for code in (9, 10, 11, 12, 13, 32, 0xA0, 0x1680)),
+    *map(chr, range(0x2000, 0x200C)),
+    *map(chr, (0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)),
+)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One planned upsert."""
+
+    email: str
+    status: str
+    segments: tuple[str, ...]
+    tags: tuple[str, ...]
+    source: str
+    values: tuple[Any, ...]
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Path:
+    """A folder for the database."""
+    return tmp_path
+
+
+@contextmanager
+def planned(
+    workshop: Path,
+    segments: Mapping[str, pa.Table | Sequence[pa.Table]],
+    *,
+    standing: Mapping[MemberStatus, Sequence[tuple[str, str]]] | None = None,
+    tags: Mapping[str, str] | None = None,
+    status: MemberStatus = MemberStatus.SUBSCRIBED,
+) -> Iterator[Plan]:
+    """Plan segments of rows in memory."""
+    sources = [
+        FakeSource(name, [data] if isinstance(data, pa.Table) else list(data))
+        for name, data in segments.items()
+    ]
+    named = [Segment(name, (tags or {}).get(name, name), TableSpec(emails())) for name in segments]
+    with Plan(workshop, new_member_status=status) as plan:
+        assert sum(plan.stage(named, sources)) == sum(
+            batch.num_rows for source in sources for batch in source.batches()
+        )
+        for standing_status, members in (standing or {}).items():
+            plan.stand(standing_status, members)
+        plan.merge()
+        yield plan
+
+
+def upserts(plan: Plan) -> list[Sent]:
+    """Everything that is to be sent, in order."""
+    memberships = plan.memberships()
+    sent = []
+    for block in plan.upserts():
+        assert block.hashes == list(map(hash_of, block.emails))
+        rows = zip(
+            block.emails, block.statuses, block.memberships, block.sources, *block.columns, strict=True
+        )
+        for email, status, index, source, _, *values in rows:
+            known = memberships[index]
+            sent.append(Sent(email, status, known.segments, known.tags, source, tuple(values)))
+    return sent
+
+
+def addresses(plan: Plan) -> list[str]:
+    """Who is to be sent, in order."""
+    return [sent.email for sent in upserts(plan)]
+
+
+def set_aside(plan: Plan) -> list[tuple[str, str, str, list[str], str]]:
+    """Who is not sent: effect, reason, address, segments, place."""
+    return [
+        row
+        for rows in plan.set_aside()
+        for row in zip(rows.effects, rows.reasons, rows.emails, rows.segments, rows.sources, strict=True)
+    ]
+
+
+def people(**columns: Sequence[Any]) -> pa.Table:
+    """Make a table of addresses and names."""
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+class TestAddresses:
+    """Normal form and syntax."""
+
+    def test_valid_addresses_are_sent(self, workshop: Path) -> None:
+        """Plain, tagged, apostrophed, international and longest addresses are all sent."""
+        with planned(workshop, {"S": emails(*VALID)}) as plan:
+            assert addresses(plan) == list(VALID)
+            assert set_aside(plan) == []
+
+    def test_invalid_addresses_are_set_aside(self, workshop: Path) -> None:
+        """What no mail system takes is rejected as an invalid address, and told as it was read."""
+        with planned(workshop, {"S": emails(*INVALID)}) as plan:
+            assert addresses(plan) == []
+            assert [(reason, email) for _, reason, email, _, _ in set_aside(plan)] == [
+                ("invalid_address", email) for email in INVALID
+            ]
+            assert {field for rows in plan.set_aside() for field in rows.fields} == {"EMAIL"}
+
+    def test_missing_addresses_are_set_aside(self, workshop: Path) -> None:
+        """Null, empty text and nothing but blanks are a missing address."""
+        with planned(workshop, {"S": emails(*MISSING)}) as plan:
+            assert addresses(plan) == []
+            assert [row[:3] for row in set_aside(plan)] == [("rejected", "missing_address", "")] * len(
+                MISSING
+            )
+
+    def test_upper_case_and_padding_make_no_difference(self, workshop: Path) -> None:
+        """Upper case and every kind of blank around an address make no other person of it."""
+        variants = [
+            "ada@mail.eu",
+            "ADA@MAIL.EU",
+            "Ada@Mail.eu",
+            *(f"{blank}ada@mail.eu{blank}" for blank in BLANKS),
+        ]
+        with planned(workshop, {"S": emails(*variants)}) as plan:
+            assert addresses(plan) == ["ada@mail.eu"]
+            assert plan.tallies() == (len(variants), len(variants) - 1, 0)
+
+    def test_letters_of_other_scripts_are_lower_cased(self, workshop: Path) -> None:
+        """Lower case is not only for ASCII."""
+        with planned(workshop, {"S": emails("ZOË@mail.eu", "zoë@MAIL.eu", "ПОЧТА@ПОЧТА.РФ")}) as plan:
+            assert addresses(plan) == ["zoë@mail.eu", "почта@почта.рф"]
+
+
+class TestMerging:
+    """The rows of one person, over all segments."""
+
+    def test_first_row_in_source_order_wins(self, workshop: Path) -> None:
+        """Of a person's rows the first of the first segment is sent; the others count as merged."""
+        first = people(email=["bob@mail.eu", "ada@mail.eu", "ADA@mail.eu"], name=["Bob", "Ada", "Augusta"])
+        second = people(email=["cyd@mail.eu", "bob@mail.eu"], name=["Cyd", "Robert"])
+        with planned(workshop, {"A": first, "B": second}) as plan:
+            assert upserts(plan) == [
+                Sent("bob@mail.eu", "subscribed", ("A", "B"), ("A", "B"), "A row 1", ("Bob",)),
+                Sent("ada@mail.eu", "subscribed", ("A",), ("A",), "A row 2", ("Ada",)),
+                Sent("cyd@mail.eu", "subscribed", ("B",), ("B",), "B row 1", ("Cyd",)),
+            ]
+            assert plan.tallies() == (5, 2, 2)
+
+    def test_merged_rows_that_differ_are_counted(self, workshop: Path) -> None:
+        """Merged rows count as differing only where a mapped value differs, null being a value of its own."""
+        rows = people(
+            email=["a@mail.eu"] * 4 + ["b@mail.eu"] * 2, name=["Ada", "Ada", None, "ada", None, None]
+        )
+        with planned(workshop, {"S": rows}) as plan:
+            assert plan.tallies() == (6, 4, 2)
+
+    def test_it_is_the_same_in_every_run(self, tmp_path: Path) -> None:
+        """Many batches, read by several threads, come out in source order, the same in every run."""
+        names = [f"Name {number}" for number in range(30_000)]
+        owners = [f"p{number * 7919 % 10_000:05d}@mail.eu" for number in range(30_000)]
+        tables = [
+            people(email=owners[start : start + 1000], name=names[start : start + 1000])
+            for start in range(0, 30_000, 1000)
+        ]
+        runs = []
+        for run in ("1", "2", "3"):
+            (tmp_path / run).mkdir()
+            with planned(tmp_path / run, {"A": tables[:20], "B": tables[20:]}) as plan:
+                runs.append(upserts(plan))
+        expected = dict(reversed(list(zip(owners, names, strict=True))))
+        assert runs[0] == runs[1] == runs[2]
+        assert [(sent.email, sent.values[0]) for sent in runs[0]] == [
+            (email, expected[email]) for email in dict.fromkeys(owners)
+        ]
+
+    def test_a_person_in_several_segments_is_sent_once_with_all_tags(self, workshop: Path) -> None:
+        """Someone in three segments is one row with three tags."""
+        tables = {name: emails("ada@mail.eu", f"{name}@mail.eu") for name in ("x", "y", "z")}
+        with planned(workshop, tables) as plan:
+            assert {sent.email: sent.tags for sent in upserts(plan)} == {
+                "ada@mail.eu": ("x", "y", "z"),
+                "x@mail.eu": ("x",),
+                "y@mail.eu": ("y",),
+                "z@mail.eu": ("z",),
+            }
+            assert plan.count("upsert_count") == plan.count("new_count") == 4
+
+    def test_segments_may_share_a_tag(self, workshop: Path) -> None:
+        """Two segments with the same tag give it once, and both are still named."""
+        with planned(
+            workshop,
+            {"A": emails("ada@mail.eu"), "B": emails("ada@mail.eu"), "C": emails("ada@mail.eu")},
+            tags={"A": "Same", "B": "Same"},
+        ) as plan:
+            assert plan.memberships() == [Membership(("A", "B", "C"), ("C", "Same"))]
+
+    def test_rows_of_each_segment_are_counted(self, workshop: Path) -> None:
+        """Each segment tells its own rows, an empty one too, in the order of the definition."""
+        with planned(
+            workshop,
+            {"B": emails("x", "ada@mail.eu"), "Empty": emails(), "A": emails(None)},
+            tags={"A": "Tag A"},
+        ) as plan:
+            assert plan.segment_rows() == [("B", "B", 2), ("Empty", "Empty", 0), ("A", "Tag A", 1)]
+
+    def test_nobody(self, workshop: Path) -> None:
+        """Segments without a row make a plan without anybody."""
+        with planned(workshop, {"A": emails(), "B": emails()}) as plan:
+            assert (upserts(plan), set_aside(plan), plan.memberships()) == ([], [], [])
+            assert plan.tallies() == (0, 0, 0)
+            assert plan.count("upsert_count") == 0
+
+    def test_many_segments(self, workshop: Path) -> None:
+        """Seventy segments are no problem, which is more than an integer has bits."""
+        tables = {f"S{number:02d}": emails("ada@mail.eu", f"s{number}@mail.eu") for number in range(70)}
+        with planned(workshop, tables) as plan:
+            assert upserts(plan)[0].segments == tuple(tables)
+            assert {len(sent.segments) for sent in upserts(plan)[1:]} == {1}
+
+    def test_it_tells_where_each_row_stands(self, workshop: Path) -> None:
+        """Rows are numbered through a segment's batches and anew in the next segment."""
+        batches = [emails("a@mail.eu", "bad"), emails("c@mail.eu")]
+        with planned(workshop, {"A": batches, "B": emails(None, "d@mail.eu")}) as plan:
+            assert [sent.source for sent in upserts(plan)] == ["A row 1", "A row 3", "B row 2"]
+            assert set_aside(plan) == [
+                ("rejected", "invalid_address", "bad", ["A"], "A row 2"),
+                ("rejected", "missing_address", "", ["B"], "B row 1"),
+            ]
+
+
+class TestStanding:
+    """Who is in the audience already, and who must not be touched."""
+
+    UNTOUCHABLE = (
+        MemberStatus.UNSUBSCRIBED,
+        MemberStatus.CLEANED,
+        MemberStatus.PENDING,
+        MemberStatus.TRANSACTIONAL,
+        MemberStatus.ARCHIVED,
+    )
+
+    @pytest.mark.parametrize("status", UNTOUCHABLE)
+    def test_suppressed_by_id_and_by_address(self, workshop: Path, status: MemberStatus) -> None:
+        """Whoever stands so is left out, whether the id or the address that Mailchimp tells is theirs."""
+        standing = {status: [(hash_of("ada@mail.eu"), ""), ("an id of its own", " BOB@mail.eu")]}
+        rows = emails("Ada@mail.eu", "bob@mail.eu", "cyd@mail.eu")
+        with planned(workshop, {"S": rows}, standing=standing) as plan:
+            assert addresses(plan) == ["cyd@mail.eu"]
+            assert set_aside(plan) == [
+                ("suppressed", status.value, "ada@mail.eu", ["S"], "S row 1"),
+                ("suppressed", status.value, "bob@mail.eu", ["S"], "S row 2"),
+            ]
+            assert plan.count("new_count") == 1
+
+    def test_suppressed_people_name_all_their_segments(self, workshop: Path) -> None:
+        """A suppressed person stands once in the account, with every segment they are in."""
+        standing = {MemberStatus.CLEANED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        tables = {"A": emails("ada@mail.eu", "ada@mail.eu"), "B": emails("ada@mail.eu")}
+        with planned(workshop, tables, standing=standing) as plan:
+            assert set_aside(plan) == [("suppressed", "cleaned", "ada@mail.eu", ["A", "B"], "A row 1")]
+            assert plan.tallies() == (3, 2, 0)
+
+    @pytest.mark.parametrize(
+        "order", [("subscribed", "cleaned"), ("transactional", "subscribed", "unsubscribed")]
+    )
+    @pytest.mark.parametrize(
+        "new_status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.TRANSACTIONAL]
+    )
+    def test_a_no_outweighs_a_yes(
+        self, workshop: Path, order: tuple[str, ...], new_status: MemberStatus
+    ) -> None:
+        """Who was met under several statuses, having changed meanwhile, is not sent if one of them is a no."""
+        standing = {MemberStatus(word): [(hash_of("ada@mail.eu"), "ada@mail.eu")] for word in order}
+        with planned(workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
+            assert addresses(plan) == []
+            assert [row[0] for row in set_aside(plan)] == ["suppressed"]
+
+    @pytest.mark.parametrize("new_status", [MemberStatus.PENDING, MemberStatus.TRANSACTIONAL])
+    def test_subscribed_members_keep_their_status(self, workshop: Path, new_status: MemberStatus) -> None:
+        """New people get the new status, subscribed members are sent as subscribed."""
+        standing = {MemberStatus.SUBSCRIBED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        rows = emails("new@mail.eu", "ada@mail.eu")
+        with planned(workshop, {"S": rows}, standing=standing, status=new_status) as plan:
+            assert [(sent.email, sent.status) for sent in upserts(plan)] == [
+                ("new@mail.eu", new_status.value),
+                ("ada@mail.eu", "subscribed"),
+            ]
+            assert plan.count("new_count") == 1
+
+    @pytest.mark.parametrize(
+        ("new_status", "sent"),
+        [
+            (MemberStatus.SUBSCRIBED, []),
+            (MemberStatus.PENDING, []),
+            (MemberStatus.TRANSACTIONAL, [("ada@mail.eu", "transactional")]),
+        ],
+    )
+    def test_transactional_members_are_sent_only_as_such(
+        self, workshop: Path, new_status: MemberStatus, sent: list[tuple[str, str]]
+    ) -> None:
+        """Who never agreed to marketing is sent only where the export sends everybody so."""
+        standing = {MemberStatus.TRANSACTIONAL: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        with planned(workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
+            assert [(one.email, one.status) for one in upserts(plan)] == sent
+            assert plan.count("new_count") == 0
+
+    def test_pending_members_are_not_asked_again(self, workshop: Path) -> None:
+        """Who has yet to confirm is left alone, also where new members are sent as pending."""
+        standing = {MemberStatus.PENDING: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        with planned(
+            workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=MemberStatus.PENDING
+        ) as plan:
+            assert addresses(plan) == []
+            assert [row[1] for row in set_aside(plan)] == ["pending"]
+
+
+class TestStaging:
+    """Batches of several sources as rows of one table."""
+
+    def test_columns_of_different_type_become_text(self, workshop: Path) -> None:
+        """Where two segments hold a column in different types, it is text for both; where not, it stays."""
+        first = people(email=["a@mail.eu"], when=[date(2026, 1, 2)], age=[30])
+        second = people(email=["b@mail.eu"], when=["2026-02-03"], age=[40])
+        with planned(workshop, {"A": first, "B": second}) as plan:
+            assert [sent.values for sent in upserts(plan)] == [("2026-01-02", 30), ("2026-02-03", 40)]
+
+    def test_a_column_without_values_takes_the_other_type(self, workshop: Path) -> None:
+        """A column that has no type in one segment has the other segment's."""
+        first = pa.table({"email": ["a@mail.eu"], "age": pa.nulls(1)})
+        second = people(email=["b@mail.eu"], age=[40])
+        with planned(workshop, {"A": first, "B": second}) as plan:
+            assert [sent.values for sent in upserts(plan)] == [(None,), (40,)]
+        assert common_schema([FakeSource("A", [first])]).field("age").type == pa.string()
+
+    def test_addresses_are_text(self, workshop: Path) -> None:
+        """A column of addresses that holds numbers is read as text, and so the addresses are invalid."""
+        with planned(workshop, {"S": people(email=[42])}) as plan:
+            assert [row[1:3] for row in set_aside(plan)] == [("invalid_address", "42")]
+
+    def test_values_that_do_not_fit_are_a_source_error(self) -> None:
+        """A type that cannot be told as text is an error that names segment, column and types, and no value."""
+        first = pa.table({"email": ["a@mail.eu"], "place": [{"city": "Paris"}]})
+        second = pa.table({"email": ["b@mail.eu"], "place": ["Rome"]})
+        schema = common_schema([FakeSource("A", [first]), FakeSource("B", [second])])
+        with pytest.raises(
+            SourceError, match=r"Segment 'A': column 'place' holds struct<.*> *.*string"
+        ) as error:
+            staging_block(first.to_batches()[0], schema, segment="A", first_row=0)
+        assert "Paris" not in str(error.value)
+
+    def test_rows_are_numbered_from_the_first(self) -> None:
+        """A block's rows are numbered from the given number, and only addresses make a block too."""
+        batch = emails("a@mail.eu", "b@mail.eu").to_batches()[0]
+        block = staging_block(batch, batch.schema, segment="S", first_row=7)
+        assert block.column("source_row").to_pylist() == [7, 8]
+        assert block.column("fields").to_pylist() == [{"field_0": None}] * 2
+
+    def test_an_empty_block_has_the_types(self) -> None:
+        """A block without rows has the columns of one with rows."""
+        batch = people(email=["a@mail.eu"], age=[40]).to_batches()[0]
+        full = staging_block(batch, batch.schema, segment="S", first_row=0)
+        assert empty_block(batch.schema).schema == full.schema
+        assert empty_block(batch.schema).num_rows == 0
+
+    def test_a_source_that_breaks_stops_the_plan(self, workshop: Path) -> None:
+        """What a source raises behind its first batches comes through."""
+        source = FakeSource("S", [emails("a@mail.eu")], breaks=SourceError("half read"))
+        with Plan(workshop, new_member_status=MemberStatus.SUBSCRIBED) as plan:
+            staged = plan.stage([Segment("S", "S", TableSpec(emails()))], [source])
+            assert next(staged) == 1
+            with pytest.raises(SourceError, match="half read"):
+                next(staged)
+
+    def test_values_of_columns(self, workshop: Path) -> None:
+        """Staged columns are told row by row, the address as it stands in the plan."""
+        rows = people(email=["A@mail.eu", None], name=["Ada", "Bob"], age=[36, None])
+        with planned(workshop, {"S": rows}) as plan:
+            assert set(plan.values([2, 0])) == {(36, "a@mail.eu"), (None, None)}
+            assert set(plan.values([1])) == {("Ada",), ("Bob",)}
+
+
+class TestDatabase:
+    """The database of one run."""
+
+    def test_incoming_data_is_let_go(self, workshop: Path) -> None:
+        """Arrow data are known only inside the with block, also after one that failed."""
+        block = empty_block(emails().schema)
+        with Database(workshop, "plan.sql") as database:
+            with pytest.raises(ZeroDivisionError), database.incoming(block):
+                raise ZeroDivisionError
+            with pytest.raises(duckdb.CatalogException, match="incoming"):
+                database.run("tables")
+            with database.incoming(block):
+                database.run("tables")
+
+    def test_paths_are_quoted(self) -> None:
+        """A path with a quote in it is one SQL string."""
+        assert quoted(Path("/data/o'brien")) == "'/data/o''brien'"

@@ -1,0 +1,247 @@
+"""The account of one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.manifest import FieldWarning, Manifest, SegmentTally, Tallies
+from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.report import Counts, Findings, Report, SegmentAccount, draw_up, judge
+
+PINNED = {
+    *("export", "run_id", "dag_id", "audience_id", "export_user", "started_at", "finished_at", "delivery"),
+    *("dry_run", "verdict", "counts", "rejects_by_reason", "suppressed_by_reason", "segments", "batch_ids"),
+    "versions",
+}
+
+MANIFEST = Manifest(
+    export="export",
+    run_id="manual__1",
+    dag_id="dag",
+    audience_id="a1b2c3d4e5",
+    export_user="Ada Lovelace",
+    started_at="2026-01-02T03:04:05+00:00",
+    delivery=Delivery.BATCH,
+    skip_merge_validation=False,
+    max_reject_ratio=0.5,
+    segments=(SegmentTally("VIP", "Very important", 1500), SegmentTally("Empty", "Empty", 0)),
+    warnings=(FieldWarning("AGE", "not_a_number", 1200, ("people.csv line 7",), "Give a number."),),
+    tallies=Tallies(rows_read=1500, merged=300, differing=17, planned=1100, chunks=3),
+)
+FINDINGS = Findings(
+    effects={"created": 900, "updated": 100, "rejected": 60, "suppressed": 130, "unconfirmed": 10},
+    rejects_by_reason={"fake_address": 60},
+    suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
+    segment_members={"VIP": 1000},
+)
+
+
+def report(**changes: Any) -> Report:
+    """Draw up a report of a run that went rather well."""
+    findings = dataclasses.replace(FINDINGS, **changes.pop("findings", {}))
+    return draw_up(dataclasses.replace(MANIFEST, **changes), findings, batch_ids=("b1", "b2"))
+
+
+class TestCounts:
+    """The sum that always holds."""
+
+    @given(
+        st.builds(
+            dict,
+            **{
+                name: st.integers(0, 50)
+                for name in (
+                    "merged",
+                    "rejected",
+                    "suppressed",
+                    "unchanged",
+                    "created",
+                    "updated",
+                    "unconfirmed",
+                )
+            },
+        ),
+        st.integers(-1, 1),
+        st.integers(0, 9),
+    )
+    def test_adds_up(self, parts: dict[str, int], off: int, left: int) -> None:
+        """Counts add up exactly when the rows read are the sum of their parts; who left does not count."""
+        counts = Counts(rows_read=sum(parts.values()) + off, removed=left, removal_failed=left, **parts)
+        assert counts.adds_up is (off == 0)
+
+    def test_people(self) -> None:
+        """Merged rows are nobody of their own, and whoever is confirmed is as the export wants them."""
+        counts = Counts(rows_read=10, merged=2, rejected=1, suppressed=1, unchanged=1, created=2, updated=3)
+        assert (counts.people, counts.confirmed) == (8, 6)
+
+
+class TestVerdict:
+    """How a run ended."""
+
+    @pytest.mark.parametrize(
+        ("counts", "verdict"),
+        [
+            (Counts(), Verdict.SUCCESS),
+            (Counts(rows_read=3, created=1, updated=2), Verdict.SUCCESS),
+            (Counts(rows_read=3, unchanged=3), Verdict.SUCCESS),
+            (Counts(rows_read=3, merged=2, suppressed=1), Verdict.SUCCESS),
+            (Counts(rows_read=3, suppressed=3), Verdict.SUCCESS),
+            (Counts(rows_read=2, created=1, rejected=1), Verdict.PARTIAL),
+            (Counts(rows_read=3, created=1, unconfirmed=2), Verdict.PARTIAL),
+            (Counts(rows_read=1, updated=1, removal_failed=1), Verdict.PARTIAL),
+            (Counts(rows_read=3, created=1, rejected=2), Verdict.FAILED),
+            (Counts(rows_read=12, merged=9, created=1, rejected=2), Verdict.FAILED),
+            (Counts(rows_read=1, rejected=1), Verdict.FAILED),
+            (Counts(rows_read=2, unconfirmed=2), Verdict.FAILED),
+            (Counts(rows_read=3, unconfirmed=2, suppressed=1), Verdict.FAILED),
+            (Counts(rows_read=3, created=2), Verdict.FAILED),
+            (Counts(rows_read=2, created=3), Verdict.FAILED),
+        ],
+    )
+    def test_rules(self, counts: Counts, verdict: Verdict) -> None:
+        """Refused, unanswered or unaccounted rows lower the verdict; suppressed and merged ones do not."""
+        assert judge(counts, max_reject_ratio=0.5) is verdict
+
+    def test_an_error_is_a_failure(self) -> None:
+        """A run that something stopped has failed, however good its counts are."""
+        assert judge(Counts(rows_read=1, created=1), max_reject_ratio=1.0, error="stopped") is Verdict.FAILED
+
+    @pytest.mark.parametrize(
+        ("ratio", "verdict"), [(0.0, Verdict.FAILED), (0.25, Verdict.PARTIAL), (1.0, Verdict.PARTIAL)]
+    )
+    def test_the_ratio_is_of_people(self, ratio: float, verdict: Verdict) -> None:
+        """One reject in four people is allowed from a ratio of a quarter on, whatever the number of rows."""
+        assert (
+            judge(Counts(rows_read=100, merged=96, created=3, rejected=1), max_reject_ratio=ratio) is verdict
+        )
+
+
+class TestReport:
+    """``report.json``, and the table in the log."""
+
+    def test_it_tells_the_run(self) -> None:
+        """A report says who exported what, where to, how, and what it came to."""
+        drawn = report()
+        assert dataclasses.replace(drawn, finished_at="", versions={}) == Report(
+            export="export",
+            run_id="manual__1",
+            dag_id="dag",
+            audience_id="a1b2c3d4e5",
+            export_user="Ada Lovelace",
+            started_at="2026-01-02T03:04:05+00:00",
+            finished_at="",
+            delivery="batch",
+            dry_run=False,
+            verdict=Verdict.PARTIAL,
+            counts=Counts(
+                rows_read=1500,
+                merged=300,
+                rejected=60,
+                suppressed=130,
+                created=900,
+                updated=100,
+                unconfirmed=10,
+            ),
+            rejects_by_reason={"fake_address": 60},
+            suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
+            segments={"VIP": SegmentAccount(1500, 1000, 1000, 0), "Empty": SegmentAccount(0, 0, 0, 0)},
+            batch_ids=("b1", "b2"),
+            differing=17,
+            warnings=MANIFEST.warnings,
+        )
+        assert drawn.counts.adds_up
+
+    def test_it_says_when_it_was_finished(self) -> None:
+        """The end is a moment with its time zone, to the second, not before the start of the test."""
+        before = datetime.now(UTC).replace(microsecond=0)
+        assert before <= datetime.fromisoformat(report().finished_at) <= datetime.now(UTC)
+
+    def test_it_names_the_versions(self) -> None:
+        """The versions of the package, of Python, of Airflow and of what does the work are there."""
+        versions = report().versions
+        assert versions["airflow-mailchimp-export"] == __version__
+        assert set(versions) == {
+            *("airflow-mailchimp-export", "python", "apache-airflow-core", "duckdb", "pyarrow", "requests")
+        }
+        assert all(versions.values())
+
+    def test_a_sum_that_is_off_is_a_failure(self) -> None:
+        """A report whose rows do not add up says FAILED."""
+        assert report(findings={"effects": {"created": 1}}).verdict is Verdict.FAILED
+
+    def test_the_file_has_all_pinned_keys(self) -> None:
+        """The file has every key of the public interface, with the counts and segments in theirs."""
+        content = json.loads(report().to_json())
+        assert set(content) >= PINNED
+        assert set(content["counts"]) == {
+            *(
+                "rows_read",
+                "merged",
+                "rejected",
+                "suppressed",
+                "unchanged",
+                "created",
+                "updated",
+                "unconfirmed",
+            ),
+            *("removed", "removal_failed"),
+        }
+        assert content["segments"]["VIP"] == {"rows": 1500, "members": 1000, "joined": 1000, "left": 0}
+        assert (content["verdict"], content["batch_ids"]) == ("partial", ["b1", "b2"])
+
+    @pytest.mark.parametrize("error", ["", "Something stopped it"])
+    def test_the_file_can_be_read_back(self, error: str) -> None:
+        """What is read from the file is the report that was written."""
+        drawn = draw_up(MANIFEST, FINDINGS, batch_ids=(), error=error)
+        assert Report.from_json(drawn.to_json()) == drawn
+
+    def test_the_table(self) -> None:
+        """The table names verdict, counts, reasons, segments, warnings and the merged rows that differ."""
+        assert report().table().splitlines() == [
+            "Export export to audience a1b2c3d4e5: PARTIAL",
+            "  rows_read              1,500",
+            "  merged                   300",
+            "  rejected                  60",
+            "  suppressed               130",
+            "  unchanged                  0",
+            "  created                  900",
+            "  updated                  100",
+            "  unconfirmed               10",
+            "  removed                    0",
+            "  removal_failed             0",
+            "  rejected, by reason:",
+            "    fake_address            60",
+            "  suppressed, by reason:",
+            "    unsubscribed           100",
+            "    compliance              30",
+            "  segment 'VIP': 1,500 rows, 1,000 members, 1,000 joined, 0 left",
+            "  segment 'Empty': 0 rows, 0 members, 0 joined, 0 left",
+            "  warning: 1,200 x AGE: not_a_number. Give a number.",
+            "  merged rows that differ from the first: 17",
+        ]
+
+    def test_a_table_without_trouble_is_short(self) -> None:
+        """Where nothing was refused and nothing differs, the table does not speak of it."""
+        manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=Tallies(1, 0, 0, 1, 1))
+        table = draw_up(manifest, Findings({"created": 1}, {}, {}, {}), batch_ids=()).table()
+        assert len(table.splitlines()) == 11
+        assert "SUCCESS" in table
+
+    def test_the_table_names_the_error(self) -> None:
+        """What stopped the run is the last line."""
+        table = draw_up(MANIFEST, FINDINGS, batch_ids=(), error="No space left").table()
+        assert table.splitlines()[-1] == "  error: No space left"
+        assert "FAILED" in table
+
+    def test_the_table_holds_no_places(self) -> None:
+        """Where the rows of a warning stand is only in the file."""
+        assert "people.csv" not in report().table()
+        assert b"people.csv line 7" in report().to_json()

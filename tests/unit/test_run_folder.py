@@ -1,0 +1,176 @@
+"""What one run leaves behind, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from upath import UPath
+
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.run_folder import PLAN, REPORT, RUN, RunFolder, new_run_folder
+
+
+@pytest.fixture(params=["path", "file url", "memory"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | UPath:
+    """A place for a run: a path, a URL of the local disk, another storage."""
+    places = {
+        "path": tmp_path / "exports" / "run",
+        "file url": UPath(f"file://{tmp_path}/exports/run"),
+        "memory": UPath(f"memory://{uuid4().hex}/exports/run"),
+    }
+    return places[request.param]
+
+
+@pytest.fixture
+def folder(place: Path | UPath) -> RunFolder:
+    """The folder of a run in each of the places."""
+    return RunFolder(place)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> RunFolder:
+    """The folder of a run on the local disk."""
+    return RunFolder(tmp_path / "exports" / "run")
+
+
+class TestWriting:
+    """Putting files in place."""
+
+    def test_what_is_put_can_be_read(self, folder: RunFolder) -> None:
+        """A file that was put is there with its content, by name and by path."""
+        assert not folder.exists(RUN)
+        folder.put(RUN, b"first")
+        folder.put(RUN, b"second")
+        assert folder.exists(RUN)
+        assert folder.read(RUN) == b"second"
+        with folder.reading(RUN) as path:
+            assert path.read_bytes() == b"second"
+            assert path.name == RUN
+
+    def test_a_file_appears_only_once_it_is_whole(self, folder: RunFolder) -> None:
+        """While a file is being written, the old content stays under its name."""
+        folder.put(PLAN, b"old")
+        with folder.writing(PLAN) as draft:
+            draft.write_bytes(b"half")
+            assert folder.read(PLAN) == b"old"
+            draft.write_bytes(b"whole")
+        assert folder.read(PLAN) == b"whole"
+
+    @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+    def test_a_failure_leaves_nothing(self, folder: RunFolder, error: type[BaseException]) -> None:
+        """Whatever breaks off the writing, no half file and no draft is left, and old content stays."""
+        folder.put(RUN, b"old")
+        for name in (RUN, PLAN):
+            with pytest.raises(error):
+                _break_off(folder, name, error)
+        assert folder.read(RUN) == b"old"
+        assert not folder.exists(PLAN)
+        assert _names(folder) == [RUN]
+
+    def test_a_draft_that_was_never_written(self, folder: RunFolder) -> None:
+        """Where nothing was written there is nothing to put in place, and that is told."""
+        with pytest.raises(ConfigError, match=r"Cannot write run\.json"), folder.writing(RUN):
+            pass
+        assert not folder.exists(RUN)
+
+    def test_only_the_owner_may_read(self, local: RunFolder, tmp_path: Path) -> None:
+        """On a local disk files are 0600 and folders 0700, whatever the umask; existing folders stay."""
+        tmp_path.chmod(0o755)
+        with _umask(0):
+            local.put(REPORT, b"{}")
+            local.put(local.answer_name("chunk-1"), b"")
+        modes = {
+            path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
+            for path in (tmp_path, *tmp_path.rglob("*"))
+        }
+        assert modes == {
+            ".": 0o755,
+            "exports": 0o700,
+            "exports/run": 0o700,
+            "exports/run/report.json": 0o600,
+            "exports/run/answers": 0o700,
+            "exports/run/answers/chunk-1.parquet": 0o600,
+        }
+
+    @pytest.mark.parametrize("root", ["a file", "/proc/nowhere"])
+    def test_a_place_that_cannot_be_written_to(self, tmp_path: Path, root: str) -> None:
+        """An exports_root that cannot be written to is a ConfigError that says where, why and what to do."""
+        (tmp_path / "a file").write_bytes(b"")
+        folder = RunFolder(tmp_path / root / "run")
+        with pytest.raises(ConfigError, match="or set exports_root to another place") as error:
+            folder.put(RUN, b"")
+        assert folder.uri in str(error.value)
+        assert "Cannot write run.json under exports_root" in str(error.value)
+
+    def test_an_error_without_words(self, local: RunFolder) -> None:
+        """Where the system gives no reason, the kind of the error stands in for it."""
+        with pytest.raises(ConfigError, match=r"\(.*\): BlockingIOError\. Free space"), local.writing(RUN):
+            raise BlockingIOError
+
+
+class TestAnswers:
+    """The answers that are kept until the run is settled."""
+
+    def test_they_come_in_order_and_go(self, folder: RunFolder) -> None:
+        """Answers are listed by name; dropped, they are gone, and the other files stay."""
+        assert folder.answers() == []
+        for key in ("chunk-2", "batch-b", "chunk-1"):
+            folder.put(folder.answer_name(key), b"x")
+        folder.put("answers/notes.txt", b"x")
+        folder.put(REPORT, b"{}")
+        assert folder.answers() == [f"answers/{key}.parquet" for key in ("batch-b", "chunk-1", "chunk-2")]
+        folder.drop_answers()
+        folder.drop_answers()
+        assert folder.answers() == []
+        assert folder.exists(REPORT)
+        assert folder.exists("answers/notes.txt")
+
+
+class TestRuns:
+    """Which folder a run gets."""
+
+    @pytest.mark.parametrize("name", [PLAN, RUN, REPORT])
+    def test_a_run_that_is_made_again_gets_a_number(self, place: Path | UPath, name: str) -> None:
+        """A folder in which a run has left anything is not used again."""
+        uris = []
+        for _ in range(3):
+            folder = new_run_folder(place.parent, "manual__1")
+            assert not folder.is_used()
+            folder.put(name, b"")
+            uris.append(folder.uri.rpartition("/")[2])
+        assert uris == ["manual__1", "manual__1-2", "manual__1-3"]
+
+    def test_an_empty_folder_is_used(self, tmp_path: Path) -> None:
+        """A folder in which nothing is yet is as good as none."""
+        (tmp_path / "run").mkdir()
+        assert new_run_folder(tmp_path, "run").uri == str(tmp_path / "run")
+
+    def test_the_uri_leads_back(self, folder: RunFolder) -> None:
+        """Whoever has the URI finds the run."""
+        folder.put(RUN, b"x")
+        assert RunFolder(UPath(folder.uri)).read(RUN) == b"x"
+
+
+def _break_off(folder: RunFolder, name: str, error: type[BaseException]) -> None:
+    with folder.writing(name) as draft:
+        draft.write_bytes(b"half")
+        raise error
+
+
+def _names(folder: RunFolder) -> list[str]:
+    return [entry.name for entry in UPath(folder.uri).iterdir()]
+
+
+@contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)

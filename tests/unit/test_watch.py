@@ -1,0 +1,108 @@
+"""Waiting for batches."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_mailchimp_export.model import Batch
+from airflow_mailchimp_export.watch import BatchWatch
+
+
+@pytest.fixture
+def watch() -> BatchWatch:
+    """A watch over two batches, begun at 100 seconds, that gives up after 60."""
+    return BatchWatch(["a", "b"], stall_timeout=60, now=100)
+
+
+def started(batch_id: str, done: int = 0, **more: str) -> Batch:
+    """A batch at work."""
+    return Batch(batch_id, "started", total_operations=10, finished_operations=done, **more)
+
+
+class TestWaiting:
+    """Whom to ask."""
+
+    def test_all_are_waited_for(self, watch: BatchWatch) -> None:
+        """Until something is known, all batches are waited for, in order."""
+        assert watch.waiting == ("a", "b")
+
+    def test_finished_ones_are_not(self, watch: BatchWatch) -> None:
+        """A finished batch is not asked for again; one at work is."""
+        watch.note(Batch("a", "finished"), now=101)
+        watch.note(started("b", done=10), now=101)
+        assert watch.waiting == ("b",)
+        watch.note(Batch("b", "finished"), now=102)
+        assert watch.waiting == ()
+
+    def test_gone_ones_are_not(self, watch: BatchWatch) -> None:
+        """A batch that Mailchimp does not know is not waited for, whatever was known of it."""
+        watch.note(started("b"), now=101)
+        watch.note_gone("b")
+        watch.note_gone("a")
+        assert watch.waiting == ()
+
+    def test_without_batches(self) -> None:
+        """Where there is no batch there is nothing to wait for."""
+        watch = BatchWatch([], stall_timeout=60, now=0)
+        assert watch.waiting == ()
+        assert watch.progress() == "0 of 0 batches finished, 0 of 0 operations"
+
+
+class TestPauses:
+    """How long to pause."""
+
+    def test_they_grow_to_a_minute(self, watch: BatchWatch) -> None:
+        """Pauses are doubled from five seconds to a minute."""
+        assert [watch.pause() for _ in range(7)] == [5, 10, 20, 40, 60, 60, 60]
+
+    def test_progress_makes_them_short_again(self, watch: BatchWatch) -> None:
+        """Any progress of any batch begins with five seconds anew; none does not."""
+        watch.note(started("a"), now=101)
+        assert [watch.pause(), watch.pause()] == [5, 10]
+        watch.note(started("a"), now=102)
+        assert watch.pause() == 20
+        watch.note(started("b", done=1), now=103)
+        assert [watch.pause(), watch.pause()] == [5, 10]
+
+
+class TestStalling:
+    """When to give up."""
+
+    def test_without_any_news(self, watch: BatchWatch) -> None:
+        """Waiting is given up once nothing was heard for so long."""
+        assert not watch.stalled(now=159.9)
+        assert watch.stalled(now=160)
+
+    @pytest.mark.parametrize(
+        "news",
+        [
+            Batch("a", "finalizing", 10, 3),
+            Batch("a", "started", 10, 4),
+            Batch("a", "started", 11, 3),
+            Batch("a", "started", 10, 3, errored_operations=1),
+            Batch("b", "pending"),
+        ],
+    )
+    def test_progress_starts_it_anew(self, watch: BatchWatch, news: Batch) -> None:
+        """A new status, further operations, or another batch's first sign: from then on it counts again."""
+        watch.note(started("a", done=3), now=110)
+        watch.note(news, now=150)
+        assert not watch.stalled(now=209)
+        assert watch.stalled(now=210)
+
+    def test_the_same_again_is_no_progress(self, watch: BatchWatch) -> None:
+        """A batch that stays where it is stalls, even though each answer carries another link."""
+        for now in range(100, 200, 10):
+            watch.note(started("a", done=10, response_body_url=f"https://storage.invalid/{now}"), now=now)
+        assert not watch.stalled(now=159)
+        assert watch.stalled(now=160)
+
+
+def test_progress_is_told(watch: BatchWatch) -> None:
+    """The words for the log count batches and operations; a batch that is gone counts as over."""
+    assert watch.progress() == "0 of 2 batches finished, 0 of 0 operations"
+    watch.note(started("a", done=4), now=101)
+    assert watch.progress() == "0 of 2 batches finished, 4 of 10 operations"
+    watch.note(Batch("a", "finished", 10, 10), now=102)
+    watch.note_gone("b")
+    assert watch.progress() == "2 of 2 batches finished, 10 of 10 operations"
