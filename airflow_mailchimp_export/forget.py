@@ -89,7 +89,7 @@ def _strike_out(folder: Folder, name: str, email: str) -> Iterator[Found]:
 
 def _identities(stored: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     columns = {*_ADDRESSES, "subscriber_hash"} & set(stored.schema_arrow.names)
-    return stored.iter_batches(columns=sorted(columns))
+    yield from stored.iter_batches(columns=sorted(columns))
 
 
 def _is_about(batch: pa.RecordBatch, email: str) -> pa.Array:
