@@ -38,13 +38,19 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Exports:
-    """What ``exports.yaml`` says."""
+    """What ``exports.yaml`` says.
+
+    :param pool: the Airflow pool through which the exports of one account share its connections.
+    :param connections: how many of them one export uses.
+    """
 
     profiles: Path
     segments: tuple[Segment, ...]
     mailchimp_conn_id: str
     audience_id: str | None
     field_map: Mapping[str, Any]
+    pool: str
+    connections: int
 
     @property
     def names(self) -> list[str]:
@@ -73,6 +79,8 @@ def read_exports(path: Path) -> Exports:
         mailchimp_conn_id=content["mailchimp_conn_id"],
         audience_id=content["audience_id"] or None,
         field_map=content["field_map"],
+        pool=content["pool"],
+        connections=int(content["connections"]),
     )
 
 

@@ -3,7 +3,9 @@
 Runs once all segments of `exports.yaml` were refreshed, and by hand: *Trigger* asks which segments to export
 and how. People who unsubscribed, bounced or wait for confirmation are left alone.
 
-- `export` works out who has to be sent and hands them to Mailchimp.
+Only what changed since the last run is sent, and who left a segment loses its tag.
+
+- `export` works out who has to be sent, and who left, and hands them to Mailchimp.
 - `wait_for_batches` waits, without holding a worker, until Mailchimp has worked them off.
 - `report` collects the answer for every profile, writes the report and judges: a failed export fails the run.
 """
@@ -48,6 +50,39 @@ with DAG(
             title="Delivery",
             description="Batch is gentle on Mailchimp's connection limit, direct is done sooner.",
         ),
+        "on_leave": Param(
+            "untag",
+            type="string",
+            enum=["untag", "archive", "keep"],
+            values_display={
+                "untag": "Take the segment's tag",
+                "archive": "Archive who is in no segment any more",
+                "keep": "Leave them as they are",
+            },
+            title="Who left a segment",
+            description="Only people whom this export put there.",
+        ),
+        "max_removal_ratio": Param(
+            0.3,
+            type="number",
+            minimum=0,
+            maximum=1,
+            title="Stop when more would leave",
+            description="The part of the people whom this export put there, 0 to 1. Raise it for one run that is "
+            "meant to remove more; 1 allows everything.",
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run",
+            description="Plan and report what would be done, and change nothing.",
+        ),
+        "full": Param(
+            False,
+            type="boolean",
+            title="Send everybody",
+            description="Also those who have not changed; a ledger that cannot be used is set aside.",
+        ),
     },
     # The chosen segments are a mapping, which a template can only hand on as a native object.
     render_template_as_native_obj=True,
@@ -61,6 +96,12 @@ with DAG(
         field_map=literal(EXPORTS.field_map),
         segments="{{ snapshots_of(params.segments) }}",
         delivery="{{ params.delivery }}",
+        on_leave="{{ params.on_leave }}",
+        dry_run="{{ params.dry_run }}",
+        full="{{ params.full }}",
+        options={"max_removal_ratio": "{{ params.max_removal_ratio }}"},
+        pool=EXPORTS.pool,
+        pool_slots=EXPORTS.connections,
         wait_for_completion=False,
         # Its result's parts, such as the batch ids, are handed on one by one.
         multiple_outputs=True,
@@ -70,11 +111,14 @@ with DAG(
         mailchimp_conn_id=EXPORTS.mailchimp_conn_id,
         batch_ids=export.output["batch_ids"],
         deferrable=True,
+        pool=EXPORTS.pool,
     )
     report = MailchimpExportReportOperator(
         task_id="report",
         mailchimp_conn_id=EXPORTS.mailchimp_conn_id,
         run_uri=export.output["run_uri"],
+        pool=EXPORTS.pool,
+        pool_slots=EXPORTS.connections,
         # Also when the sensor gave up, but not without an export to report on.
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     )

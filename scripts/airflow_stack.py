@@ -20,6 +20,7 @@ from scripts.services import LOOPBACK, Service, ServiceError, free_port, last_li
 REPOSITORY = Path(__file__).resolve().parent.parent
 DAGS = REPOSITORY / "dags"
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
+POOL = "mailchimp"
 HEALTHY_PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 FINISHED = ("success", "failed")
 
@@ -45,7 +46,8 @@ class AirflowStack:
     def __post_init__(self) -> None:
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.port = free_port(self.port)
-        self.environment = {**airflow_environment(self.home, self.dags, self.port), **self.settings}
+        ours = {**airflow_environment(self.home, self.dags, self.port), "MAILCHIMP_POOL": POOL}
+        self.environment = {**ours, **self.settings}
 
     def __enter__(self) -> Self:
         try:
@@ -125,6 +127,13 @@ class AirflowStack:
             if time.monotonic() > deadline:
                 raise ServiceError(f"Airflow is not healthy after {timeout:.0f} s; see {self.logs}.")
             time.sleep(0.3)
+        self._make_pool()
+
+    def _make_pool(self) -> None:
+        """Make the pool through which the exports of one account share its connections."""
+        pool = {"name": POOL, "slots": 10, "description": "Connections to Mailchimp"}
+        if POOL not in [known["name"] for known in self.call("GET", "/pools")["pools"]]:
+            self.call("POST", "/pools", pool)
 
     def healthy(self) -> bool:
         """Whether all components are well now."""
