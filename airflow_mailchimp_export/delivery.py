@@ -149,19 +149,25 @@ def _bounded(
     pool: ThreadPoolExecutor, work: Callable[[Chunk], int], chunks: Iterable[Chunk], *, at_once: int
 ) -> Generator[Future[int]]:
     """Yield what is done while at most ``at_once`` chunks are in the pool; on an error start no more."""
-    pending: set[Future[int]] = set()
+    pending: list[Future[int]] = []
     try:
         for chunk in chunks:
-            pending.add(pool.submit(work, chunk))
+            pending.append(pool.submit(work, chunk))
             if len(pending) >= at_once:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done, pending = _divided(pending)
                 yield from done
         while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            done, pending = _divided(pending)
             yield from done
     finally:
         for future in pending:
             future.cancel()
+
+
+def _divided(pending: list[Future[int]]) -> tuple[list[Future[int]], list[Future[int]]]:
+    """Wait for one at least; return what is done and what is not, both in the order of the chunks."""
+    over = wait(pending, return_when=FIRST_COMPLETED).done
+    return [each for each in pending if each in over], [each for each in pending if each not in over]
 
 
 def submit_batches(

@@ -140,7 +140,7 @@ class Export:
         :raises ConfigError: when the set-up is wrong; nothing was sent.
         :raises SourceError: when a segment cannot be read; nothing was sent.
         :raises TooManyRejects: when too many profiles cannot be sent; nothing was sent.
-        :raises MailchimpError: when Mailchimp refuses or is out of reach; what was answered until then is kept.
+        :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
         try:
             manifest = self._prepare()
@@ -362,7 +362,8 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "") -> Report:
         return Report.from_json(folder.read(REPORT))
     if not folder.exists(RUN):
         raise ConfigError(
-            f"There is no run to account for at {folder.uri}. Set exports_root to a place that all workers share"
+            f"There is no run to account for at {folder.uri}. "
+            "Set exports_root to a place that all workers share"
         )
     manifest = Manifest.from_json(folder.read(RUN))
     batches = batches_from_json(folder.read(BATCHES)) if folder.exists(BATCHES) else ()

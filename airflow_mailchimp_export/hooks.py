@@ -27,6 +27,8 @@ PROMPT = Pace(attempts=3, deadline=20.0)
 PROMPT_TIMEOUT = 20.0
 """Seconds that a call may take while somebody looks at a button, or Airflow at a task that it has killed."""
 
+_NOT_FOUND = 404
+
 
 class MailchimpHook(BaseHook):
     """Talks to the account of a Mailchimp connection.
@@ -89,11 +91,20 @@ class MailchimpHook(BaseHook):
         with _to_prompt_client(self.settings()) as client:
             for batch_id in batch_ids:
                 try:
-                    if not client.send(calls.batch(batch_id)).finished:
-                        client.send(calls.cancel_batch(batch_id))
-                        self.log.info("Batch %s is cancelled", batch_id)
+                    self._cancel(client, batch_id)
                 except ExportError as error:
                     self.log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+
+    def _cancel(self, client: MailchimpClient, batch_id: str) -> None:
+        try:
+            if client.send(calls.batch(batch_id)).finished:
+                return
+            client.send(calls.cancel_batch(batch_id))
+        except PermanentError as error:
+            if error.status != _NOT_FOUND:
+                raise
+        else:
+            self.log.info("Batch %s is cancelled", batch_id)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whose key it is, and whether an export could run; it is what the Test button shows."""
@@ -210,7 +221,7 @@ def _examine_audience(
     try:
         audience = client.send(calls.audience(audience_id))
     except PermanentError as error:
-        if error.status != 404:
+        if error.status != _NOT_FOUND:
             raise
         obstacles.append(f"the account has no audience {audience_id}")
         return
