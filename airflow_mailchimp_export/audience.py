@@ -68,12 +68,13 @@ def _read(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -
     """Read pages side by side.
 
     People who change while they are read shift the pages, so what was missed is looked for again.
+    Who leaves takes their place along, so the largest total counts.
     """
     for _ in range(_READS):
         seen: set[str] = set()
         total = 0
         for page in _pages(client, page_at):
-            total = page.total
+            total = max(total, page.total)
             seen.update(member_id for member_id, _ in page.members)
             yield list(page.members)
         if len(seen) >= total:

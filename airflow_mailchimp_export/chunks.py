@@ -114,6 +114,7 @@ class PlanWriter:
 
     def set_aside(self, rows: SetAside) -> None:
         """Write profiles that are not sent."""
+        self.rejected += rows.effects.count(Effect.REJECTED.value)
         known = {
             "subscriber_hash": rows.hashes,
             "email": rows.emails,

@@ -24,7 +24,7 @@ from airflow_mailchimp_export.run_folder import RunFolder
 log = logging.getLogger(__name__)
 
 DOWNLOADS = 5
-"""Times that the results of a batch are fetched before they count as unreadable; the link is new each time."""
+"""Times that a batch's results are fetched before they count as unreadable; the link is new each time."""
 
 FIRST_PAUSE = 2.0
 """Seconds before the second download, doubled for each further one."""

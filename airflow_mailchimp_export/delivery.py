@@ -39,6 +39,8 @@ MAX_BATCH_BYTES = 5_000_000
 
 C = TypeVar("C")
 
+_NOT_FOUND = 404
+
 
 class Upserter:
     """Sends a chunk, and divides it when Mailchimp refuses it whole.
@@ -161,15 +163,15 @@ def _bounded(
     pool: ThreadPoolExecutor, work: Callable[[C], int], chunks: Iterable[C], *, at_once: int
 ) -> Generator[Future[int]]:
     """Yield what is done while at most ``at_once`` chunks are in the pool; on an error start no more."""
-    pending: set[Future[int]] = set()
+    pending: list[Future[int]] = []
     try:
         for chunk in chunks:
-            pending.add(pool.submit(work, chunk))
+            pending.append(pool.submit(work, chunk))
             if len(pending) >= at_once:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                done, pending = _divided(pending)
                 yield from done
         while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            done, pending = _divided(pending)
             yield from done
     finally:
         for future in pending:
@@ -192,6 +194,12 @@ class Operation:
 def to_operation(number: int, people: int, call: Call[Any]) -> Operation:
     """Return the call for a chunk as an operation; its id is the number of the chunk."""
     return Operation(number, people, calls.operation(number, call.request))
+
+
+def _divided(pending: list[Future[int]]) -> tuple[list[Future[int]], list[Future[int]]]:
+    """Wait for one at least; return what is done and what is not, both in the order of the chunks."""
+    over = wait(pending, return_when=FIRST_COMPLETED).done
+    return [each for each in pending if each in over], [each for each in pending if each not in over]
 
 
 def submit_batches(
@@ -227,5 +235,8 @@ def cancel_batches(client: MailchimpClient, batch_ids: Iterable[str]) -> None:
             if not client.send(calls.batch(batch_id)).finished:
                 client.send(calls.cancel_batch(batch_id))
                 log.info("Batch %s is cancelled", batch_id)
+        except PermanentError as error:
+            if error.status != _NOT_FOUND:
+                log.warning("Batch %s could not be cancelled: %s", batch_id, error)
         except MailchimpError as error:
             log.warning("Batch %s could not be cancelled: %s", batch_id, error)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from airflow_mailchimp_export import answers, ledger
+from airflow_mailchimp_export import answers, guards, ledger
 from airflow_mailchimp_export.accounts import Accounts
 from airflow_mailchimp_export.chunks import read_chunks, read_leave_chunks, read_renames
 from airflow_mailchimp_export.collection import Collector
@@ -87,12 +87,12 @@ class Export:
         :raises SourceError: when a segment cannot be read; nothing was sent.
         :raises StopLoss: when too many would leave; nothing was sent.
         :raises TooManyRejects: when too many profiles cannot be sent; nothing was sent.
-        :raises MailchimpError: when Mailchimp refuses or is out of reach; what was answered until then is kept.
+        :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
         with self._lock.held():
             self._settle_the_dead()
             manifest = self._planned()
-            batches = () if manifest.dry_run else self._shipped(manifest, on_batch)
+            batches = self._shipped(manifest, on_batch)
             if not batches:
                 return Submission((), settle(self._folder, gateway=self._gateway))
             self._lock.keep_waiting()
@@ -122,6 +122,11 @@ class Export:
     def _shipped(self, manifest: Manifest, on_batch: Callable[[str], None]) -> tuple[SubmittedBatch, ...]:
         shipment = Shipment(self._folder, manifest, self._gateway)
         try:
+            guards.check_rejects(
+                manifest.tallies.rejected, manifest.tallies.people, max_reject_ratio=manifest.max_reject_ratio
+            )
+            if manifest.dry_run:
+                return ()
             shipment.rename()
             if manifest.delivery is Delivery.BATCH:
                 return shipment.submit(on_batch)
@@ -255,6 +260,11 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
     """
     if folder.is_settled():
         return Report.from_json(folder.read(REPORT))
+    if not folder.is_planned():
+        raise ConfigError(
+            f"There is no run to account for at {folder.uri}. "
+            "Set exports_root to a place that all workers share"
+        )
     manifest = Manifest.from_json(folder.read(RUN))
     batches = submitted_batches(folder)
     refused = _collect(folder, manifest, batches, gateway)

@@ -27,8 +27,8 @@ def check_contract(present: int, new: int, *, contact_limit: int | None) -> None
     if contact_limit is not None and present + new > contact_limit:
         raise ConfigError(
             f"The audience holds {present:,} contacts and {new:,} would be new, which is more than the "
-            f"contact_limit of {contact_limit:,}. Nothing was sent. Extend the contract and raise contact_limit "
-            "in the connection, archive contacts in Mailchimp, or narrow the segments"
+            f"contact_limit of {contact_limit:,}. Nothing was sent. Extend the contract and raise "
+            "contact_limit in the connection, archive contacts in Mailchimp, or narrow the segments"
         )
 
 
@@ -40,8 +40,8 @@ def check_rejects(rejected: int, people: int, *, max_reject_ratio: float) -> Non
     if rejected > max_reject_ratio * people:
         raise TooManyRejects(
             f"{rejected:,} of {people:,} profiles cannot be sent, which is more than max_reject_ratio allows "
-            f"({max_reject_ratio:.0%}). Nothing was sent. The run's rejects.csv lists them with reason and remedy; "
-            "correct the source or the field map, or raise max_reject_ratio in options"
+            f"({max_reject_ratio:.0%}). Nothing was sent. The run's rejects.csv lists them with reason and "
+            "remedy; correct the source or the field map, or raise max_reject_ratio in options"
         )
 
 

@@ -28,6 +28,8 @@ PROMPT = Pace(attempts=3, deadline=20.0)
 PROMPT_TIMEOUT = 20.0
 """Seconds that a call may take while somebody looks at a button, or Airflow at a task that it has killed."""
 
+_NOT_FOUND = 404
+
 
 class MailchimpHook(BaseHook):
     """Talks to the account of a Mailchimp connection.
@@ -205,7 +207,7 @@ def _examine_audience(
     try:
         audience = client.send(calls.audience(audience_id))
     except PermanentError as error:
-        if error.status != 404:
+        if error.status != _NOT_FOUND:
             raise
         obstacles.append(f"the account has no audience {audience_id}")
         return

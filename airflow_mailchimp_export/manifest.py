@@ -45,6 +45,7 @@ class Tallies:
     :param merged: further rows of a person already counted.
     :param differing: those of them whose mapped values differ from the row that counts.
     :param unchanged: people who are in the audience as they should be.
+    :param rejected: profiles that cannot be sent.
     :param planned: members to be sent.
     :param upsert_chunks: requests that carry them; their numbers start at 0.
     :param leave_chunks: requests by which people leave; their numbers follow.
@@ -54,9 +55,15 @@ class Tallies:
     merged: int = 0
     differing: int = 0
     unchanged: int = 0
+    rejected: int = 0
     planned: int = 0
     upsert_chunks: int = 0
     leave_chunks: int = 0
+
+    @property
+    def people(self) -> int:
+        """How many people the rows stand for; a row without a usable address counts as one."""
+        return self.rows_read - self.merged
 
 
 @dataclass(frozen=True, slots=True)

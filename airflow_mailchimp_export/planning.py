@@ -70,7 +70,6 @@ class Planner:
         :raises ConfigError: when the set-up is wrong.
         :raises SourceError: when a segment cannot be read.
         :raises StopLoss: when too many would leave.
-        :raises TooManyRejects: when too many profiles cannot be sent.
         """
         self._gateway.permit()
         mark = self._ledger_mark()
@@ -214,11 +213,6 @@ class Planner:
             examples = self._write_upserts(plan, mapper, writer)
             writer.leave(chain.from_iterable(plan.leavers()))
         tallies = plan.tallies()
-        guards.check_rejects(
-            writer.rejected,
-            tallies.rows_read - tallies.merged,
-            max_reject_ratio=self._definition.options.max_reject_ratio,
-        )
         return self._manifest(
             tuple(SegmentTally(*row) for row in plan.segment_rows()),
             Tallies(
@@ -226,6 +220,7 @@ class Planner:
                 merged=tallies.merged,
                 differing=tallies.differing,
                 unchanged=tallies.unchanged,
+                rejected=writer.rejected,
                 planned=writer.planned,
                 upsert_chunks=writer.upsert_chunks,
                 leave_chunks=writer.leave_chunks,

@@ -77,7 +77,8 @@ class Folder:
                 _put_in_place(draft, target)
         except OSError as error:
             raise ConfigError(
-                f"Cannot write {name} under exports_root ({self.uri}): {error.strerror or type(error).__name__}. "
+                f"Cannot write {name} under exports_root ({self.uri}): "
+                f"{error.strerror or type(error).__name__}. "
                 "Free space there or make it writable, or set exports_root to another place"
             ) from error
 

@@ -29,7 +29,7 @@ MAX_MEMBERS = 1_000_000
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and keep the figures; 0 if every profile arrived."""
-    wanted = parse(arguments)
+    wanted = to_parser().parse_args(arguments)
     console = Console()
     results: dict[str, Any] = {
         "profiles": wanted.profiles,
@@ -51,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(_is_complete(results[what]) for what in wanted.only) else 1
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """What is to be measured."""
+def to_parser() -> argparse.ArgumentParser:
+    """What can be asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--profiles", type=_amount, default=100_000, help="default: %(default)s")
     parser.add_argument(
@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", choices=tuple(MEASUREMENTS), default=tuple(MEASUREMENTS), help="default: all"
     )
-    return parser.parse_args(arguments)
+    return parser
 
 
 def measure_plan(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Expected:
     def __post_init__(self, listed: Iterable[Listed]) -> None:
         """Begin with the audience as it is."""
         self._before = {person.email: person for person in listed}
-        present = [person for person in self._before.values() if person.status]
+        present = [person for person in self._before.values() if person.status and not person.forgotten]
         self.audience = {person.email: _as_listed(person) for person in present}
         self.counts = dict.fromkeys(COUNTS, 0)
 

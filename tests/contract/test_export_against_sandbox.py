@@ -150,7 +150,7 @@ def run(
     return settle(folder, gateway=Gateway(client, lambda: None, _no_pause))
 
 
-def finish(sandbox: Sandbox, *, patience: float = 30.0) -> None:
+def finish(sandbox: Sandbox, *, patience: float = 60.0) -> None:
     """Wait until the sandbox has no batch at work."""
     deadline = time.monotonic() + patience
     while any(batch["status"] != "finished" for batch in _control(sandbox, "overview")["batches"]):

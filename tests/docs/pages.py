@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -69,17 +70,16 @@ class Page:
         return [match["target"] for match in _LINK.finditer(self.prose)]
 
     def table(self, heading: str, *columns: str) -> list[tuple[str, ...]]:
-        """Return the rows of the table that has these columns, below a heading at any depth.
+        """Return the rows of the tables that have these columns, below a heading and those under it.
 
         :raises AssertionError: there is none.
         """
         lines = self._below(heading).splitlines()
         head = _row(columns)
-        found = [number for number, line in enumerate(lines) if cells(line) == head]
-        assert found, f"{self.name} has no table {columns} below {heading!r}"
-        body = lines[found[0] + 2 :]
-        end = next((number for number, line in enumerate(body) if not line.startswith("|")), len(body))
-        return [cells(line) for line in body[:end]]
+        starts = [number + 2 for number, line in enumerate(lines) if cells(line) == head]
+        assert starts, f"{self.name} has no table {columns} below {heading!r}"
+        bodies = (takewhile(lambda line: line.startswith("|"), lines[start:]) for start in starts)
+        return [cells(line) for body in bodies for line in body]
 
     def _below(self, heading: str) -> str:
         match = re.search(rf"^(#+) {re.escape(heading)}$", self.prose, re.MULTILINE)
@@ -122,6 +122,21 @@ def spans(text: str) -> list[str]:
 def plain(cell: str) -> str:
     """Return a cell without the backticks around it."""
     return cell.strip("`")
+
+
+def columns(rows: Sequence[tuple[str, ...]], *numbers: int) -> list[tuple[str, ...]]:
+    """Pick some columns of a table, without backticks."""
+    return [tuple(plain(row[number]) for number in numbers) for row in rows]
+
+
+def pairs(rows: Sequence[tuple[str, ...]], first: int = 0, second: int = 1) -> list[tuple[str, str]]:
+    """Pick two columns of a table, without backticks."""
+    return [(plain(row[first]), plain(row[second])) for row in rows]
+
+
+def names(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return what stands in code spans in the first column of a table."""
+    return [name for row in rows for name in spans(row[0])]
 
 
 def _row(values: Sequence[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from airflow_mailchimp_export.connection import ConnectionSettings
 from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.provider_info import get_provider_info
 from airflow_mailchimp_export.report import Report
-from tests.docs.pages import REPOSITORY, Block, Page, blocks, page
+from tests.docs.pages import PAGES, REPOSITORY, Block, Page, blocks, page, spans
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -188,9 +188,9 @@ def _read_sandbox(words: list[str]) -> object:
 
 
 def _read_benchmarks(words: list[str]) -> object:
-    from benchmarks.__main__ import parse
+    from benchmarks.__main__ import to_parser
 
-    return parse(words)
+    return to_parser().parse_args(words)
 
 
 def _read_up(words: list[str]) -> object:
@@ -216,8 +216,6 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
 
 def test_commands_in_prose() -> None:
     """Every command line of a module of ours that stands in a sentence has only options that exist."""
-    from tests.docs.pages import PAGES, spans
-
     seen = 0
     for one in PAGES:
         for span in spans(one.prose):

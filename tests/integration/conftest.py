@@ -54,6 +54,8 @@ def first_export(airflow: AirflowStack, sandbox_process: Sandbox) -> FirstExport
     """Switch both DAGs on, and see what comes of it."""
     sandbox_process.reset()
     sandbox_process.load(AUDIENCE)
+    usual = sandbox_process.settings()["batch_finalizing"]
+    sandbox_process.change(batch_finalizing=3)
     for dag_id in (EXPORT, REFRESH):
         airflow.wait_for_dag(dag_id)
         airflow.call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
@@ -65,6 +67,7 @@ def first_export(airflow: AirflowStack, sandbox_process: Sandbox) -> FirstExport
         return airflow.call("GET", f"/dags/{EXPORT}/dagRuns/{run_id}")["state"] in {"success", "failed"}
 
     until(finished)
+    sandbox_process.change(batch_finalizing=usual)
     airflow.call("PATCH", f"/dags/{REFRESH}", {"is_paused": True})
     return FirstExport(
         airflow.call("GET", f"/dags/{EXPORT}/dagRuns/{run_id}"),

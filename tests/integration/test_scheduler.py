@@ -178,6 +178,8 @@ def test_ending_the_waiting_task_cancels_the_batch(
     run_id = airflow.trigger(EXPORT, {"segments": ["VIP"]})
     task = f"/dags/{EXPORT}/dagRuns/{run_id}/taskInstances/wait_for_batches"
     until(lambda: airflow.call("GET", task)["state"] == "deferred")
+    # The task looked once; the second look is the triggerer's.
+    until(lambda: sum(audience.stats()["requests"]["GET /batches/{batch_id}"].values()) > 1)
     assert len(batches(audience)) == 1
     airflow.call("PATCH", task, {"new_state": "failed"})
     until(lambda: not batches(audience))

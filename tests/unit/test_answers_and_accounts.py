@@ -377,7 +377,7 @@ class TestRejects:
         assert [row["mailchimp_says"] for row in rejects(folder)] == [words]
 
     def test_a_spreadsheet_knows_the_encoding(self, folder: RunFolder) -> None:
-        """The file begins with the mark of UTF-8 that spreadsheets know, and has a header without rejects too."""
+        """The file begins with the mark of UTF-8; without rejects it is only its header."""
         plan(folder, "a@mail.eu")
         assert rejects(folder) == []
         assert folder.read(REJECTS) == b"\xef\xbb\xbf" + ",".join(REJECT_COLUMNS).encode() + b"\r\n"

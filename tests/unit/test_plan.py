@@ -239,11 +239,11 @@ class TestMerging:
 
     def test_it_is_the_same_in_every_run(self, tmp_path: Path) -> None:
         """Many batches, read by several threads, come out in source order, the same in every run."""
-        names = [f"Name {number}" for number in range(30_000)]
-        owners = [f"p{number * 7919 % 10_000:05d}@mail.eu" for number in range(30_000)]
+        names = [f"Name {number}" for number in range(12_000)]
+        owners = [f"p{number * 7919 % 4_000:05d}@mail.eu" for number in range(12_000)]
         tables = [
-            people(email=owners[start : start + 1000], name=names[start : start + 1000])
-            for start in range(0, 30_000, 1000)
+            people(email=owners[start : start + 400], name=names[start : start + 400])
+            for start in range(0, 12_000, 400)
         ]
         runs = []
         for run in ("1", "2", "3"):
@@ -352,7 +352,7 @@ class TestStanding:
     def test_a_no_outweighs_a_yes(
         self, workshop: Path, order: tuple[str, ...], new_status: MemberStatus
     ) -> None:
-        """Who was met under several statuses, having changed meanwhile, is not sent if one of them is a no."""
+        """Who was met under several statuses is not sent if one of them is a no."""
         standing = {MemberStatus(word): [(hash_of("ada@mail.eu"), "ada@mail.eu")] for word in order}
         with planned(workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
             assert addresses(plan) == []
@@ -421,7 +421,7 @@ class TestStaging:
             assert [row[1:3] for row in set_aside(plan)] == [("invalid_address", "42")]
 
     def test_values_that_do_not_fit_are_a_source_error(self) -> None:
-        """A type that cannot be told as text is an error that names segment, column and types, and no value."""
+        """What cannot be told as text is an error that names segment, column and types, and no value."""
         first = pa.table({"email": ["a@mail.eu"], "place": [{"city": "Paris"}]})
         second = pa.table({"email": ["b@mail.eu"], "place": ["Rome"]})
         schema = common_schema([FakeSource("A", [first]), FakeSource("B", [second])])

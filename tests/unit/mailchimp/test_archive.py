@@ -125,11 +125,12 @@ def test_wrong_content(content: bytes) -> None:
         b"",
         b"<html>Sorry</html>",
         b'{"error":"expired"}',
-        gzip.compress(b""),
-        gzip.compress(b"no tar file" * 100),
+        gzip.compress(b"", mtime=0),
+        gzip.compress(b"no tar file" * 100, mtime=0),
         gzip.decompress(to_archive([])),
         to_archive([])[:3],
     ],
+    ids=["nothing", "page", "json", "empty", "no tar", "unpacked", "three bytes"],
 )
 def test_what_is_no_archive(archive: bytes) -> None:
     """What is no tar.gz at all is unreadable."""

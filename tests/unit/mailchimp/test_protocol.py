@@ -208,11 +208,11 @@ def test_retry_after(status: int, value: str, seconds: float | None) -> None:
     assert error.retry_after == seconds
 
 
-@pytest.mark.parametrize("zone", ["GMT", "-0000"])
-def test_retry_after_a_date(zone: str) -> None:
-    """A Retry-After date counts from now, also where it leaves its zone open."""
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True).replace("GMT", zone)
-    error = failure(to_page(429, retry_after=date))
+@pytest.mark.parametrize(("offset", "zone"), [(0, "GMT"), (0, "-0000"), (2, "+0200"), (-5, "-0500")])
+def test_retry_after_a_date(offset: int, zone: str) -> None:
+    """A Retry-After date counts from now, in its own zone or, where it leaves that open, in UTC."""
+    moment = datetime.now(UTC) + timedelta(hours=offset, seconds=90)
+    error = failure(to_page(429, retry_after=f"{moment:%a, %d %b %Y %H:%M:%S} {zone}"))
     assert isinstance(error, RetryableError)
     assert error.retry_after == pytest.approx(90, abs=5)
 

@@ -81,6 +81,14 @@ def test_a_field_does_not_outweigh_the_person() -> None:
     assert why(words, field="FNAME", field_message="Please enter a value") is Reason.COMPLIANCE
 
 
+def test_what_is_said_of_a_nameless_field() -> None:
+    """What is said of a single field decides also where Mailchimp does not name it."""
+    assert (
+        why("Your merge fields were invalid.", field_message="Please enter a number") is Reason.INVALID_FIELD
+    )
+    assert why("No.", field_message="Please enter a value") is Reason.REQUIRED_FIELD
+
+
 def test_unknown_wordings() -> None:
     """What is not recognised is refused; where a field is blamed, the field is at fault."""
     assert why("The moon is in the wrong house.") is Reason.REFUSED

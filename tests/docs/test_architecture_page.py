@@ -1,0 +1,65 @@
+"""docs/architecture.md and the README name files, classes and options that there are, and leave none out."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from importlib import import_module
+
+from airflow_mailchimp_export import errors
+from airflow_mailchimp_export.sandbox.__main__ import to_parser as sandbox_parser
+from benchmarks.__main__ import to_parser as benchmarks_parser
+from tests.docs.pages import PAGES, REPOSITORY, Page, names, page, spans
+
+PACKAGE = REPOSITORY / "airflow_mailchimp_export"
+OTHER_FLAGS = {"--airflow-port", "--sandbox-port", "--conf", "--build"}
+"""Those of `scripts.up`, which test_blocks reads, Airflow's, and Docker's."""
+
+
+def test_files() -> None:
+    """The table has every file of the package, in order; the sandbox is one."""
+    files = {
+        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.*") if path.suffix in (".py", ".sql")
+    }
+    kept = {name for name in files if not name.startswith("sandbox/") and not name.endswith("__init__.py")}
+    shown = [row[0] for row in page("architecture").table("The files", "file", "what it does")]
+    assert shown == [f"`{name}`" for name in sorted({*kept, "sandbox/"})]
+
+
+def test_exceptions() -> None:
+    """The exceptions exist."""
+    table = page("architecture").table("The flow", "exception", "what to do", "Airflow retries")
+    assert all(issubclass(getattr(errors, name), errors.ExportError) for name in names(table))
+
+
+def test_code_in_prose() -> None:
+    """Every constant and class that the page names stands in the package."""
+    code = "\n".join(path.read_text() for path in sorted(PACKAGE.rglob("*.py")))
+    spelled = spans(page("architecture").prose)
+    named = {span for span in spelled if re.fullmatch(r"_?[A-Z][A-Z_]{4,}|[A-Z][a-z]+[A-Z][A-Za-z]+", span)}
+    assert named
+    assert {name for name in named if not re.search(rf"\b{name}\b", code)} == set()
+
+
+def test_modules() -> None:
+    """The README names modules and classes that there are."""
+    for name in names(Page("README.md").table("What is in it", "module", "for")):
+        module, _, attribute = name.rpartition(".")
+        assert import_module(name) if attribute.islower() else hasattr(import_module(module), attribute)
+
+
+def test_flags() -> None:
+    """Every option that stands in a sentence is one of a program."""
+    known = flags(sandbox_parser()) | flags(benchmarks_parser()) | OTHER_FLAGS
+    spelled = (span for one in PAGES for span in spans(one.prose))
+    assert {flag for span in spelled for flag in re.findall(r"(?<!\S)--[a-z-]+", span)} <= known
+
+
+def test_flags_of_the_benchmarks() -> None:
+    """Every option of the benchmarks stands on their page."""
+    assert {flag for flag in flags(benchmarks_parser()) if flag not in page("benchmarks").text} == set()
+
+
+def flags(parser: argparse.ArgumentParser) -> set[str]:
+    """Return the options of a program."""
+    return {flag for action in parser._actions if action.dest != "help" for flag in action.option_strings}

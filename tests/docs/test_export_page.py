@@ -1,0 +1,112 @@
+"""docs/export.md has every parameter, option and key, and says of values what really becomes of them."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from airflow_mailchimp_export import run_folder
+from airflow_mailchimp_export.config import OPTIONS, ExportOptions, parse_segments
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.merge_values import Problem, converter
+from airflow_mailchimp_export.model import MergeField
+from airflow_mailchimp_export.sandbox.merge_fields import MergeType
+from tests.docs.pages import columns, names, page, pairs, spans
+
+
+@pytest.mark.parametrize(
+    ("name", "heading"),
+    [
+        ("SegmentToMailchimpOperator", "The operator"),
+        ("MailchimpBatchSensor", "MailchimpBatchSensor"),
+        ("MailchimpExportReportOperator", "MailchimpExportReportOperator"),
+    ],
+)
+def test_parameters(name: str, heading: str) -> None:
+    """The table has the parameters of the operator, with their defaults."""
+    shown = pairs(page("export").table(heading, "parameter", "default", "meaning"))
+    parameters = inspect.signature(operator(name).__init__).parameters.values()
+    assert shown == [
+        (parameter.name, "Airflow's" if parameter.name == "deferrable" else spelled(parameter.default))
+        for parameter in parameters
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+
+
+def test_templates() -> None:
+    """The sentence on templates names the operator's template fields."""
+    sentence = next(line for line in page("export").prose.splitlines() if line.endswith("are templates."))
+    assert tuple(spans(sentence)) == operator("SegmentToMailchimpOperator").template_fields
+
+
+def test_xcom() -> None:
+    """The sentence on the XCom names its keys."""
+    from airflow_mailchimp_export import operators
+
+    sentence = next(
+        line for line in page("export").prose.splitlines() if line.startswith("It returns, as XCom")
+    )
+    source = inspect.getsource(operators)
+    assert all(f'"{key}": ' in source for key in spans(sentence))
+
+
+def test_options() -> None:
+    """The table has the options, with their defaults."""
+    shown = pairs(page("export").table("Options", "option", "default", "meaning"))
+    assert shown == [(one.name, spelled(one.default)) for one in fields(ExportOptions)]
+    assert [name for name, _ in shown] == list(OPTIONS)
+
+
+def test_segment_keys() -> None:
+    """The table has the keys that a segment takes."""
+    with pytest.raises(ConfigError) as caught:
+        parse_segments({"VIP": {"uri": "vip.csv", "mistyped": 1}})
+    allowed = str(caught.value).rpartition("Allowed are ")[2].rstrip(".").split(", ")
+    assert names(page("export").table("Segments", "key", "meaning")) == allowed
+
+
+def test_field_map_keys() -> None:
+    """The table has the keys that an entry of the field map takes."""
+    with pytest.raises(ConfigError) as caught:
+        parse_field_map({"EMAIL": "email", "FNAME": {"mistyped": 1}})
+    known = str(caught.value).rpartition("known are ")[2].split(", ")
+    assert [key for key, _ in pairs(page("export").table("Field map", "key", "meaning"))] == known
+
+
+def test_values() -> None:
+    """Every value becomes what the table says, and every type of merge field is there."""
+    table = columns(
+        page("export").table("What each type takes", "type", "value at the source", "sent"), 0, 1, 2
+    )
+    for merge_type, given, sent in table:
+        field = MergeField("FIELD", "Field", merge_type, choices=("Gold", "Silver"))
+        came_of_it = converter(field)(eval(given, {"datetime": datetime}))
+        shown = came_of_it.kind.value if isinstance(came_of_it, Problem) else came_of_it
+        assert shown == (sent if sent.startswith("not_") else eval(sent))
+    assert {row[0] for row in table} == {kind.value for kind in MergeType}
+
+
+def test_files() -> None:
+    """The table has the files that a run leaves."""
+    constants = {name: value for name, value in vars(run_folder).items() if name.isupper()}
+    files = {value for value in constants.values() if isinstance(value, str) and "." in value}
+    assert set(names(page("export").table("Files", "file", "what is in it"))) == files
+
+
+def operator(name: str) -> Any:
+    """Return an operator or a sensor."""
+    from airflow_mailchimp_export import operators, sensors
+
+    return getattr(operators, name, None) or getattr(sensors, name)
+
+
+def spelled(default: object) -> str:
+    """Write a default as the page does."""
+    if default is inspect.Parameter.empty:
+        return "required"
+    return repr(getattr(default, "value", default)).replace("'", '"')

@@ -1,0 +1,80 @@
+"""docs/report.md and docs/delivery.md have every key, count, reason and number that the code has."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from importlib import import_module
+
+from airflow_mailchimp_export.accounts import REJECT_COLUMNS
+from airflow_mailchimp_export.field_map import remedy_for
+from airflow_mailchimp_export.mailchimp.pace import Pace
+from airflow_mailchimp_export.mailchimp.refusals import REMEDIES, SUPPRESSING
+from airflow_mailchimp_export.merge_values import WarningKind
+from airflow_mailchimp_export.model import MergeField, Reason, Verdict
+from airflow_mailchimp_export.report import Counts, Report
+from tests.docs.pages import Page, columns, names, page, pairs
+
+COUNTS = [count.name for count in fields(Counts)]
+
+
+def test_keys() -> None:
+    """The table has the keys of report.json."""
+    assert names(page("report").table("report.json", "key", "meaning")) == [
+        one.name for one in fields(Report)
+    ]
+
+
+def test_counts() -> None:
+    """The table has all counts."""
+    assert names(page("report").table("Counts", "count", "meaning")) == COUNTS
+
+
+def test_counts_of_the_readme() -> None:
+    """The README explains every part of the sum."""
+    shown = names(Page("README.md").table("What the report says", "count", "meaning"))
+    assert shown == [name for name in COUNTS if name not in ("rows_read", "removed", "removal_failed")]
+
+
+def test_reject_columns() -> None:
+    """The table has the columns of rejects.csv."""
+    assert tuple(names(page("report").table("rejects.csv", "column", "meaning"))) == REJECT_COLUMNS
+
+
+def test_reasons() -> None:
+    """The table has every reason, how it is counted, and its remedy."""
+    shown = columns(page("report").table("Reasons", "reason", "counted as", "remedy"), 0, 1, 2)
+    assert shown == [(reason.value, counted_as(reason), REMEDIES[reason]) for reason in Reason]
+
+
+def test_warnings() -> None:
+    """The table has every kind of warning, and its remedy."""
+    field = MergeField("FIELD", "Field", "dropdown", choices=("Gold", "Silver"))
+    shown = pairs(page("report").table("Warnings", "kind", "remedy"))
+    assert shown == [(kind.value, remedy_for(kind, field)) for kind in WarningKind]
+
+
+def test_verdicts() -> None:
+    """The table has every verdict, mildest first."""
+    shown = pairs(page("delivery").table("Verdicts", "verdict", "when", "the task"))
+    assert [verdict for verdict, _ in shown] == [verdict.value for verdict in Verdict]
+
+
+def test_numbers() -> None:
+    """Every number of the delivery is the code's."""
+    table = page("delivery").table("What is sent again", "number", "value", "in")
+    assert pairs(table, 2, 1) == [(path, repr(found(path))) for path, _ in pairs(table, 2, 1)]
+
+
+def counted_as(reason: Reason) -> str:
+    """Return the count that a reason belongs to."""
+    if reason is Reason.NO_ANSWER:
+        return "unconfirmed"
+    return "suppressed" if reason in SUPPRESSING else "rejected"
+
+
+def found(path: str) -> object:
+    """Return what the code has there."""
+    module, _, name = path.rpartition(".")
+    if module.endswith(".Pace"):
+        return getattr(Pace(), name)
+    return getattr(import_module(f"airflow_mailchimp_export.{module}"), name)
