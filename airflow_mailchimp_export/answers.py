@@ -54,6 +54,11 @@ def chunk_key(number: int) -> str:
     return f"chunk-{number:07d}"
 
 
+def spared_key(number: int) -> str:
+    """Return the key of those who were left out of a chunk's operation."""
+    return f"spared-{number:07d}"
+
+
 def batch_key(batch_id: str) -> str:
     """Return the key of the answers to one batch."""
     return f"batch-{batch_id}"

@@ -6,6 +6,7 @@ Memory is bounded by :data:`MEMORY_LIMIT`; what does not fit is spilled to the w
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -14,6 +15,8 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+
+from airflow_mailchimp_export.errors import ConfigError
 
 MEMORY_LIMIT = "256MB"
 
@@ -80,13 +83,26 @@ class Database:
         return self._blocks(self._statements[statement].format(**parts), {})
 
     def _execute(self, statement: str, parameters: dict[str, object]) -> duckdb.DuckDBPyConnection:
-        return self._connection.execute(self._statements[statement], parameters)
+        with _working():
+            return self._connection.execute(self._statements[statement], parameters)
 
     def _blocks(self, query: str, parameters: dict[str, object]) -> Iterator[pa.RecordBatch]:
         reader: pa.RecordBatchReader = self._connection.sql(query, params=parameters).to_arrow_reader(
             BLOCK_ROWS
         )
         return iter(reader)
+
+
+@contextmanager
+def _working() -> Iterator[None]:
+    """What DuckDB lacks is a matter of the machine, not of the data."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+        raise ConfigError(
+            f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({type(error).__name__}). "
+            "Free space there, or set TMPDIR to a larger place"
+        ) from error
 
 
 def quoted(path: Path) -> str:

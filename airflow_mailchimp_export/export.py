@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 
 from airflow_mailchimp_export import answers, guards, ledger
 from airflow_mailchimp_export.accounts import Accounts
+from airflow_mailchimp_export.audience import OptOuts
 from airflow_mailchimp_export.chunks import read_chunks, read_leave_chunks, read_renames
 from airflow_mailchimp_export.collection import Collector
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
@@ -32,7 +34,7 @@ from airflow_mailchimp_export.errors import (
 )
 from airflow_mailchimp_export.lock import Lock
 from airflow_mailchimp_export.manifest import Manifest, SubmittedBatch, batches_from_json, batches_to_json
-from airflow_mailchimp_export.model import Chunk, Delivery, Effect, LeaveChunk, Outcome
+from airflow_mailchimp_export.model import Chunk, Delivery, Effect, LeaveChunk, Outcome, Reason
 from airflow_mailchimp_export.planning import Planner
 from airflow_mailchimp_export.progress import Progress
 from airflow_mailchimp_export.removal import removed, rename_members
@@ -169,6 +171,9 @@ class Shipment:
             manifest.audience_id, skip_merge_validation=manifest.skip_merge_validation
         )
         self._remover = gateway.remover(manifest.audience_id)
+        self._opt_outs = OptOuts(
+            gateway.client, manifest.audience_id, planned_at=datetime.fromisoformat(manifest.planned_at)
+        )
 
     def rename(self) -> None:
         """Follow changed addresses, before anything else is sent."""
@@ -191,7 +196,7 @@ class Shipment:
         connections = self._gateway.client.max_connections
         with self._folder.reading(PLAN) as plan, self._progress("Sending") as progress:
             chunks = (chunk for chunk in read_chunks(plan) if chunk.number in wanted)
-            sent = deliver_directly(chunks, self._upserter.upsert, connections=connections, keep=self._keep)
+            sent = deliver_directly(chunks, self._upsert, connections=connections, keep=self._keep)
             leaving = (chunk for chunk in read_leave_chunks(plan) if chunk.number in wanted)
             left = deliver_directly(
                 leaving, self._remover.remove, connections=connections, keep=self._keep_left
@@ -216,9 +221,27 @@ class Shipment:
                     progress.advance(people)
         return tuple(batches)
 
+    def _upsert(self, chunk: Chunk) -> tuple[Outcome, ...]:
+        spared, left = self._spared(chunk)
+        return (*spared, *(self._upserter.upsert(left) if left.members else ()))
+
     def _upserts(self, chunks: Iterable[Chunk]) -> Iterator[Operation]:
         for chunk in chunks:
-            yield to_operation(chunk.number, len(chunk.members), self._upserter.call(chunk))
+            spared, left = self._spared(chunk)
+            if spared:
+                answers.keep(self._folder, answers.spared_key(chunk.number), [(None, spared)])
+            if left.members:
+                yield to_operation(chunk.number, len(left.members), self._upserter.call(left))
+
+    def _spared(self, chunk: Chunk) -> tuple[tuple[Outcome, ...], Chunk]:
+        """Part those from a chunk who said no since the run was planned."""
+        said_no = self._opt_outs.among(member.email for member in chunk.members)
+        spared = tuple(
+            Outcome(email, Effect.SUPPRESSED, reason=Reason(status.value))
+            for email, status in said_no.items()
+        )
+        left = tuple(member for member in chunk.members if member.email not in said_no)
+        return spared, Chunk(chunk.number, left)
 
     def _leaves(self, chunks: Iterable[LeaveChunk]) -> Iterator[Operation]:
         for chunk in chunks:
@@ -267,14 +290,14 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
         )
     manifest = Manifest.from_json(folder.read(RUN))
     batches = submitted_batches(folder)
-    refused = _collect(folder, manifest, batches, gateway)
-    error = error or _redeliver(folder, manifest, refused, gateway)
+    error = error or _gather(folder, manifest, batches, gateway)
     with Accounts(folder, manifest) as accounts:
         accounts.write_outcomes()
         accounts.write_rejects()
         findings = accounts.findings()
         if not manifest.dry_run:
-            _write_ledger(folder, manifest, accounts)
+            conflict = _write_ledger(folder, manifest, accounts)
+            error = error or conflict
     batch_ids = tuple(batch.id for batch in batches)
     report = draw_up(manifest, findings, batch_ids=batch_ids, error=error)
     _publish(folder, report)
@@ -285,9 +308,23 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
     return report
 
 
-def _collect(
+def _gather(
     folder: RunFolder, manifest: Manifest, batches: Sequence[SubmittedBatch], gateway: Gateway
-) -> frozenset[int]:
+) -> str:
+    """Fetch what the batches answered, and deliver directly what they could not deliver.
+
+    Returned is what stopped that for good, if something did: the report says so.
+    """
+    try:
+        refused = _collect(folder, batches, gateway)
+        if refused:
+            Shipment(folder, manifest, gateway).deliver(only=refused)
+    except (ConfigError, PermanentError) as error:
+        return str(error)
+    return ""
+
+
+def _collect(folder: RunFolder, batches: Sequence[SubmittedBatch], gateway: Gateway) -> frozenset[int]:
     """Fetch the answers of the batches; return the chunks that they could not deliver."""
     answered = folder.answered()
     missing = [batch for batch in batches if answers.batch_key(batch.id) not in answered]
@@ -302,36 +339,25 @@ def _collect(
     return frozenset(refused)
 
 
-def _redeliver(folder: RunFolder, manifest: Manifest, refused: frozenset[int], gateway: Gateway) -> str:
-    """Deliver the chunks directly that a batch could not deliver; return what stopped that, if something did."""
-    if not refused:
-        return ""
+def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Accounts) -> str:
+    """Replace the ledger, unless another run did in the meantime; return why not, if so."""
     try:
-        Shipment(folder, manifest, gateway).deliver(only=refused)
-    except (ConfigError, PermanentError) as error:
+        mark = ledger.read_mark(folder.export_folder())
+    except ConfigError as error:
         return str(error)
-    return ""
-
-
-def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Accounts) -> None:
-    """Replace the ledger, unless another run did in the meantime.
-
-    :raises ConfigError: when the ledger is newer than the one from which the run was planned.
-    """
-    mark = ledger.read_mark(folder.export_folder())
     if mark and mark.run == folder.name:
-        return
+        return ""
     if (mark.version if mark else 0) != manifest.ledger_version:
-        raise ConfigError(
+        return (
             f"Run {mark.run if mark else 'unknown'} has written the ledger since this run was planned, so this run "
-            "may not overwrite it. Its own outcomes are in outcomes.parquet; run the export again"
+            "may not overwrite it. What this run did is in its outcomes.parquet; run the export again"
         )
     if accounts.change_the_ledger():
+        version = manifest.ledger_version + 1
         accounts.write_ledger(
-            ledger.LedgerMark(
-                manifest.export, manifest.audience_id, version=manifest.ledger_version + 1, run=folder.name
-            )
+            ledger.LedgerMark(manifest.export, manifest.audience_id, version=version, run=folder.name)
         )
+    return ""
 
 
 def _publish(folder: RunFolder, report: Report) -> None:

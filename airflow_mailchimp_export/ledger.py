@@ -97,12 +97,12 @@ def set_aside(folder: ExportFolder) -> None:
 
 @contextmanager
 def lent(folder: ExportFolder) -> Iterator[Path | None]:
-    """Lend a local path to the ledger; ``None`` where there is none."""
+    """Lend a local path to the ledger; ``None`` where there is none, or none that can be read."""
     if not folder.exists(LEDGER):
         yield None
         return
     with folder.reading(LEDGER) as path:
-        yield path
+        yield path if _mark_of(path) else None
 
 
 def _mark_of(path: Path) -> LedgerMark | None:

@@ -70,6 +70,7 @@ class Tallies:
 class Manifest:
     """One run: who, what, where to, and what was planned.
 
+    :param planned_at: when it was known who must not be touched; ISO 8601.
     :param ledger_version: of the ledger that the run was planned from; 0 for none.
     """
 
@@ -79,6 +80,7 @@ class Manifest:
     audience_id: str
     export_user: str
     started_at: str
+    planned_at: str
     delivery: Delivery
     skip_merge_validation: bool
     max_reject_ratio: float

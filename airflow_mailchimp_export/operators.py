@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -89,7 +89,11 @@ class SegmentToMailchimpOperator(BaseOperator):
         "exports_root",
         "options",
     )
-    template_fields_renderers = {"segments": "json", "field_map": "json", "options": "json"}
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "segments": "json",
+        "field_map": "json",
+        "options": "json",
+    }
     ui_color = "#ffe01b"
 
     def __init__(

@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -57,6 +58,7 @@ class Planner:
         path_factory: PathFactory,
     ) -> None:
         self.rows_read = 0
+        self._looked_up_at = _now()
         self._definition = definition
         self._identity = identity
         self._gateway = gateway
@@ -176,6 +178,7 @@ class Planner:
         """
         subscribes = self._definition.options.new_member_status is MemberStatus.SUBSCRIBED
         known = () if subscribes and not self._definition.dry_run else (MemberStatus.SUBSCRIBED,)
+        self._looked_up_at = _now()
         with Progress("Looking up", "members") as progress:
             for status in (*UNTOUCHABLE, *known):
                 self._note_standing(plan, status, progress)
@@ -259,6 +262,7 @@ class Planner:
             audience_id=definition.audience_id,
             export_user=identity.export_user,
             started_at=identity.started_at,
+            planned_at=self._looked_up_at,
             delivery=definition.delivery,
             skip_merge_validation=definition.options.skip_merge_validation,
             max_reject_ratio=definition.options.max_reject_ratio,
@@ -269,6 +273,10 @@ class Planner:
             warnings=warnings,
             tallies=tallies,
         )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _mapping_mark(definition: ExportDefinition, audience: Audience) -> str:

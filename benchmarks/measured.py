@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mailchimp_export.config import parse_segments
-from airflow_mailchimp_export.export import Export, ExportDefinition, Gateway, RunIdentity, settle
+from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
+from airflow_mailchimp_export.export import Export, settle
 from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient

@@ -138,16 +138,27 @@ def create_merge_field(audience_id: str, field: MergeField) -> Call[MergeField]:
 
 
 def members(
-    audience_id: str, status: MemberStatus, *, offset: int, count: int = PAGE_SIZE
+    audience_id: str,
+    status: MemberStatus,
+    *,
+    offset: int,
+    count: int = PAGE_SIZE,
+    since: str | None = None,
 ) -> Call[MemberPage]:
-    """Ask for one page of the members of one status."""
-    query = (
+    """Ask for one page of the members of one status.
+
+    :param since: ISO 8601; only those who changed, or unsubscribed, after it.
+    """
+    query = [
         ("status", status.value),
         ("fields", "members.id,members.email_address,total_items"),
         ("count", str(count)),
         ("offset", str(offset)),
-    )
-    return Call(Request("GET", f"{_list(audience_id)}/members", query), _to_member_page)
+    ]
+    if since:
+        left = status is MemberStatus.UNSUBSCRIBED
+        query.append(("unsubscribed_since" if left else "since_last_changed", since))
+    return Call(Request("GET", f"{_list(audience_id)}/members", tuple(query)), _to_member_page)
 
 
 def _to_member_page(answer: Mapping[str, Any]) -> MemberPage:

@@ -34,20 +34,41 @@ SUPPRESSING = frozenset({Reason.COMPLIANCE, Reason.FORGOTTEN}) | {
 """The reasons that mean that the person, or Mailchimp for them, said no."""
 
 REMEDIES: dict[Reason, str] = {
-    Reason.MISSING_ADDRESS: "Give the profile an e-mail address at the source, or leave it out of the segment.",
+    Reason.MISSING_ADDRESS: (
+        "Give the profile an e-mail address at the source, or leave it out of the segment."
+    ),
     Reason.INVALID_ADDRESS: "Correct the address at the source.",
-    Reason.FAKE_ADDRESS: "Mailchimp takes the address for a test or a typing error: correct its domain at the source.",
-    Reason.REQUIRED_FIELD: "Fill the field at the source, give it a default in field_map, or set skip_merge_validation.",
-    Reason.INVALID_FIELD: "Correct the value at the source so that it fits the type of the audience's merge field.",
-    Reason.TOO_MANY_SIGNUPS: "Nothing to mend: the person joined many lists lately; a later run will send them again.",
-    Reason.REFUSED: "Read Mailchimp's words beside this; correct the profile or the audience accordingly.",
+    Reason.FAKE_ADDRESS: (
+        "Mailchimp takes the address for a test or a typing error: correct its domain at the source."
+    ),
+    Reason.REQUIRED_FIELD: (
+        "Fill the field at the source, give it a default in field_map, or set skip_merge_validation."
+    ),
+    Reason.INVALID_FIELD: (
+        "Correct the value at the source so that it fits the type of the audience's merge field."
+    ),
+    Reason.TOO_MANY_SIGNUPS: (
+        "Nothing to mend: the person joined many lists lately; a later run will send them again."
+    ),
+    Reason.REFUSED: ("Read Mailchimp's words beside this; correct the profile or the audience accordingly."),
     Reason.UNSUBSCRIBED: "None: the person opted out. Only they can come back, through a signup form.",
-    Reason.CLEANED: "None: mail to this address bounced. Correct the address at the source if it is wrong.",
+    Reason.CLEANED: ("None: mail to this address bounced. Correct the address at the source if it is wrong."),
     Reason.PENDING: "None: the person has yet to confirm their subscription.",
-    Reason.TRANSACTIONAL: "None: the person never agreed to marketing. Set new_member_status to transactional to send them as such.",
-    Reason.ARCHIVED: "None: somebody archived the person in Mailchimp. Restore them there if they should receive mail again.",
-    Reason.COMPLIANCE: "None: the person unsubscribed, bounced or is under review; only they can come back, through a signup form.",
-    Reason.FORGOTTEN: "None: the person was permanently deleted; only they can come back, through a signup form.",
+    Reason.TRANSACTIONAL: (
+        "None: the person never agreed to marketing. Set new_member_status to transactional to "
+        "send them as such."
+    ),
+    Reason.ARCHIVED: (
+        "None: somebody archived the person in Mailchimp. Restore them there if they should "
+        "receive mail again."
+    ),
+    Reason.COMPLIANCE: (
+        "None: the person unsubscribed, bounced or is under review; only they can come back, "
+        "through a signup form."
+    ),
+    Reason.FORGOTTEN: (
+        "None: the person was permanently deleted; only they can come back, through a signup form."
+    ),
     Reason.NO_ANSWER: "None: Mailchimp gave no answer for this person; the next run sends them again.",
 }
 
