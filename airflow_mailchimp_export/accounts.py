@@ -108,7 +108,7 @@ class Accounts:
         for batch in self._database.batches("rejects"):
             for segments, source, email, field, reason, words in zip(*_columns(batch), strict=True):
                 cells = ("; ".join(segments), source, email, field, reason, words, REMEDIES[Reason(reason)])
-                yield [_defused(cell) for cell in cells]
+                yield [defused(cell) for cell in cells]
 
     def _answers(self) -> str:
         names = self._folder.answers()
@@ -125,6 +125,6 @@ def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
     return [column.to_pylist() for column in batch.columns]
 
 
-def _defused(cell: str) -> str:
+def defused(cell: str) -> str:
     """A spreadsheet runs what starts like a formula: https://owasp.org/www-community/attacks/CSV_Injection"""
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell

@@ -106,25 +106,28 @@ class Collector:
         collected = Collected()
         with self._client.download(batch.response_body_url) as stream:
             results = self._answered(operation_results(stream), collected)
-            collected.members = answers.keep(self._folder, answers.batch_key(batch.id), results)
+            collected.members = answers.keep(
+                self._folder, answers.batch_key(batch.id), results, refused=collected.refused
+            )
         return collected
 
     def _answered(self, results: Iterable[OperationResult], collected: Collected) -> Iterator[Answer]:
         for result in results:
             number = int(result.operation_id) if result.operation_id.isdigit() else None
             chunk = self._leaving.get(number) if number is not None else None
-            outcomes = to_leave_outcomes(chunk, result) if chunk else _outcomes(result)
+            outcomes = _outcomes(chunk, result)
             if outcomes:
                 yield chunk.number if chunk else None, outcomes
             elif number is not None:
                 collected.refused.append(number)
 
 
-def _outcomes(result: OperationResult) -> tuple[Outcome, ...]:
+def _outcomes(chunk: LeaveChunk | None, result: OperationResult) -> tuple[Outcome, ...]:
     """Return what an operation says of people; nothing where it failed as a whole."""
-    if not 200 <= result.status < 300 or result.answer is None:
-        return ()
     try:
-        return calls.to_outcomes(result.answer)
+        if chunk:
+            return to_leave_outcomes(chunk, result)
+        taken = 200 <= result.status < 300 and result.answer is not None
+        return calls.to_outcomes(result.answer) if taken else ()
     except (AttributeError, KeyError, TypeError) as error:
         raise RetryableError("The results of a batch are not in the documented shape") from error

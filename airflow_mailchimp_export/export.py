@@ -10,12 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import chain
 
 from airflow_mailchimp_export import answers, guards, ledger
 from airflow_mailchimp_export.accounts import Accounts
-from airflow_mailchimp_export.audience import OptOuts
 from airflow_mailchimp_export.chunks import read_chunks, read_leave_chunks, read_renames
 from airflow_mailchimp_export.collection import Collector
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
@@ -171,9 +169,7 @@ class Shipment:
             manifest.audience_id, skip_merge_validation=manifest.skip_merge_validation
         )
         self._remover = gateway.remover(manifest.audience_id)
-        self._opt_outs = OptOuts(
-            gateway.client, manifest.audience_id, planned_at=datetime.fromisoformat(manifest.planned_at)
-        )
+        self._opt_outs = gateway.opt_outs(manifest.audience_id, planned_at=manifest.planned_at)
 
     def rename(self) -> None:
         """Follow changed addresses, before anything else is sent."""
@@ -187,12 +183,13 @@ class Shipment:
             )
             answers.keep(self._folder, answers.RENAMES, [(answers.RENAMES_CHUNK, outcomes)])
 
-    def deliver(self, *, only: Iterable[int] | None = None) -> None:
+    def deliver(self, *, only: frozenset[int] | None = None) -> None:
         """Make the calls for all chunks without an answer: first for who is sent, then for who leaves.
 
         :param only: the numbers of the chunks, where not all are meant.
         """
-        wanted = self._open_numbers() if only is None else frozenset(only)
+        still_open = self._open_numbers()
+        wanted = still_open if only is None else still_open & only
         connections = self._gateway.client.max_connections
         with self._folder.reading(PLAN) as plan, self._progress("Sending") as progress:
             chunks = (chunk for chunk in read_chunks(plan) if chunk.number in wanted)
@@ -326,17 +323,15 @@ def _gather(
 
 def _collect(folder: RunFolder, batches: Sequence[SubmittedBatch], gateway: Gateway) -> frozenset[int]:
     """Fetch the answers of the batches; return the chunks that they could not deliver."""
+    if not batches:
+        return frozenset()
     answered = folder.answered()
     missing = [batch for batch in batches if answers.batch_key(batch.id) not in answered]
-    if not missing:
-        return frozenset()
-    refused: set[int] = set()
     with folder.reading(PLAN) as plan, Progress("Collecting", "answers") as progress:
         leaving = {chunk.number: chunk for chunk in read_leave_chunks(plan)}
         for collected in Collector(gateway.client, folder, leaving, sleep=gateway.sleep).collect(missing):
             progress.advance(collected.members)
-            refused.update(collected.refused)
-    return frozenset(refused)
+    return answers.refused_chunks(folder)
 
 
 def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Accounts) -> str:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from airflow_mailchimp_export.accounts import REJECT_COLUMNS
+from airflow_mailchimp_export.accounts import REJECT_COLUMNS, defused
 from airflow_mailchimp_export.errors import ConfigError, ExportError
 from airflow_mailchimp_export.ledger import LEDGER, SET_ASIDE
 from airflow_mailchimp_export.lock import Lock
@@ -49,10 +49,15 @@ def forget(address: str, root: Path | UPath) -> Iterator[Found]:
     email = address.strip().lower()
     if "@" not in email:
         raise ConfigError("That is no e-mail address: give the address that is to be forgotten")
+    if not root.exists():
+        raise ConfigError(f"There are no exports at {root}. Give the right place with --exports-root")
     for export in _exports(root):
-        with Lock(export, "forget").held():
-            yield from _forget_in(export, email)
-        Lock(export, "forget").release()
+        lock = Lock(export, "forget")
+        with lock.held():
+            try:
+                yield from _forget_in(export, email)
+            finally:
+                lock.release()
 
 
 def _exports(root: Path | UPath) -> Iterator[ExportFolder]:
@@ -62,6 +67,7 @@ def _exports(root: Path | UPath) -> Iterator[ExportFolder]:
 
 
 def _forget_in(export: ExportFolder, email: str) -> Iterator[Found]:
+    export.sweep()
     for name in (LEDGER, SET_ASIDE):
         yield from _strike_out(export, name, email)
     for run in export.runs():
@@ -74,7 +80,7 @@ def _strike_out(folder: Folder, name: str, email: str) -> Iterator[Found]:
     """Rewrite a Parquet file without the person's rows, if it has any."""
     if not folder.exists(name):
         return
-    with folder.reading(name) as path, pq.ParquetFile(path) as stored:
+    with folder.reading(name) as path, _opened(path, f"{folder.uri}/{name}") as stored:
         rows = sum(pc.sum(_is_about(batch, email)).as_py() or 0 for batch in _identities(stored))
         if not rows:
             return
@@ -85,6 +91,15 @@ def _strike_out(folder: Folder, name: str, email: str) -> Iterator[Found]:
             for batch in stored.iter_batches():
                 writer.write_batch(batch.filter(pc.invert(_is_about(batch, email))))
     yield Found(f"{folder.uri}/{name}", rows)
+
+
+def _opened(path: Path, uri: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except pa.ArrowInvalid as error:
+        raise ConfigError(
+            f"{uri} is damaged, so nobody can be struck out of it. Remove the file, then do this again"
+        ) from error
 
 
 def _identities(stored: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
@@ -109,7 +124,7 @@ def _strike_out_rejects(run: RunFolder, email: str) -> Iterator[Found]:
     text = run.read(REJECTS).decode("utf-8-sig")
     lines = list(csv.reader(io.StringIO(text, newline="")))
     at = REJECT_COLUMNS.index("email")
-    kept = [line for line in lines if line[at].lstrip("'").strip().lower() != email]
+    kept = [line for line in lines if line[at] != defused(email)]
     if len(kept) < len(lines):
         with run.writing(REJECTS) as draft, draft.open("w", newline="", encoding="utf-8-sig") as handle:
             csv.writer(handle).writerows(kept)

@@ -1,13 +1,15 @@
 """One run of an export at a time.
 
 The lock is a lease in ``lock.json``: whoever is at work renews it, and a lease that was not renewed belongs to
-a run that is dead. A run that waits for Mailchimp holds a longer lease, because nobody is at work meanwhile.
+a run that is dead; so does that of a run that has its report. A run that waits for Mailchimp holds a longer
+lease, because nobody is at work meanwhile.
 On a local disk two runs that start in the same instant are told apart for sure; object storage may know no
 exclusive creation, so there the DAG's ``max_active_runs=1`` has to help.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +18,10 @@ from dataclasses import asdict, dataclass
 
 import orjson
 
-from airflow_mailchimp_export.errors import ExportBusy
+from airflow_mailchimp_export.errors import ConfigError, ExportBusy
 from airflow_mailchimp_export.run_folder import ExportFolder
+
+log = logging.getLogger(__name__)
 
 LOCK = "lock.json"
 
@@ -48,12 +52,21 @@ class Lock:
 
     :param run: the name of the run's folder; another attempt at the same run takes the lock over at once.
     :param now: seconds since the epoch.
+    :param renew_every: seconds between two renewals.
     """
 
-    def __init__(self, folder: ExportFolder, run: str, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: ExportFolder,
+        run: str,
+        *,
+        now: Callable[[], float] = time.time,
+        renew_every: float = RENEW_EVERY,
+    ) -> None:
         self._folder = folder
         self._run = run
         self._now = now
+        self._renew_every = renew_every
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -77,22 +90,40 @@ class Lock:
 
     def release(self) -> None:
         """Let the next run have the lock, if it is still this run's."""
-        lease = self._read()
-        if lease and lease.run == self._run:
-            self._folder.remove(LOCK)
+        with self._folder.alone():
+            lease = self._read()
+            if lease and lease.run == self._run:
+                self._folder.remove(LOCK)
 
     def _take(self) -> None:
-        lease = self._read()
-        if lease and lease.run != self._run and lease.until > self._now():
-            raise _busy(lease, self._folder, self._now())
-        if lease:
+        with self._folder.alone():
+            lease = self._read()
+            if lease and self._is_in_use(lease):
+                raise _busy(lease, self._folder, self._now())
             self._folder.remove(LOCK)
-        if not self._folder.create(LOCK, self._lease(LEASE)):
-            raise _busy(self._read() or Lease("another", self._now() + LEASE), self._folder, self._now())
+            if not self._folder.create(LOCK, self._lease(LEASE)):
+                another = self._read() or Lease("another", self._now() + LEASE)
+                raise _busy(another, self._folder, self._now())
+
+    def _is_in_use(self, lease: Lease) -> bool:
+        """A run that died between its report and the release of its lock has nothing left to do."""
+        if lease.run == self._run or lease.until <= self._now():
+            return False
+        return not self._folder.has_settled(lease.run)
 
     def _renew(self, done: threading.Event) -> None:
-        while not done.wait(RENEW_EVERY):
-            self._write(LEASE)
+        while not done.wait(self._renew_every):
+            try:
+                with self._folder.alone():
+                    lease = self._read()
+                    if lease and lease.run != self._run:
+                        log.warning(
+                            "Run %s has taken the lock over: this run was not heard of for long", lease.run
+                        )
+                        return
+                    self._write(LEASE)
+            except (ConfigError, OSError) as error:
+                log.warning("The lock could not be renewed: %s", error)
 
     def _read(self) -> Lease | None:
         try:

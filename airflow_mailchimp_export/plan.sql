@@ -131,7 +131,9 @@ GROUP BY combinations.segments;
 SELECT names, tags FROM memberships ORDER BY membership;
 
 -- name: moves
--- Whose address changed: the same profile id under another address, which no profile has any more.
+-- Whose address changed: the same profile id under another address, and the old one is nobody's any more.
+-- Whom this export archived has left; a new address is a new start. It is one, too, for whom mail did not reach
+-- (cleaned), but not for who said no under the old address.
 CREATE TABLE moves AS
 SELECT new_address.subscriber_hash, any_value(old.subscriber_hash) AS old_hash, any_value(old.email) AS old_email,
     any_value(standings.status) FILTER (says_no(standings.status)) AS old_standing
@@ -140,7 +142,7 @@ FROM (
     FROM people JOIN staged USING (place) WHERE profile_id IS NOT NULL GROUP BY profile_id
 ) AS new_address
 JOIN ledger AS old ON old.profile_id = new_address.profile_id
-    AND old.subscriber_hash <> new_address.subscriber_hash AND len(old.tags) > 0
+    AND old.subscriber_hash <> new_address.subscriber_hash AND len(old.tags) > 0 AND old.state <> 'archived'
 ANTI JOIN people ON people.subscriber_hash = old.subscriber_hash
 LEFT JOIN standings ON standings.subscriber_hash = old.subscriber_hash
 GROUP BY new_address.subscriber_hash;
@@ -153,7 +155,7 @@ CREATE TABLE moves (subscriber_hash VARCHAR, old_hash VARCHAR, old_email VARCHAR
 CREATE TABLE planned AS
 SELECT place, subscriber_hash, membership, standing, old_standing, state, known_status, known_reason, returns, CASE
     WHEN says_no(standing) AND NOT returns THEN 'suppressed'
-    WHEN old_standing IS NOT NULL THEN 'suppressed'
+    WHEN old_standing <> 'cleaned' THEN 'suppressed'
     WHEN getvariable('full_export') OR fingerprint IS DISTINCT FROM known_fingerprint OR returns THEN 'send'
     WHEN state = 'member' AND list_has_all(known_tags, tags) THEN 'unchanged'
     WHEN state IN ('rejected', 'suppressed') AND lasts(known_reason) THEN state
@@ -244,7 +246,7 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
     FROM staged JOIN segments USING (segment) WHERE problem IS NOT NULL
     UNION ALL
     SELECT disposition,
-        CASE WHEN says_no(standing) THEN standing ELSE coalesce(old_standing, known_reason) END,
+        CASE WHEN says_no(standing) THEN standing ELSE coalesce(nullif(old_standing, 'cleaned'), known_reason) END,
         '', subscriber_hash, email, names, segment, source_row, place, fingerprint, profile_id
     FROM planned JOIN memberships USING (membership) JOIN staged USING (place)
     WHERE disposition IN ('rejected', 'suppressed')

@@ -7,7 +7,6 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -58,10 +57,10 @@ class Planner:
         path_factory: PathFactory,
     ) -> None:
         self.rows_read = 0
-        self._looked_up_at = _now()
         self._definition = definition
         self._identity = identity
         self._gateway = gateway
+        self._looked_up_at = self._now()
         self._client = gateway.client
         self._folder = folder
         self._path_factory = path_factory
@@ -178,7 +177,7 @@ class Planner:
         """
         subscribes = self._definition.options.new_member_status is MemberStatus.SUBSCRIBED
         known = () if subscribes and not self._definition.dry_run else (MemberStatus.SUBSCRIBED,)
-        self._looked_up_at = _now()
+        self._looked_up_at = self._now()
         with Progress("Looking up", "members") as progress:
             for status in (*UNTOUCHABLE, *known):
                 self._note_standing(plan, status, progress)
@@ -274,9 +273,8 @@ class Planner:
             tallies=tallies,
         )
 
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    def _now(self) -> str:
+        return self._gateway.now().isoformat(timespec="seconds")
 
 
 def _mapping_mark(definition: ExportDefinition, audience: Audience) -> str:

@@ -99,7 +99,7 @@ def to_leave_outcomes(chunk: LeaveChunk, result: OperationResult) -> Outcomes:
         return ()
     if chunk.kind is LeaveKind.ARCHIVE:
         return removed(chunk)
-    outcomes = calls.to_untagged(chunk.emails, result.answer)
+    outcomes = calls.to_untagged(chunk.emails, result.answer) if result.answer is not None else ()
     return outcomes if all(outcome.effect is Effect.REMOVED for outcome in outcomes) else ()
 
 

@@ -12,11 +12,12 @@ On a local disk only the owner may read: the files hold addresses.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -34,6 +35,7 @@ REJECTS = "rejects.csv"
 REPORT = "report.json"
 
 _ANSWERS = "answers"
+_DRAFT = ".draft-"
 _OWNER_ONLY_FILE = 0o600
 _OWNER_ONLY_FOLDER = 0o700
 _LOCAL_PROTOCOLS = ("", "file", "local")
@@ -69,37 +71,44 @@ class Folder:
         :raises ConfigError: when the place cannot be written to.
         """
         target = self._folder / name
-        try:
+        with self._writable(name):
             _make_folder(target.parent)
-            with tempfile.TemporaryDirectory(prefix=".draft-", dir=_beside(target)) as workshop:
+            with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=_beside(target)) as workshop:
                 draft = Path(workshop) / target.name
                 yield draft
                 _put_in_place(draft, target)
-        except OSError as error:
-            raise ConfigError(
-                f"Cannot write {name} under exports_root ({self.uri}): "
-                f"{error.strerror or type(error).__name__}. "
-                "Free space there or make it writable, or set exports_root to another place"
-            ) from error
 
     def create(self, name: str, content: bytes) -> bool:
-        """Write a file that must not be there yet; return whether it was not."""
+        """Write a file that must not be there yet; return whether it was not.
+
+        :raises ConfigError: when the place cannot be written to.
+        """
         target = self._folder / name
         if not _is_local(target):
             if target.exists():
                 return False
             self.put(name, content)
             return True
-        _make_folder(target.parent)
-        with tempfile.TemporaryDirectory(prefix=".draft-", dir=str(target.parent)) as workshop:
-            draft = Path(workshop) / name
-            draft.write_bytes(content)
-            draft.chmod(_OWNER_ONLY_FILE)
-            try:
-                os.link(draft, str(target))
-            except FileExistsError:
-                return False
-        return True
+        with self._writable(name):
+            _make_folder(target.parent)
+            return _linked(content, Path(str(target)))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep out whoever else asks to be alone here; on a local disk only, and no longer than the process lives."""
+        if not _is_local(self._folder):
+            yield
+            return
+        with self._writable("files"):
+            _make_folder(self._folder)
+            handle = os.open(str(self._folder), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # Some network file systems cannot lock a folder.
+            with suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
 
     def read(self, name: str) -> bytes:
         """Return what is in a file."""
@@ -126,6 +135,17 @@ class Folder:
         """Return what the folder, or a folder in it, holds, in order."""
         place = self._folder / under if under else self._folder
         return sorted(entry.name for entry in place.iterdir()) if place.exists() else []
+
+    @contextmanager
+    def _writable(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"Cannot write {what} under exports_root ({self.uri}): "
+                f"{error.strerror or type(error).__name__}. "
+                "Free space there or make it writable, or set exports_root to another place"
+            ) from error
 
 
 class RunFolder(Folder):
@@ -178,12 +198,22 @@ class ExportFolder(Folder):
         folders = (RunFolder(self._folder / attempt) for attempt in attempts)
         return next(folder for folder in folders if not folder.is_settled())
 
+    def has_settled(self, name: str) -> bool:
+        """Return whether the run of a folder has its report."""
+        return RunFolder(self._folder / name).is_settled()
+
     def runs(self) -> list[RunFolder]:
         """Return the folders of all runs."""
         folders = (RunFolder(self._folder / name) for name in self.names())
         return [
             folder for folder in folders if folder.exists(PLAN) or folder.exists(RUN) or folder.exists(REPORT)
         ]
+
+    def sweep(self) -> None:
+        """Remove the drafts of processes that were killed; for whoever holds the export's lock."""
+        if _is_local(self._folder):
+            for draft in Path(str(self._folder)).rglob(f"{_DRAFT}*"):
+                shutil.rmtree(draft, ignore_errors=True)
 
     def remove_run(self, folder: RunFolder) -> None:
         """Remove a run's folder with all that is in it."""
@@ -215,6 +245,18 @@ def _make_folder(folder: Path | UPath) -> None:
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     for place in reversed(missing):
         place.mkdir(mode=_OWNER_ONLY_FOLDER, exist_ok=True)
+
+
+def _linked(content: bytes, target: Path) -> bool:
+    with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=target.parent) as workshop:
+        draft = Path(workshop) / target.name
+        draft.write_bytes(content)
+        draft.chmod(_OWNER_ONLY_FILE)
+        try:
+            os.link(draft, target)
+        except FileExistsError:
+            return False
+    return True
 
 
 def _put_in_place(draft: Path, target: Path | UPath) -> None:

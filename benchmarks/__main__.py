@@ -1,4 +1,4 @@
-"""Measures exports: planning alone, direct delivery and batch delivery; see docs/benchmarks.md."""
+"""Measures exports: planning, both deliveries, the life of an export, and others; see docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,20 @@ from rich.console import Console
 
 from airflow_mailchimp_export.model import MAX_CHUNK_MEMBERS
 from benchmarks import tables
-from benchmarks.people import write_profiles
+from benchmarks.people import write_later_profiles, write_profiles
 from scripts.sandbox_service import Sandbox, start_sandbox
 
 RESULTS = Path(__file__).with_name("results.json")
 LATENCY, LATENCY_PER_MEMBER = 0.2, 0.002
 """Seconds that a call takes at the other end; no true figure of Mailchimp's is known."""
 
-MAX_MEMBERS = 1_000_000
-"""Most profiles of one export, unless its options say otherwise."""
+MAX_PROFILES = 10_000_000
+
+LIFE = ("first", "unchanged", "changed")
+"""The runs of an export: on the profiles, on the same again, and with 1 % changed and 1 % gone."""
+
+PEERS: Mapping[str, int] = {"ours": 100_000, "bulk": 10_000, "puts": 2_000}
+"""Who is compared, and with how many people at most: the slower, the fewer."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,10 +98,79 @@ def measure_batch(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     return {**figures, "requests": stats["requests"]}
 
 
+def measure_life(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Export three times to one sandbox that takes no time, and count what each run asks of it."""
+    later = folder / "later.parquet"
+    write_later_profiles(later, wanted.profiles)
+    sandbox = start_sandbox(folder / "life-sandbox.log", options=("--no-count-distinct",))
+    runs: dict[str, Any] = {}
+    try:
+        before = sandbox.stats()
+        for run in LIFE:
+            task = {**_task(folder, "life"), **_address(sandbox, wanted)}
+            task["folder"] = str(folder / "life" / run)
+            if run == LIFE[-1]:
+                task["profiles"] = str(later)
+            figures = _in_child("life", task)
+            after = sandbox.stats()
+            runs[run] = {**figures, **traffic(before, after)}
+            before = after
+    finally:
+        sandbox.stop()
+    share = runs["changed"]["changing_calls"] / runs["first"]["changing_calls"]
+    return {"runs": runs, "share_of_calls": share, "verdict": _worst(runs)}
+
+
+def measure_peers(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Send the same people by the official client and by direct delivery, to a sandbox that takes its time."""
+    options = ("--latency", str(LATENCY), "--latency-per-member", str(LATENCY_PER_MEMBER))
+    sandbox = start_sandbox(folder / "peers-sandbox.log", options=options)
+    peers: dict[str, Any] = {}
+    try:
+        for peer, most in PEERS.items():
+            people = min(most, wanted.profiles)
+            profiles = folder / f"{peer}.parquet"
+            write_profiles(profiles, people)
+            sandbox.reset()
+            task = {
+                "profiles": str(profiles),
+                "folder": str(folder / peer / "run"),
+                **_address(sandbox, wanted),
+            }
+            peers[peer] = {"people": people, **_in_child(peer, task)}
+            arrived = sandbox.audience()["statuses"].get("subscribed", 0)
+            peers[peer] |= {"arrived": arrived, "per_second": arrived / peers[peer]["wall"]}
+    finally:
+        sandbox.stop()
+    return {"peers": peers, "verdict": _worst(peers)}
+
+
+def traffic(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
+    """What arrived at a sandbox between two looks at its counters."""
+    calls = _calls(after) - _calls(before)
+    return {
+        "requests": calls.total(),
+        "changing_calls": sum(number for route, number in calls.items() if not route.startswith("GET ")),
+        "members_sent": after["member_rows"]["received"] - before["member_rows"]["received"],
+        "bytes_in": after["bytes"]["in"] - before["bytes"]["in"],
+        "bytes_out": after["bytes"]["out"] - before["bytes"]["out"],
+    }
+
+
+def _calls(stats: Mapping[str, Any]) -> Counter[str]:
+    return Counter({route: sum(by_status.values()) for route, by_status in stats["requests"].items()})
+
+
+def _worst(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    return next((part["verdict"] for part in parts.values() if part["verdict"] != "success"), "success")
+
+
 MEASUREMENTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "plan": measure_plan,
     "direct": measure_direct,
     "batch": measure_batch,
+    "life": measure_life,
+    "peers": measure_peers,
 }
 
 
@@ -111,7 +186,7 @@ def _against_sandbox(
 
 
 def _task(folder: Path, what: str) -> dict[str, Any]:
-    return {"profiles": str(folder / "profiles.parquet"), "folder": str(folder / what)}
+    return {"profiles": str(folder / "profiles.parquet"), "folder": str(folder / what / "run")}
 
 
 def _address(sandbox: Sandbox, wanted: argparse.Namespace) -> dict[str, Any]:
@@ -132,8 +207,8 @@ def _in_child(what: str, task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _amount(text: str) -> int:
     profiles = int(text.replace("_", "").replace(",", ""))
-    if not 1 <= profiles <= MAX_MEMBERS:
-        raise argparse.ArgumentTypeError(f"1 to {MAX_MEMBERS:,} profiles")
+    if not 1 <= profiles <= MAX_PROFILES:
+        raise argparse.ArgumentTypeError(f"1 to {MAX_PROFILES:,} profiles")
     return profiles
 
 

@@ -11,21 +11,24 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_mailchimp_export.config import parse_segments
+from airflow_mailchimp_export.config import ExportOptions, parse_segments
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.export import Export, settle
 from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.ledger import LEDGER
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.report import Report
 from airflow_mailchimp_export.run_folder import RunFolder
 from airflow_mailchimp_export.sources.opening import plain_path
+from benchmarks.official import send_in_bulk, send_one_by_one
 from benchmarks.people import FIELD_MAP
 from benchmarks.seams import READ, SilentClient, WatchedClient, WatchedFolder
 from benchmarks.stopwatch import Stopwatch, cpu_seconds, peak_memory
 
 POLL_SECONDS = 0.1
+MOST = 10_000_000
 
 
 def measure_plan(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,10 +72,26 @@ def measure_batch(task: Mapping[str, Any]) -> dict[str, Any]:
     return {"phases": watch.stop(), "batches": len(batch_ids), **_told(report)}
 
 
+def measure_life(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one of the runs of an export, call by call, on what the runs before left behind."""
+    folder = RunFolder(Path(task["folder"]))
+    with closing(_client(task)) as client:
+        export = _export(task, client, folder, Delivery.DIRECT)
+        begin = time.monotonic()
+        report = export.submit().report
+        wall = time.monotonic() - begin
+    assert report is not None, "direct delivery settles at once"
+    return {"wall": wall, "ledger": _size(Path(task["folder"]).with_name(LEDGER)), **_told(report)}
+
+
 MEASURES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "plan": measure_plan,
     "direct": measure_direct,
     "batch": measure_batch,
+    "life": measure_life,
+    "ours": measure_direct,
+    "bulk": send_in_bulk,
+    "puts": send_one_by_one,
 }
 
 
@@ -94,6 +113,7 @@ def _export(
         segments=parse_segments({"Everybody": task["profiles"]}),
         field_map=parse_field_map(FIELD_MAP),
         delivery=delivery,
+        options=ExportOptions(max_profiles=MOST),
     )
     run = RunIdentity(
         run_id="1", dag_id="benchmark", export_user="benchmark", started_at="2026-01-01T00:00:00+00:00"
@@ -114,6 +134,10 @@ def _wait(client: MailchimpClient, batch_ids: tuple[str, ...]) -> None:
     for batch_id in batch_ids:
         while not client.send(calls.batch(batch_id)).finished:
             time.sleep(POLL_SECONDS)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
 
 
 def _told(report: Report) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 SEED = 20_260_101
@@ -32,6 +33,17 @@ def write_profiles(path: Path, profiles: int) -> None:
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
         for block in blocks(profiles):
             writer.write_batch(block)
+
+
+def write_later_profiles(path: Path, profiles: int) -> None:
+    """Write them as they are a day later: of each hundred one is gone, and another has a new name."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for block in blocks(profiles):
+            # The size of a block is a multiple of a hundred, so a row is of the same kind wherever its block begins.
+            kinds = np.arange(block.num_rows) % 100
+            renamed = pc.if_else(pa.array(kinds == 1), "Renamed", block.column("first_name"))
+            later = block.set_column(1, SCHEMA.field("first_name"), renamed)
+            writer.write_batch(later.filter(pa.array(kinds != 0)))
 
 
 def blocks(profiles: int) -> Iterator[pa.RecordBatch]:

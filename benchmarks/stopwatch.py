@@ -25,20 +25,22 @@ class Stopwatch:
     """Counts time under the name of the phase that was entered last.
 
     CPU seconds are user and system time of all threads of this process.
+
+    :ivar phase: the present one; empty for none.
     """
 
     spent: defaultdict[str, Spent] = field(default_factory=lambda: defaultdict(Spent))
-    _phase: str = ""
+    phase: str = ""
     _wall: float = 0.0
     _cpu: float = 0.0
 
     def enter(self, phase: str) -> None:
         """End the present phase and begin another one."""
         wall, cpu = time.monotonic(), cpu_seconds()
-        if self._phase:
-            self.spent[self._phase].wall += wall - self._wall
-            self.spent[self._phase].cpu += cpu - self._cpu
-        self._phase, self._wall, self._cpu = phase, wall, cpu
+        if self.phase:
+            self.spent[self.phase].wall += wall - self._wall
+            self.spent[self.phase].cpu += cpu - self._cpu
+        self.phase, self._wall, self._cpu = phase, wall, cpu
 
     def stop(self) -> dict[str, dict[str, float]]:
         """End the last phase; returned is what each took, in the order in which they were first entered."""

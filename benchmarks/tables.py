@@ -51,10 +51,59 @@ def batch_table(figures: Mapping[str, Any], profiles: int) -> Table:
     return _with_memory(table, figures)
 
 
+def life_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What each run of an export took, and asked of Mailchimp."""
+    runs: Mapping[str, Mapping[str, Any]] = figures["runs"]
+    table = _table(f"Life of an export of {profiles:,} profiles", "", *runs)
+    rows: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+        "CPU s": lambda run: f"{run['cpu']:.2f}",
+        "wall s": lambda run: f"{run['wall']:.2f}",
+        "peak memory, MB": lambda run: f"{run['memory'] / MEGABYTE:,.0f}",
+        "requests": lambda run: f"{run['requests']:,}",
+        "of them change something": lambda run: f"{run['changing_calls']:,}",
+        "members sent": lambda run: f"{run['members_sent']:,}",
+        "MB to Mailchimp": lambda run: f"{run['bytes_in'] / MEGABYTE:,.2f}",
+        "MB from Mailchimp": lambda run: f"{run['bytes_out'] / MEGABYTE:,.2f}",
+        "created": lambda run: f"{run['counts']['created']:,}",
+        "updated": lambda run: f"{run['counts']['updated']:,}",
+        "unchanged": lambda run: f"{run['counts']['unchanged']:,}",
+        "removed": lambda run: f"{run['counts']['removed']:,}",
+        "ledger, MB": lambda run: f"{run['ledger'] / MEGABYTE:,.1f}",
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *(shown(run) for run in runs.values()))
+    table.caption = (
+        f"calls of the last run that change something: {figures['share_of_calls']:.2%} of the first's"
+    )
+    return table
+
+
+def peers_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """How fast each is, beside the others."""
+    peers: Mapping[str, Mapping[str, Any]] = figures["peers"]
+    names = {"ours": "direct delivery", "bulk": "official, 500 a call", "puts": "official, PUT, 10 threads"}
+    table = _table("The same people, sent by others", "", *(names[peer] for peer in peers))
+    ours = peers["ours"]["per_second"]
+    rows: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+        "people": lambda peer: f"{peer['people']:,}",
+        "arrived": lambda peer: f"{peer['arrived']:,}",
+        "calls": lambda peer: f"{peer['calls']:,}",
+        "wall s": lambda peer: f"{peer['wall']:.2f}",
+        "people/s": lambda peer: f"{peer['per_second']:,.0f}",
+        "ours is so many times as fast": lambda peer: f"{ours / peer['per_second']:.1f}",
+        "CPU ms per 1,000 people": lambda peer: f"{peer['cpu'] / peer['people'] * 1_000_000:,.0f}",
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *(shown(peer) for peer in peers.values()))
+    return table
+
+
 SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
     "plan": plan_table,
     "direct": direct_table,
     "batch": batch_table,
+    "life": life_table,
+    "peers": peers_table,
 }
 
 

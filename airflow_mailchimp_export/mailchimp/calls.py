@@ -283,11 +283,11 @@ def untag(audience_id: str, tag_id: int, emails: Sequence[str]) -> Call[tuple[Ou
     return Call(request, lambda answer: to_untagged(emails, answer))
 
 
-def to_untagged(emails: Sequence[str], answer: Mapping[str, Any] | None) -> tuple[Outcome, ...]:
+def to_untagged(emails: Sequence[str], answer: Mapping[str, Any]) -> tuple[Outcome, ...]:
     """Read who lost a tag."""
     refused = {
         str(email).strip().lower(): str(error.get("error") or "")
-        for error in (answer or {}).get("errors") or ()
+        for error in answer.get("errors") or ()
         for email in error.get("email_addresses") or ()
     }
     return tuple(

@@ -186,7 +186,11 @@ def test_untagging(client: MailchimpClient, sandbox: Sandbox) -> None:
     client.send(calls.upsert(sandbox.audience_id, Chunk(0, people)))
     tags = client.send(calls.tags(sandbox.audience_id))
     assert set(tags) == {"VIP", "New"}
-    assert client.send(calls.untag(sandbox.audience_id, tags["VIP"], ["ada@people.example"])) == ()
+    ada = "ada@people.example"
+    assert client.send(calls.untag(sandbox.audience_id, tags["VIP"], [ada])) == (
+        Outcome(ada, Effect.REMOVED),
+    )
+    assert client.send(calls.member_tags(sandbox.audience_id, ada)) == {"New"}
     found = {member["email"]: sorted(member["tags"]) for member in sandbox.members()}
     assert found == {"ada@people.example": ["New"], "bob@people.example": ["New", "VIP"]}
 

@@ -21,14 +21,15 @@ import pytest
 import requests
 
 from airflow_mailchimp_export.config import ExportOptions, parse_segments
+from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.errors import ConfigError, PermanentError, TooManyRejects
-from airflow_mailchimp_export.export import Export, ExportDefinition, Gateway, RunIdentity, settle
+from airflow_mailchimp_export.export import Export, settle
 from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import REPORT, RunFolder, new_run_folder
+from airflow_mailchimp_export.run_folder import REPORT, ExportFolder, RunFolder
 from airflow_mailchimp_export.sources.opening import plain_path
 from scripts.sandbox_service import Sandbox
 from tests.conftest import AUDIENCE, REPOSITORY
@@ -301,7 +302,7 @@ class TestSamples:
             before = dump(quick)
             expected = expectation(samples, before)
             report = run(
-                quick, client, RunFolder(tmp_path / delivery), samples, delivery=delivery, field_map=FIELD_MAP
+                quick, client, RunFolder(tmp_path / delivery / "run"), samples, delivery=delivery, field_map=FIELD_MAP
             )
             assert report.counts == expected.counts
             assert report.suppressed_by_reason == expected.suppressed
@@ -320,7 +321,7 @@ class TestSamples:
         assert sorted(audiences[Delivery.DIRECT], key=_by_hash) == sorted(
             audiences[Delivery.BATCH], key=_by_hash
         )
-        again = run(quick, client, RunFolder(tmp_path / "again"), samples, field_map=FIELD_MAP)
+        again = run(quick, client, RunFolder(tmp_path / "again" / "run"), samples, field_map=FIELD_MAP)
         counts = direct.counts
         assert (again.counts.created, again.counts.updated) == (0, counts.created + counts.updated)
 
@@ -341,7 +342,7 @@ class TestSamples:
                 report = run(
                     quick,
                     client,
-                    RunFolder(tmp_path / str(seed)),
+                    RunFolder(tmp_path / str(seed) / "run"),
                     samples,
                     delivery=delivery,
                     field_map=FIELD_MAP,
@@ -496,7 +497,7 @@ class TestGuards:
             ("data_privacy_consent is off", {"permit": off}),
         ]
         for words, how in tries:
-            folder = new_run_folder(tmp_path, "run")
+            folder = ExportFolder(tmp_path).run("run")
             assert words in self.refused(quick, folder, delivery=delivery, **how)
 
     def test_exactly_the_contract(self, quick: Sandbox, client: MailchimpClient, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow.conftest import airflow_db, mailchimp, run_dag
+from tests.airflow.conftest import airflow_db, mailchimp, run_dag, shipped_dags
 
-__all__ = ["airflow_db", "mailchimp", "run_dag"]
+__all__ = ["airflow_db", "mailchimp", "run_dag", "shipped_dags"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

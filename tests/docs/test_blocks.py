@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,7 +19,7 @@ from airflow_mailchimp_export.connection import ConnectionSettings
 from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.provider_info import get_provider_info
 from airflow_mailchimp_export.report import Report
-from tests.docs.pages import PAGES, REPOSITORY, Block, Page, blocks, page, spans
+from tests.docs.pages import PAGES, REPOSITORY, Block, Page, blocks, names, page, spans
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -155,7 +156,8 @@ def check_airflow(words: list[str]) -> None:
             | {"port": given.conn_port}
         )
     if words[:2] == ["dags", "trigger"]:
-        assert set(json.loads(given.conf)) <= {"segments", "delivery"}
+        form = page("export").table("By hand and on a schedule", "key", "default", "asks")
+        assert set(json.loads(given.conf)) <= set(names(form))
 
 
 def check_python(words: list[str]) -> None:
@@ -175,8 +177,11 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_export(words: list[str]) -> None:
-    """Read the connection in the variable."""
+    """Read the connection in the variable, or look the variable up in the shipped DAGs' configuration."""
     name, _, value = words[0].partition("=")
+    if name.startswith("MAILCHIMP_"):
+        assert f"${{{name}:-" in (REPOSITORY / "dags" / "exports.yaml").read_text()
+        return
     assert name.startswith("AIRFLOW_CONN_")
     check_connection(json.loads(value))
 
@@ -193,6 +198,14 @@ def _read_benchmarks(words: list[str]) -> object:
     return to_parser().parse_args(words)
 
 
+def _read_forget(words: list[str]) -> object:
+    from airflow_mailchimp_export import forget
+
+    # A sentence names the command alone.
+    with patch.object(forget, "forget", return_value=iter(())):
+        return forget.main(words or ["ada@inkwell.invalid"])
+
+
 def _read_up(words: list[str]) -> object:
     from scripts.up import parse
 
@@ -200,6 +213,7 @@ def _read_up(words: list[str]) -> object:
 
 
 PARSERS: dict[str, Callable[[list[str]], object]] = {
+    "airflow_mailchimp_export.forget": _read_forget,
     "airflow_mailchimp_export.sandbox": _read_sandbox,
     "benchmarks": _read_benchmarks,
     "scripts.up": _read_up,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import json
+import re
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from airflow_mailchimp_export import run_folder
 from airflow_mailchimp_export.config import OPTIONS, ExportOptions, parse_segments
@@ -16,7 +19,10 @@ from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.merge_values import Problem, converter
 from airflow_mailchimp_export.model import MergeField
 from airflow_mailchimp_export.sandbox.merge_fields import MergeType
-from tests.docs.pages import columns, names, page, pairs, spans
+from tests.docs.pages import REPOSITORY, columns, names, page, pairs, plain, spans
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
 
 
 @pytest.mark.parametrize(
@@ -93,9 +99,30 @@ def test_values() -> None:
 
 def test_files() -> None:
     """The table has the files that a run leaves."""
-    constants = {name: value for name, value in vars(run_folder).items() if name.isupper()}
+    constants = {name: value for name, value in vars(run_folder).items() if name.isupper() and name[0] != "_"}
     files = {value for value in constants.values() if isinstance(value, str) and "." in value}
     assert set(names(page("export").table("Files", "file", "what is in it"))) == files
+
+
+def test_form(shipped_dags: dict[str, DAG]) -> None:
+    """The table has what the shipped DAG's form asks for, with its defaults."""
+    dag = shipped_dags["mailchimp_segment_export"]
+    asked = {name: param.value for name, param in dag.params.items()} | {"segments": "all"}
+    shown = pairs(page("export").table("By hand and on a schedule", "key", "default", "asks"))
+    assert shown == [
+        (name, default if name == "segments" else json.dumps(default)) for name, default in asked.items()
+    ]
+
+
+def test_configuration_of_the_dags() -> None:
+    """The table has the keys of exports.yaml, and names the variables in them."""
+    file = REPOSITORY / "dags" / "exports.yaml"
+    table = page("export").table("exports.yaml", "key", "meaning")
+    content = yaml.safe_load(file.read_text())
+    assert names(table) == list(content)
+    for key, meaning in table:
+        variables = re.findall(r"\$\{(\w+)", str(content[plain(key)]))
+        assert [name for name in spans(meaning) if name.isupper() and "_" in name] == variables
 
 
 def operator(name: str) -> Any:

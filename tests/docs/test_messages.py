@@ -22,12 +22,17 @@ def _messages() -> Iterator[str]:
         "Segments",
         "The field map",
         "Limits",
+        "The ledger and the lock",
         "Mailchimp",
         "Waiting and accounting",
     )
     for heading in headings:
         for row in page_text.table(heading, "message", "meaning", "remedy"):
             yield from spans(row[0])
+    for row in page("ledger").table("Sending everybody", "message", "remedy"):
+        yield from spans(row[0])
+    for row in page("erasure").table("When it stops", "message", "meaning", "remedy"):
+        yield from spans(row[0])
 
 
 def texts_of_the_code() -> str:

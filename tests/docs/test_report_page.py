@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import timedelta
 from importlib import import_module
 
 from airflow_mailchimp_export.accounts import REJECT_COLUMNS
@@ -73,8 +74,9 @@ def counted_as(reason: Reason) -> str:
 
 
 def found(path: str) -> object:
-    """Return what the code has there."""
+    """Return what the code has there, spans of time in seconds."""
     module, _, name = path.rpartition(".")
     if module.endswith(".Pace"):
         return getattr(Pace(), name)
-    return getattr(import_module(f"airflow_mailchimp_export.{module}"), name)
+    number = getattr(import_module(f"airflow_mailchimp_export.{module}"), name)
+    return number.total_seconds() if isinstance(number, timedelta) else number

@@ -1,0 +1,1 @@
+"""Random lives, held against a model."""

@@ -10,16 +10,19 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
 
 from airflow_mailchimp_export.config import ExportOptions, parse_segments
+from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.errors import FieldProblem, PermanentError, RetryableError
-from airflow_mailchimp_export.export import Export, ExportDefinition, Gateway, RunIdentity
+from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
+from airflow_mailchimp_export.manifest import Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.model import Chunk, Delivery, Member, MemberStatus
 from airflow_mailchimp_export.run_folder import RunFolder
 from airflow_mailchimp_export.sources.opening import plain_path
@@ -28,6 +31,27 @@ AUDIENCE_ID = "a1b2c3d4e5"
 LIST = f"/lists/{AUDIENCE_ID}"
 WHO = RunIdentity(
     run_id="manual__1", dag_id="dag", export_user="Ada Lovelace", started_at="2026-01-02T03:04:05+00:00"
+)
+
+_DEFINED = frozenset({"contact_limit", "on_leave", "dry_run", "full"})
+
+MANIFEST = Manifest(
+    export="export",
+    run_id="manual__1",
+    dag_id="dag",
+    audience_id=AUDIENCE_ID,
+    export_user="Ada Lovelace",
+    started_at="2026-01-02T03:04:05+00:00",
+    planned_at="2026-01-02T03:05:06+00:00",
+    delivery=Delivery.BATCH,
+    skip_merge_validation=False,
+    max_reject_ratio=0.5,
+    dry_run=False,
+    keep_runs=30,
+    ledger_version=0,
+    segments=(SegmentTally("A", "a", 0), SegmentTally("B", "b", 0)),
+    warnings=(),
+    tallies=Tallies(0),
 )
 
 Answer = Callable[[Request], Any]
@@ -213,11 +237,12 @@ def export(
     *,
     field_map: Mapping[str, Any] | None = None,
     delivery: Delivery = Delivery.DIRECT,
-    contact_limit: int | None = None,
     permit: Callable[[], None] = lambda: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
     **options: Any,
 ) -> Export:
-    """Make an export of data in memory or in files."""
+    """Make an export of data in memory or in files; what is no part of the definition is an option."""
+    defined = {name: options.pop(name) for name in _DEFINED & options.keys()}
     return Export(
         ExportDefinition(
             name="export",
@@ -226,10 +251,10 @@ def export(
             field_map=parse_field_map(field_map or {"EMAIL": "email"}),
             delivery=delivery,
             options=ExportOptions(**options),
-            contact_limit=contact_limit,
+            **defined,
         ),
         WHO,
-        gateway=gateway(client, permit),
+        gateway=gateway(client, permit, now=now),
         folder=folder,
         path_factory=plain_path,
     )
@@ -239,9 +264,10 @@ def gateway(
     client: Any,
     permit: Callable[[], None] = lambda: None,
     sleep: Callable[[float], None] = lambda seconds: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Gateway:
     """Make the way to a client; it does not wait unless told how."""
-    return Gateway(client, permit, sleep)
+    return Gateway(client, permit, sleep, now)
 
 
 def emails(*addresses: str | None) -> pa.Table:

@@ -20,7 +20,7 @@ from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reje
 from airflow_mailchimp_export.plan import Membership, PlannedBlock, SetAside
 from airflow_mailchimp_export.report import Findings
 from airflow_mailchimp_export.run_folder import OUTCOMES, PLAN, REJECTS, RunFolder
-from tests.unit.core_fakes import hash_of, member, run_folder
+from tests.unit.core_fakes import MANIFEST, hash_of, member, run_folder
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))
 
@@ -47,6 +47,9 @@ def plan(
         emails=list(emails),
         statuses=[status] * len(emails),
         memberships=[index % 2 for index in range(len(emails))],
+        fingerprints=[index + 1 for index in range(len(emails))],
+        profile_ids=[None] * len(emails),
+        new=[True] * len(emails),
         sources=[f"{source} {index + 1}" for index in range(len(emails))],
         columns=[list(emails)],
     )
@@ -61,6 +64,8 @@ def plan(
                 hashes=list(map(hash_of, addresses)),
                 emails=addresses,
                 segments=[["A"]] * len(aside),
+                fingerprints=[None] * len(aside),
+                profile_ids=[None] * len(aside),
                 sources=["aside"] * len(aside),
             )
         )
@@ -69,7 +74,7 @@ def plan(
 
 def answer(folder: RunFolder, *outcomes: Outcome, key: str = "chunk-0000000") -> None:
     """Keep answers."""
-    assert answers.keep(folder, key, [outcomes]) == len(outcomes)
+    assert answers.keep(folder, key, [(None, outcomes)]) == len(outcomes)
 
 
 def created(email: str, status: str = "subscribed") -> Outcome:
@@ -79,13 +84,13 @@ def created(email: str, status: str = "subscribed") -> Outcome:
 
 def findings(folder: RunFolder) -> Findings:
     """What the accounts say."""
-    with Accounts(folder) as accounts:
+    with Accounts(folder, MANIFEST) as accounts:
         return accounts.findings()
 
 
 def outcomes(folder: RunFolder) -> dict[str, tuple[str, str | None]]:
     """Effect and reason by address, as ``outcomes.parquet`` has them."""
-    with Accounts(folder) as accounts:
+    with Accounts(folder, MANIFEST) as accounts:
         accounts.write_outcomes()
     with folder.reading(OUTCOMES) as path:
         rows = pq.read_table(path).to_pylist()
@@ -94,7 +99,7 @@ def outcomes(folder: RunFolder) -> dict[str, tuple[str, str | None]]:
 
 def rejects(folder: RunFolder) -> list[dict[str, str]]:
     """The rows of ``rejects.csv``, as a spreadsheet reads them."""
-    with Accounts(folder) as accounts:
+    with Accounts(folder, MANIFEST) as accounts:
         accounts.write_rejects()
     text = folder.read(REJECTS).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
@@ -106,22 +111,22 @@ class TestAnswers:
     def test_they_are_kept_as_they_come(self, folder: RunFolder) -> None:
         """Every part of an outcome is in the file, under the key of its chunk or batch."""
         refused = Outcome("b@mail.eu", Effect.REJECTED, "", Reason.INVALID_FIELD, "AGE", "No.")
-        stream = iter([[created("a@mail.eu")], [], [refused]])
+        stream = iter([(None, [created("a@mail.eu")]), (None, []), (7, [refused])])
         assert answers.keep(folder, answers.chunk_key(3), stream) == 2
         assert answers.keep(folder, answers.batch_key("b1"), []) == 0
         assert folder.answers() == ["answers/batch-b1.parquet", "answers/chunk-0000003.parquet"]
         with folder.reading("answers/chunk-0000003.parquet") as path:
             assert [tuple(row.values()) for row in pq.read_table(path).to_pylist()] == [
-                ("a@mail.eu", "created", "subscribed", None, "", ""),
-                ("b@mail.eu", "rejected", "", "invalid_field", "AGE", "No."),
+                ("a@mail.eu", "created", "subscribed", None, "", "", None),
+                ("b@mail.eu", "rejected", "", "invalid_field", "AGE", "No.", 7),
             ]
 
     def test_nothing_is_kept_of_a_stream_that_breaks(self, folder: RunFolder) -> None:
         """Half the answers of a batch are none, and what was kept before under the key stays."""
         answer(folder, created("a@mail.eu"), key="batch-b1")
 
-        def breaking() -> Iterator[list[Outcome]]:
-            yield [created("b@mail.eu")]
+        def breaking() -> Iterator[answers.Answer]:
+            yield None, [created("b@mail.eu")]
             raise EOFError
 
         with pytest.raises(EOFError):
@@ -157,7 +162,7 @@ class TestOutcomes:
         }
 
     def test_the_file_says_who_and_where(self, folder: RunFolder) -> None:
-        """An outcome names chunk, change, key, address, segments, source, field and Mailchimp's words."""
+        """An outcome names all of the plan but the payload, what happened, and Mailchimp's words."""
         plan(folder, "a@mail.eu", "b@mail.eu")
         answer(
             folder,
@@ -171,8 +176,14 @@ class TestOutcomes:
             "change": "upsert",
             "subscriber_hash": hash_of("b@mail.eu"),
             "email": "b@mail.eu",
+            "status": "subscribed",
+            "profile_id": None,
+            "fingerprint": 2,
+            "tags": ["a", "b"],
             "segments": ["A", "B"],
             "source": "row 2",
+            "leave": None,
+            "new_email": None,
             "effect": "rejected",
             "reason": "invalid_field",
             "field": "AGE",
@@ -228,12 +239,12 @@ class TestOutcomes:
     def test_without_any_answer(self, folder: RunFolder) -> None:
         """A run that got no answer at all has everybody sent as unconfirmed."""
         plan(folder, "a@mail.eu", "b@mail.eu")
-        assert findings(folder) == Findings({"unconfirmed": 2}, {}, {}, {})
+        assert findings(folder) == Findings({"unconfirmed": 2})
 
     def test_nobody(self, folder: RunFolder) -> None:
         """A plan without anybody has accounts without anybody."""
         plan(folder)
-        assert findings(folder) == Findings({}, {}, {}, {})
+        assert findings(folder) == Findings()
         assert (outcomes(folder), rejects(folder)) == ({}, [])
 
     def test_findings_by_reason_and_segment(self, folder: RunFolder) -> None:
@@ -254,7 +265,7 @@ class TestOutcomes:
         found = findings(folder)
         assert list(found.rejects_by_reason.items()) == [("missing_address", 2), ("fake_address", 1)]
         assert found.suppressed_by_reason == {"cleaned": 1, "compliance": 1}
-        assert found.segment_members == {"A": 3, "B": 1}
+        assert found.members == found.joined == {"A": 3, "B": 1}
 
     effects = st.sampled_from([Effect.CREATED, Effect.UPDATED, Effect.REJECTED, Effect.SUPPRESSED])
 
@@ -275,7 +286,7 @@ class TestOutcomes:
         told: list[tuple[int, Effect, str]],
     ) -> None:
         """Whatever is answered, about whomever and however often, the effects are as many as the profiles."""
-        folder = RunFolder(tmp_path_factory.mktemp("run"))
+        folder = RunFolder(tmp_path_factory.mktemp("export") / "run")
         plan(
             folder,
             *(f"p{number}@mail.eu" for number in range(sent)),

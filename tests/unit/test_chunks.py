@@ -1,4 +1,4 @@
-"""The plan as a file, the chunks in it, and how many of them make a batch."""
+"""The plan as a file, and the chunks in it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_mailchimp_export.chunks import (
-    MAX_BATCH_BYTES,
-    MAX_BATCH_MEMBERS,
     SCHEMA,
     PlanWriter,
-    packed,
     read_chunks,
+    read_leave_chunks,
+    read_renames,
 )
 from airflow_mailchimp_export.model import (
     MAX_CHUNK_MEMBERS,
     Chunk,
+    LeaveChunk,
+    LeaveKind,
     Member,
     MemberStatus,
     Reason,
     Reject,
 )
-from airflow_mailchimp_export.plan import Membership, PlannedBlock, SetAside
-from tests.unit.core_fakes import chunk, hash_of, member
+from airflow_mailchimp_export.plan import Leaver, Membership, PlannedBlock, Rename, SetAside
+from tests.unit.core_fakes import hash_of, member
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))
 
@@ -39,6 +38,9 @@ def block(people: Sequence[str], statuses: Sequence[str] = ()) -> PlannedBlock:
         emails=list(people),
         statuses=list(statuses) or ["subscribed"] * len(people),
         memberships=[index % 2 for index in range(len(people))],
+        fingerprints=[2**64 - 1 - index for index in range(len(people))],
+        profile_ids=[f"id {email}" for email in people],
+        new=[index % 3 == 0 for index in range(len(people))],
         sources=[f"row {index + 1}" for index in range(len(people))],
         columns=[list(people)],
     )
@@ -62,7 +64,7 @@ class TestNumbers:
         found = list(read_chunks(tmp_path / "plan.parquet"))
         assert [(one.number, len(one.members)) for one in found] == [(0, 500), (1, 500), (2, 201)]
         assert [one.email for each in found for one in each.members] == people
-        assert (writer.planned, writer.chunks, writer.rejected) == (1201, 3, 0)
+        assert (writer.planned, writer.upsert_chunks, writer.rejected) == (1201, 3, 0)
 
     def test_rejects_leave_no_holes(self, tmp_path: Path) -> None:
         """Profiles that cannot be sent take no place in a chunk, wherever they stand."""
@@ -75,14 +77,14 @@ class TestNumbers:
             writer.write(block(people), members, MEMBERSHIPS)
         found = list(read_chunks(tmp_path / "plan.parquet"))
         assert [len(one.members) for one in found] == [MAX_CHUNK_MEMBERS] * 2
-        assert (writer.planned, writer.chunks, writer.rejected) == (1000, 2, 500)
+        assert (writer.planned, writer.upsert_chunks, writer.rejected) == (1000, 2, 500)
 
     def test_a_plan_without_members_has_no_chunk(self, tmp_path: Path) -> None:
         """Where everybody is rejected, there is nothing to send."""
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             writer.write(block(["a@mail.eu"]), [Reject(Reason.INVALID_FIELD, "AGE")], MEMBERSHIPS)
         assert list(read_chunks(tmp_path / "plan.parquet")) == []
-        assert writer.chunks == 0
+        assert writer.upsert_chunks == 0
 
 
 class TestPlanFile:
@@ -110,6 +112,8 @@ class TestPlanFile:
             hashes=["", hash_of("cyd@mail.eu")],
             emails=["", "cyd@mail.eu"],
             segments=[["A"], ["A", "B"]],
+            fingerprints=[None, 77],
+            profile_ids=[None, "7"],
             sources=["row 8", "row 9"],
         )
         people = ["ada@mail.eu", "bob@mail.eu"]
@@ -117,25 +121,33 @@ class TestPlanFile:
             writer.set_aside(aside)
             writer.write(block(people), [member(people[0]), Reject(Reason.INVALID_FIELD, "AGE")], MEMBERSHIPS)
         table = pq.read_table(tmp_path / "plan.parquet")
-        rows = [tuple(row.values()) for row in table.drop_columns("payload").to_pylist()]
-        ada, bob, cyd = (hash_of(f"{name}@mail.eu") for name in ("ada", "bob", "cyd"))
         assert table.schema.names == SCHEMA.names
+        rows = [
+            {name: value for name, value in row.items() if value is not None and name != "payload"}
+            for row in table.to_pylist()
+        ]
+        ada, bob, cyd = (hash_of(f"{name}@mail.eu") for name in ("ada", "bob", "cyd"))
         assert rows == [
-            (None, None, "", "", None, ["A"], "row 8", "rejected", "missing_address", "EMAIL"),
-            (None, None, cyd, "cyd@mail.eu", None, ["A", "B"], "row 9", "suppressed", "cleaned", ""),
-            (0, "upsert", ada, "ada@mail.eu", "subscribed", ["A"], "row 1", None, None, None),
-            (
-                None,
-                None,
-                bob,
-                "bob@mail.eu",
-                "subscribed",
-                ["A", "B"],
-                "row 2",
-                "rejected",
-                "invalid_field",
-                "AGE",
-            ),
+            {
+                **{"subscriber_hash": "", "email": "", "segments": ["A"], "source": "row 8"},
+                **{"effect": "rejected", "reason": "missing_address", "field": "EMAIL"},
+            },
+            {
+                **{"subscriber_hash": cyd, "email": "cyd@mail.eu", "profile_id": "7", "fingerprint": 77},
+                **{"segments": ["A", "B"], "source": "row 9"},
+                **{"effect": "suppressed", "reason": "cleaned", "field": ""},
+            },
+            {
+                **{"chunk": 0, "change": "upsert", "subscriber_hash": ada, "email": "ada@mail.eu"},
+                **{"status": "subscribed", "profile_id": "id ada@mail.eu", "fingerprint": 2**64 - 1},
+                **{"tags": ["a"], "segments": ["A"], "source": "row 1", "is_new": True},
+            },
+            {
+                **{"subscriber_hash": bob, "email": "bob@mail.eu"},
+                **{"status": "subscribed", "profile_id": "id bob@mail.eu", "fingerprint": 2**64 - 2},
+                **{"tags": ["a", "b"], "segments": ["A", "B"], "source": "row 2", "is_new": False},
+                **{"effect": "rejected", "reason": "invalid_field", "field": "AGE"},
+            },
         ]
         assert writer.rejected == 2
 
@@ -146,42 +158,54 @@ class TestPlanFile:
         assert list(read_chunks(tmp_path / "plan.parquet")) == []
 
 
-class TestPacking:
-    """How many chunks make a batch."""
+def leavers(tag: str, *people: str, kind: LeaveKind = LeaveKind.UNTAG) -> list[Leaver]:
+    """People who leave in one way."""
+    return [Leaver(kind.value, tag, hash_of(email), email, None) for email in people]
 
-    def test_by_members(self) -> None:
-        """A batch takes chunks up to so many members, and the next chunk goes into the next batch."""
-        each = [chunk(number, *persons(500, start=number * 500)) for number in range(41)]
-        sizes = [sum(len(one.members) for one in group) for group in packed(each)]
-        assert sizes == [MAX_BATCH_MEMBERS, 500]
 
-    def test_by_bytes(self) -> None:
-        """A batch takes chunks up to so many bytes of members."""
-        two = [
-            Chunk(number, (member(f"p{number}@mail.eu", bulk=MAX_BATCH_BYTES // 3),)) for number in range(5)
+class TestLeaving:
+    """Who leaves, and whose address changed."""
+
+    def test_people_leave_tag_by_tag(self, tmp_path: Path) -> None:
+        """Chunks of leavers have one tag and at most 500 people each, and are numbered behind the members'."""
+        people = persons(1001)
+        with PlanWriter(tmp_path / "plan.parquet") as writer:
+            writer.write(block(people[:501]), [member(email) for email in people[:501]], MEMBERSHIPS)
+            writer.leave([*leavers("a", *people), *leavers("b", people[0])])
+        found = list(read_leave_chunks(tmp_path / "plan.parquet"))
+        assert [(one.number, one.tag, len(one.emails)) for one in found] == [
+            (2, "a", 500),
+            (3, "a", 500),
+            (4, "a", 1),
+            (5, "b", 1),
         ]
-        assert [[one.number for one in group] for group in packed(two)] == [[0, 1], [2, 3], [4]]
+        assert {one.kind for one in found} == {LeaveKind.UNTAG}
+        assert [email for one in found[:3] for email in one.emails] == people
+        assert (writer.upsert_chunks, writer.leave_chunks) == (2, 4)
+        assert [one.number for one in read_chunks(tmp_path / "plan.parquet")] == [0, 1]
 
-    def test_a_chunk_that_is_too_large_travels_alone(self) -> None:
-        """What is too large by itself is sent all the same."""
-        huge = Chunk(1, (member("huge@mail.eu", bulk=MAX_BATCH_BYTES),))
-        each = [chunk(0, "a@mail.eu"), huge, chunk(2, "b@mail.eu")]
-        assert [[one.number for one in group] for group in packed(each)] == [[0], [1], [2]]
-
-    def test_nothing_makes_no_batch(self) -> None:
-        """Without chunks there is no batch."""
-        assert list(packed([])) == []
-
-    @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 4000)), max_size=60))
-    def test_every_chunk_is_in_one_batch(self, shapes: list[tuple[int, int]]) -> None:
-        """Whatever the chunks are like, each is in one batch, in order, and no batch is past its limits."""
-        each = [
-            Chunk(number, (member("p@mail.eu", bulk=bulk),) * size)
-            for number, (size, bulk) in enumerate(shapes)
+    def test_each_is_archived_alone(self, tmp_path: Path) -> None:
+        """Who is archived has a chunk of their own, for Mailchimp archives one by one."""
+        with PlanWriter(tmp_path / "plan.parquet") as writer:
+            writer.leave(leavers("", "a@mail.eu", "b@mail.eu", kind=LeaveKind.ARCHIVE))
+        assert list(read_leave_chunks(tmp_path / "plan.parquet")) == [
+            LeaveChunk(0, LeaveKind.ARCHIVE, "", ("a@mail.eu",)),
+            LeaveChunk(1, LeaveKind.ARCHIVE, "", ("b@mail.eu",)),
         ]
-        groups = list(packed(each))
-        assert [one for group in groups for one in group] == each
-        for group in groups:
-            members = [one for single in group for one in single.members]
-            assert len(members) <= MAX_BATCH_MEMBERS
-            assert len(group) == 1 or sum(len(one.payload) for one in members) <= MAX_BATCH_BYTES
+
+    def test_nobody_leaves(self, tmp_path: Path) -> None:
+        """Without leavers there is no chunk of them."""
+        with PlanWriter(tmp_path / "plan.parquet") as writer:
+            writer.leave([])
+        assert list(read_leave_chunks(tmp_path / "plan.parquet")) == []
+        assert writer.leave_chunks == 0
+
+    def test_changed_addresses_come_back(self, tmp_path: Path) -> None:
+        """Old key, old address, new address and status survive the file, beside everything else in it."""
+        rename = Rename(hash_of("old@mail.eu"), "old@mail.eu", "new@mail.eu", "subscribed")
+        with PlanWriter(tmp_path / "plan.parquet") as writer:
+            writer.rename([rename])
+            writer.write(block(["new@mail.eu"]), [member("new@mail.eu")], MEMBERSHIPS)
+            writer.leave(leavers("a", "old@mail.eu"))
+        assert read_renames(tmp_path / "plan.parquet") == [rename]
+        assert len(list(read_chunks(tmp_path / "plan.parquet"))) == 1

@@ -13,6 +13,7 @@ import pytest
 from airflow_mailchimp_export.collection import DOWNLOADS, Collected, Collector
 from airflow_mailchimp_export.errors import AccessDenied, RetryableError
 from airflow_mailchimp_export.manifest import SubmittedBatch
+from airflow_mailchimp_export.model import LeaveChunk, LeaveKind
 from airflow_mailchimp_export.run_folder import RunFolder
 from tests.unit.core_fakes import (
     FakeClient,
@@ -40,6 +41,12 @@ READY = archive(
 )
 
 
+LEAVING = {
+    9020: LeaveChunk(9020, LeaveKind.UNTAG, "a", ("a@mail.eu", "b@mail.eu")),
+    9021: LeaveChunk(9021, LeaveKind.ARCHIVE, "", ("c@mail.eu",)),
+}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     """The folder of the run."""
@@ -55,7 +62,7 @@ def clock() -> FakeClock:
 def collected(client: FakeClient, folder: RunFolder, clock: FakeClock, *batch_ids: str) -> list[Collected]:
     """Collect batches."""
     batches = [SubmittedBatch(batch_id, ()) for batch_id in batch_ids]
-    return list(Collector(client, folder, sleep=clock.sleep).collect(batches))
+    return list(Collector(client, folder, LEAVING, sleep=clock.sleep).collect(batches))
 
 
 def client_with(*states: Any, downloads: Sequence[Any] = (READY,)) -> FakeClient:
@@ -118,6 +125,47 @@ def test_operations_without_answer_are_named(folder: RunFolder, clock: FakeClock
     ]
     client = client_with(finished("one"), downloads=[archive(silent)])
     assert collected(client, folder, clock, "one") == [Collected(refused=[4, 5, 6])]
+
+
+def test_who_left_is_kept_with_the_chunk(folder: RunFolder, clock: FakeClock) -> None:
+    """People may leave by several chunks, so each answer names its own; those who are gone count as removed."""
+    told = [result("9020", {"total_removed": 2}), result("9021", {"title": "Not found"}, 404)]
+    client = client_with(finished("one"), downloads=[archive(told)])
+    assert collected(client, folder, clock, "one") == [Collected(members=3)]
+    with folder.reading("answers/batch-one.parquet") as path:
+        rows = pq.read_table(path, columns=["email", "effect", "chunk"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        ("a@mail.eu", "removed", 9020),
+        ("b@mail.eu", "removed", 9020),
+        ("c@mail.eu", "removed", 9021),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"errors": [{"email_addresses": ["a@mail.eu"], "error": "no"}]}, 200),
+        (None, 200),
+        ({"title": "no"}, 400),
+        (None, 500),
+    ],
+    ids=["somebody stayed", "no answer", "refused", "failed"],
+)
+def test_leaving_that_failed_is_named(
+    folder: RunFolder, clock: FakeClock, answer: object, status: int
+) -> None:
+    """Where anybody could not be removed, or it is not said, the chunk is named, and nothing of it is kept."""
+    client = client_with(finished("one"), downloads=[archive([result("9020", answer, status)])])
+    assert collected(client, folder, clock, "one") == [Collected(refused=[9020])]
+    assert kept(folder) == []
+
+
+@pytest.mark.parametrize("answer", [[], "text", 7, {"errors": ["no"]}], ids=str)
+def test_leaving_that_is_told_strangely(folder: RunFolder, clock: FakeClock, answer: object) -> None:
+    """Results in no documented shape are fetched again, and given up in the end."""
+    client = client_with(finished("one"), downloads=[archive([result("9020", answer)])])
+    assert collected(client, folder, clock, "one") == []
+    assert len(client.requests) == DOWNLOADS
 
 
 def test_a_batch_that_is_gone(folder: RunFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:

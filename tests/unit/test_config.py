@@ -55,7 +55,9 @@ class TestOptions:
                 "create_merge_fields": "true",
                 "skip_merge_validation": None,
             }
-        ) == ExportOptions(MemberStatus.PENDING, 5000, 0.25, create_merge_fields=True)
+        ) == ExportOptions(
+            MemberStatus.PENDING, max_profiles=5000, max_reject_ratio=0.25, create_merge_fields=True
+        )
 
     def test_made_options_pass(self) -> None:
         """Options that were made in Python pass as they are."""

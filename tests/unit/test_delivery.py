@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,9 +16,15 @@ from hypothesis import strategies as st
 from airflow_mailchimp_export.delivery import (
     HOPELESS_FAILURES,
     HOPELESS_REFUSALS,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_PEOPLE,
+    Operation,
     Upserter,
+    cancel_batches,
     deliver_directly,
+    packed,
     submit_batches,
+    to_operation,
 )
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp.protocol import Request
@@ -31,6 +37,7 @@ from tests.unit.core_fakes import (
     FakeClient,
     accepted,
     chunk,
+    finished,
     in_turn,
     members_of,
     out_of_reach,
@@ -71,11 +78,11 @@ class Kept:
     outcomes: dict[int, tuple[Outcome, ...]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, number: int, outcomes: Sequence[Outcome]) -> None:
+    def __call__(self, answered: Chunk, outcomes: Sequence[Outcome]) -> None:
         """Keep one chunk's outcomes."""
         with self.lock:
-            assert number not in self.outcomes
-            self.outcomes[number] = tuple(outcomes)
+            assert answered.number not in self.outcomes
+            self.outcomes[answered.number] = tuple(outcomes)
 
 
 class TestDividing:
@@ -247,7 +254,10 @@ class TestPermit:
         client, kept = FakeClient({UPSERT: accepted}), Kept()
         sender = upserter(client, Consent(ConfigError("off"), permits=5))
         delivered = deliver_directly(
-            (chunk(number, f"p{number}@mail.eu") for number in range(1000)), sender, connections=2, keep=kept
+            (chunk(number, f"p{number}@mail.eu") for number in range(1000)),
+            sender.upsert,
+            connections=2,
+            keep=kept,
         )
         with pytest.raises(ConfigError, match="off"):
             list(delivered)
@@ -264,7 +274,7 @@ class TestDirect:
             chunk(number, *(f"p{number}.{each}@mail.eu" for each in range(number + 1)))
             for number in range(20)
         ]
-        delivered = list(deliver_directly(chunks, upserter(client), connections=3, keep=kept))
+        delivered = list(deliver_directly(chunks, upserter(client).upsert, connections=3, keep=kept))
         assert sorted(delivered) == list(range(1, 21))
         assert {number: [one.email for one in outcomes] for number, outcomes in kept.outcomes.items()} == {
             one.number: [each.email for each in one.members] for one in chunks
@@ -281,7 +291,7 @@ class TestDirect:
 
         client = FakeClient({UPSERT: answer})
         chunks = [chunk(number, f"p{number}@mail.eu") for number in range(connections * 6)]
-        list(deliver_directly(chunks, upserter(client), connections=connections, keep=Kept()))
+        list(deliver_directly(chunks, upserter(client).upsert, connections=connections, keep=Kept()))
         assert client.most_in_flight == connections
 
     def test_few_chunks_are_taken_ahead(self) -> None:
@@ -294,7 +304,7 @@ class TestDirect:
                 taken.append(number)
                 yield chunk(number, f"p{number}@mail.eu")
 
-        for count, _ in enumerate(deliver_directly(stream(), upserter(sent), connections=3, keep=Kept())):
+        for count, _ in enumerate(deliver_directly(stream(), upserter(sent).upsert, connections=3, keep=Kept())):
             assert len(taken) <= count + 1 + 2 * 3
 
     def test_a_chunk_without_answer_stays_unconfirmed(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -302,7 +312,7 @@ class TestDirect:
         lost = {"p3@mail.eu", "p7@mail.eu"}
         client, kept = FakeClient({UPSERT: losing(lost)}), Kept()
         chunks = [chunk(number, f"p{number}@mail.eu") for number in range(10)]
-        assert list(deliver_directly(chunks, upserter(client), connections=1, keep=kept)) == [1] * 8
+        assert list(deliver_directly(chunks, upserter(client).upsert, connections=1, keep=kept)) == [1] * 8
         assert set(range(10)) - kept.outcomes.keys() == {3, 7}
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert (
@@ -318,7 +328,7 @@ class TestDirect:
         client, kept = FakeClient({UPSERT: in_turn({"errors": [{}]}, out_of_reach())}), Kept()
         chunks = [chunk(number, f"p{number}@mail.eu") for number in range(100)]
         with pytest.raises(RetryableError, match="ConnectionError"):
-            list(deliver_directly(chunks, upserter(client), connections=1, keep=kept))
+            list(deliver_directly(chunks, upserter(client).upsert, connections=1, keep=kept))
         assert 1 + HOPELESS_FAILURES <= len(client.requests) <= 1 + HOPELESS_FAILURES + 2
         assert list(kept.outcomes) == [0]
 
@@ -327,24 +337,24 @@ class TestDirect:
         lost = {f"p{number}@mail.eu" for number in (*range(4), *range(5, 9))}
         client = FakeClient({UPSERT: losing(lost)})
         chunks = [chunk(number, f"p{number}@mail.eu") for number in range(10)]
-        assert list(deliver_directly(chunks, upserter(client), connections=1, keep=Kept())) == [1, 1]
+        assert list(deliver_directly(chunks, upserter(client).upsert, connections=1, keep=Kept())) == [1, 1]
 
     def test_a_place_that_cannot_be_written_to_stops(self) -> None:
         """Where answers cannot be kept, no further chunk is sent."""
 
-        def full(number: int, outcomes: Sequence[Outcome]) -> None:
+        def full(answered: Chunk, outcomes: Sequence[Outcome]) -> None:
             raise ConfigError("no space left")
 
         client = FakeClient({UPSERT: accepted})
         chunks = (chunk(number, f"p{number}@mail.eu") for number in range(1000))
         with pytest.raises(ConfigError, match="no space"):
-            list(deliver_directly(chunks, upserter(client), connections=2, keep=full))
+            list(deliver_directly(chunks, upserter(client).upsert, connections=2, keep=full))
         assert len(client.requests) < 20
 
     def test_no_chunks(self) -> None:
         """Without chunks nothing is sent."""
         client = FakeClient()
-        assert list(deliver_directly([], upserter(client), connections=2, keep=Kept())) == []
+        assert list(deliver_directly([], upserter(client).upsert, connections=2, keep=Kept())) == []
 
 
 class TestBatches:
@@ -356,7 +366,7 @@ class TestBatches:
             {"POST /batches": in_turn({"id": "one", "status": "pending"}, {"id": "two", "status": "pending"})}
         )
         chunks = [chunk(number, *persons(500)) for number in range(41)]
-        submitted = submit_batches(chunks, upserter(client), client, permit=lambda: None)
+        submitted = submit_batches(operations(chunks, upserter(client)), client, permit=lambda: None)
         assert next(submitted) == (SubmittedBatch("one", tuple(range(40))), 20_000)
         assert len(client.requests) == 1
         assert list(submitted) == [(SubmittedBatch("two", (40,)), 500)]
@@ -365,7 +375,7 @@ class TestBatches:
         """Each operation carries a chunk's number, and the same path, query and body as the direct call."""
         client = FakeClient({"POST /batches": lambda _: {"id": "one", "status": "pending"}, UPSERT: accepted})
         sender = upserter(client, skip_merge_validation=True)
-        list(submit_batches([chunk(7, "ada@mail.eu")], sender, client, permit=lambda: None))
+        list(submit_batches(operations([chunk(7, "ada@mail.eu")], sender), client, permit=lambda: None))
         sender.upsert(chunk(7, "ada@mail.eu"))
         batch, direct = client.requests
         (operation,) = json.loads(batch.body or b"")["operations"]
@@ -379,11 +389,98 @@ class TestBatches:
         client = FakeClient({"POST /batches": lambda _: {"id": "one", "status": "pending"}})
         chunks = [chunk(number, *persons(500)) for number in range(81)]
         consent = Consent(ConfigError("off"), permits=1)
-        submitted = submit_batches(chunks, upserter(client), client, permit=consent)
+        submitted = submit_batches(operations(chunks, upserter(client)), client, permit=consent)
         assert next(submitted)[0].id == "one"
         with pytest.raises(ConfigError, match="off"):
             next(submitted)
         assert len(client.requests) == 1
+
+
+class TestPacking:
+    """How many chunks make a batch."""
+
+    def test_by_people(self) -> None:
+        """A batch takes chunks up to so many people, and the next chunk goes into the next batch."""
+        each = [operation(number, people=500) for number in range(41)]
+        sizes = [sum(one.people for one in group) for group in packed(each)]
+        assert sizes == [MAX_BATCH_PEOPLE, 500]
+
+    def test_by_bytes(self) -> None:
+        """A batch takes chunks up to so many bytes of operations."""
+        fives = [operation(number, bulk=MAX_BATCH_BYTES // 2) for number in range(5)]
+        assert [[one.number for one in group] for group in packed(fives)] == [[0, 1], [2, 3], [4]]
+
+    def test_a_chunk_that_is_too_large_travels_alone(self) -> None:
+        """What is too large by itself is sent all the same."""
+        each = [operation(0), operation(1, bulk=MAX_BATCH_BYTES + 1), operation(2)]
+        assert [[one.number for one in group] for group in packed(each)] == [[0], [1], [2]]
+
+    def test_nothing_makes_no_batch(self) -> None:
+        """Without chunks there is no batch."""
+        assert list(packed([])) == []
+
+    @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 2_000_000)), max_size=60))
+    def test_every_chunk_is_in_one_batch(self, shapes: list[tuple[int, int]]) -> None:
+        """Whatever the chunks are like, each is in one batch, in order, and no batch is past its limits."""
+        each = [operation(number, people, bulk) for number, (people, bulk) in enumerate(shapes)]
+        groups = list(packed(each))
+        assert [one for group in groups for one in group] == each
+        for group in groups:
+            assert sum(one.people for one in group) <= MAX_BATCH_PEOPLE
+            assert len(group) == 1 or sum(len(one.content) for one in group) <= MAX_BATCH_BYTES
+
+
+class TestCancelling:
+    """Batches that nobody waits for any more."""
+
+    def test_unfinished_batches_are_cancelled(self) -> None:
+        """Batches at work are cancelled, finished ones keep their results."""
+        client = FakeClient(
+            {
+                "GET /batches/one": lambda _: finished("one", status="started"),
+                "GET /batches/two": lambda _: finished("two"),
+                "DELETE /batches/one": lambda _: None,
+            }
+        )
+        cancel_batches(client, ["one", "two"])
+        assert len(client.sent("DELETE /batches/one")) == 1
+        assert len(client.requests) == 3
+
+    @pytest.mark.parametrize(
+        ("error", "warns"),
+        [
+            (refusal(404), False),
+            (refusal(400), True),
+            (AccessDenied("revoked", status=401), True),
+            (out_of_reach(), True),
+        ],
+        ids=["gone", "refused", "denied", "out of reach"],
+    )
+    def test_what_cannot_be_cancelled_stops_nobody(
+        self, error: Exception, warns: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whatever keeps one batch from being cancelled, the next one is; only one that is gone is no warning."""
+        client = FakeClient(
+            {
+                "GET /batches/one": raising(error),
+                "GET /batches/two": lambda _: finished("two", status="pending"),
+                "DELETE /batches/two": lambda _: None,
+            }
+        )
+        cancel_batches(client, ["one", "two"])
+        assert len(client.sent("DELETE /batches/two")) == 1
+        warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+        assert warnings == ([f"Batch one could not be cancelled: {error}"] if warns else [])
+
+
+def operation(number: int, people: int = 1, bulk: int = 9) -> Operation:
+    """An operation for so many people, of so many bytes."""
+    return Operation(number, people, b"x" * bulk)
+
+
+def operations(chunks: Iterable[Chunk], sender: Upserter) -> Iterator[Operation]:
+    """Chunks as operations."""
+    return (to_operation(one.number, len(one.members), sender.call(one)) for one in chunks)
 
 
 def losing(lost: Collection[str]) -> Callable[[Request], dict[str, Any]]:

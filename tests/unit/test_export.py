@@ -75,6 +75,11 @@ def delivered(
     return report
 
 
+def sibling(folder: RunFolder, name: str = "next") -> RunFolder:
+    """The folder of another run of the same export."""
+    return folder.export_folder().run(name)
+
+
 def posts(client: FakeMailchimp) -> list[Request]:
     """The requests that carry profiles."""
     return client.sent(f"POST {LIST}") + client.sent("POST /batches")
@@ -380,8 +385,10 @@ class TestFailures:
         """An exports_root that cannot be written to stops the run before anything is sent."""
         (tmp_path / "file").write_bytes(b"")
         client = FakeMailchimp()
-        with pytest.raises(ConfigError, match=r"Cannot write plan\.parquet"):
+        with pytest.raises(ConfigError, match=r"Cannot write files"):
             export(client, RunFolder(tmp_path / "file" / "run"), {"S": emails("ada@mail.eu")}).submit()
+        with pytest.raises(ConfigError, match=r"Cannot write plan\.parquet"):
+            export(client, RunFolder(tmp_path / "file"), {"S": emails("ada@mail.eu")}).submit()
         assert posts(client) == []
         assert caplog.messages[-1].startswith("No report could be written: Cannot write report.json")
 
@@ -493,27 +500,46 @@ class TestBatches:
         assert slept == [2.0, 4.0]
 
     def test_settling_that_fails_can_be_repeated(self, folder: RunFolder) -> None:
-        """Where Mailchimp refuses to tell the answers, no report is written, and the next time is good."""
-        client = FakeMailchimp()
-        self.submitted(client, folder, many(3))
-        good = client.answers["GET /batches/batch0"]
-        client.answers["GET /batches/batch0"] = raising(AccessDenied("revoked", status=401))
-        with pytest.raises(AccessDenied, match="revoked"):
+        """Where Mailchimp is out of reach when chunks go directly, no report is written; the next time is good."""
+        client = FakeMailchimp(max_connections=1)
+        take = client.operate
+        client.operate = lambda operation: (  # type: ignore[method-assign]
+            {"status_code": 500, "operation_id": operation["operation_id"], "response": "{}"}
+            if operation["operation_id"] != "0"
+            else take(operation)
+        )
+        self.submitted(client, folder, many(5000))
+        client.answers[f"POST {LIST}"] = raising(out_of_reach())
+        with pytest.raises(RetryableError):
             settle(folder, gateway=gateway(client))
         assert not folder.exists(REPORT)
-        client.answers["GET /batches/batch0"] = good
-        assert settle(folder, gateway=gateway(client)).counts == Counts(rows_read=3, created=3)
+        client.answers[f"POST {LIST}"] = client.upsert
+        assert settle(folder, gateway=gateway(client)).counts == Counts(rows_read=5000, created=5000)
+
+    def test_settling_that_is_refused(self, folder: RunFolder) -> None:
+        """Where Mailchimp refuses to tell the answers, the report says so, and the next run sends all again."""
+        client = FakeMailchimp()
+        self.submitted(client, folder, many(3))
+        client.answers["GET /batches/batch0"] = raising(AccessDenied("revoked", status=401))
+        report = settle(folder, gateway=gateway(client))
+        assert (report.verdict, report.error) == (Verdict.FAILED, "revoked")
+        assert report.counts == Counts(rows_read=3, unconfirmed=3)
+        again = delivered(client, sibling(folder), {"S": many(3)})
+        assert again.counts == Counts(rows_read=3, created=3)
 
     def test_a_later_batch_is_refused(self, folder: RunFolder) -> None:
-        """Where a later batch is refused, the report says so and names those that were taken."""
+        """Where a later batch is refused, those that were taken are cancelled, and the report names them."""
         client = FakeMailchimp()
         client.answers["POST /batches"] = in_turn(
             {"id": "one", "status": "pending"}, PermanentError("too much", status=400)
         )
+        client.answers["GET /batches/one"] = lambda _: finished("one", status="started")
+        client.answers["DELETE /batches/one"] = lambda _: None
         with pytest.raises(PermanentError, match="too much"):
             export(client, folder, {"S": many(20_001)}, delivery=Delivery.BATCH).submit()
         report = Report.from_json(folder.read(REPORT))
         assert (report.verdict, report.error, report.batch_ids) == (Verdict.FAILED, "too much", ("one",))
+        assert len(client.sent("DELETE /batches/one")) == 1
         assert report.counts == Counts(rows_read=20_001, unconfirmed=20_001)
 
     def test_a_folder_without_a_run(self, folder: RunFolder) -> None:

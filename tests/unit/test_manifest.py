@@ -24,12 +24,18 @@ MANIFEST = Manifest(
     audience_id="a1b2c3d4e5",
     export_user="Ada Lovelace",
     started_at="2026-01-02T03:04:05+00:00",
+    planned_at="2026-01-02T03:05:06+00:00",
     delivery=Delivery.DIRECT,
     skip_merge_validation=True,
     max_reject_ratio=0.25,
-    segments=(SegmentTally("VIP", "Very important", 3), SegmentTally("名前", "名前", 0)),
+    dry_run=True,
+    keep_runs=7,
+    ledger_version=4,
+    segments=(SegmentTally("VIP", "Very important", 3, unchanged=1), SegmentTally("名前", "名前", 0)),
     warnings=(FieldWarning("AGE", "not_a_number", 2, ("row 1", "row 2"), "Give a number."),),
-    tallies=Tallies(rows_read=3, merged=1, differing=1, planned=2, chunks=1),
+    tallies=Tallies(
+        rows_read=9, merged=1, differing=1, unchanged=3, rejected=2, planned=3, upsert_chunks=1, leave_chunks=2
+    ),
 )
 
 
@@ -45,8 +51,11 @@ def test_a_manifest_can_be_read_back(delivery: Delivery) -> None:
 def test_a_manifest_is_plain_json() -> None:
     """Anybody can read the file."""
     content = json.loads(MANIFEST.to_json())
-    assert content["tallies"] == {"rows_read": 3, "merged": 1, "differing": 1, "planned": 2, "chunks": 1}
-    assert content["segments"][1] == {"name": "名前", "tag": "名前", "rows": 0}
+    assert content["tallies"] == {
+        **{"rows_read": 9, "merged": 1, "differing": 1, "unchanged": 3, "rejected": 2, "planned": 3},
+        **{"upsert_chunks": 1, "leave_chunks": 2},
+    }
+    assert content["segments"][1] == {"name": "名前", "tag": "名前", "rows": 0, "unchanged": 0}
 
 
 @pytest.mark.parametrize("batches", [(), (SubmittedBatch("b1", (0, 1, 2)), SubmittedBatch("b2", (3,)))])

@@ -10,7 +10,8 @@ import pytest
 
 from airflow_mailchimp_export import model
 from airflow_mailchimp_export.model import Audience, Batch, Effect, MemberStatus, Reason
-from airflow_mailchimp_export.report import Counts
+from airflow_mailchimp_export.report import Counts, Findings, draw_up
+from tests.unit.core_fakes import MANIFEST
 
 KINDS = [
     kind for kind in vars(model).values() if isinstance(kind, type) and kind.__module__ == model.__name__
@@ -26,8 +27,10 @@ def test_a_batch_is_over_when_mailchimp_says_so(status: str, finished: bool) -> 
 
 
 def test_every_effect_is_counted() -> None:
-    """Each effect has a count of its own name in the report."""
-    assert {effect.value for effect in Effect} <= {count.name for count in dataclasses.fields(Counts)}
+    """Each effect has a count of its own name in the report; changed addresses have a place of their own there."""
+    changed = {Effect.RENAMED, Effect.RENAME_REFUSED}
+    assert set(Effect) - changed <= {count.name for count in dataclasses.fields(Counts)}
+    assert draw_up(MANIFEST, Findings(), batch_ids=()).address_changes.keys() == changed
 
 
 def test_every_standing_that_suppresses_is_a_reason() -> None:

@@ -17,8 +17,8 @@ from airflow_mailchimp_export.config import Segment, TableSpec
 from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.errors import SourceError
 from airflow_mailchimp_export.model import MemberStatus
-from airflow_mailchimp_export.plan import Membership, Plan
-from airflow_mailchimp_export.staging import common_schema, empty_block, staging_block
+from airflow_mailchimp_export.plan import Membership, Plan, PlanTallies
+from airflow_mailchimp_export.staging import Layout, common_schema, empty_block, staging_block
 from tests.unit.core_fakes import FakeSource, emails, hash_of
 
 VALID = (
@@ -127,13 +127,20 @@ def planned(
     ]
     named = [Segment(name, (tags or {}).get(name, name), TableSpec(emails())) for name in segments]
     with Plan(workshop, new_member_status=status) as plan:
-        assert sum(plan.stage(named, sources)) == sum(
+        plan.know(None)
+        assert sum(plan.stage(named, sources, layout(sources))) == sum(
             batch.num_rows for source in sources for batch in source.batches()
         )
         for standing_status, members in (standing or {}).items():
             plan.stand(standing_status, members)
         plan.merge()
         yield plan
+
+
+def layout(sources: Sequence[FakeSource]) -> Layout:
+    """Lay the sources out with all their columns mapped."""
+    schema = common_schema(sources)
+    return Layout(schema, mapped=len(schema.names))
 
 
 def upserts(plan: Plan) -> list[Sent]:
@@ -206,7 +213,7 @@ class TestAddresses:
         ]
         with planned(workshop, {"S": emails(*variants)}) as plan:
             assert addresses(plan) == ["ada@mail.eu"]
-            assert plan.tallies() == (len(variants), len(variants) - 1, 0)
+            assert plan.tallies() == PlanTallies(len(variants), len(variants) - 1, 0, 0)
 
     def test_letters_of_other_scripts_are_lower_cased(self, workshop: Path) -> None:
         """Lower case is not only for ASCII."""
@@ -227,7 +234,7 @@ class TestMerging:
                 Sent("ada@mail.eu", "subscribed", ("A",), ("A",), "A row 2", ("Ada",)),
                 Sent("cyd@mail.eu", "subscribed", ("B",), ("B",), "B row 1", ("Cyd",)),
             ]
-            assert plan.tallies() == (5, 2, 2)
+            assert plan.tallies() == PlanTallies(5, 2, 2, 0)
 
     def test_merged_rows_that_differ_are_counted(self, workshop: Path) -> None:
         """Merged rows count as differing only where a mapped value differs, null being a value of its own."""
@@ -235,7 +242,7 @@ class TestMerging:
             email=["a@mail.eu"] * 4 + ["b@mail.eu"] * 2, name=["Ada", "Ada", None, "ada", None, None]
         )
         with planned(workshop, {"S": rows}) as plan:
-            assert plan.tallies() == (6, 4, 2)
+            assert plan.tallies() == PlanTallies(6, 4, 2, 0)
 
     def test_it_is_the_same_in_every_run(self, tmp_path: Path) -> None:
         """Many batches, read by several threads, come out in source order, the same in every run."""
@@ -284,13 +291,13 @@ class TestMerging:
             {"B": emails("x", "ada@mail.eu"), "Empty": emails(), "A": emails(None)},
             tags={"A": "Tag A"},
         ) as plan:
-            assert plan.segment_rows() == [("B", "B", 2), ("Empty", "Empty", 0), ("A", "Tag A", 1)]
+            assert plan.segment_rows() == [("B", "B", 2, 0), ("Empty", "Empty", 0, 0), ("A", "Tag A", 1, 0)]
 
     def test_nobody(self, workshop: Path) -> None:
         """Segments without a row make a plan without anybody."""
         with planned(workshop, {"A": emails(), "B": emails()}) as plan:
             assert (upserts(plan), set_aside(plan), plan.memberships()) == ([], [], [])
-            assert plan.tallies() == (0, 0, 0)
+            assert plan.tallies() == PlanTallies(0, 0, 0, 0)
             assert plan.count("upsert_count") == 0
 
     def test_many_segments(self, workshop: Path) -> None:
@@ -341,7 +348,7 @@ class TestStanding:
         tables = {"A": emails("ada@mail.eu", "ada@mail.eu"), "B": emails("ada@mail.eu")}
         with planned(workshop, tables, standing=standing) as plan:
             assert set_aside(plan) == [("suppressed", "cleaned", "ada@mail.eu", ["A", "B"], "A row 1")]
-            assert plan.tallies() == (3, 2, 0)
+            assert plan.tallies() == PlanTallies(3, 2, 0, 0)
 
     @pytest.mark.parametrize(
         "order", [("subscribed", "cleaned"), ("transactional", "subscribed", "unsubscribed")]
@@ -424,32 +431,52 @@ class TestStaging:
         """What cannot be told as text is an error that names segment, column and types, and no value."""
         first = pa.table({"email": ["a@mail.eu"], "place": [{"city": "Paris"}]})
         second = pa.table({"email": ["b@mail.eu"], "place": ["Rome"]})
-        schema = common_schema([FakeSource("A", [first]), FakeSource("B", [second])])
+        both = layout([FakeSource("A", [first]), FakeSource("B", [second])])
         with pytest.raises(
             SourceError, match=r"Segment 'A': column 'place' holds struct<.*> *.*string"
         ) as error:
-            staging_block(first.to_batches()[0], schema, segment="A", first_row=0)
+            staging_block(first.to_batches()[0], both, segment="A", first_row=0)
         assert "Paris" not in str(error.value)
 
     def test_rows_are_numbered_from_the_first(self) -> None:
         """A block's rows are numbered from the given number, and only addresses make a block too."""
         batch = emails("a@mail.eu", "b@mail.eu").to_batches()[0]
-        block = staging_block(batch, batch.schema, segment="S", first_row=7)
+        block = staging_block(batch, Layout(batch.schema, mapped=1), segment="S", first_row=7)
         assert block.column("source_row").to_pylist() == [7, 8]
         assert block.column("fields").to_pylist() == [{"field_0": None}] * 2
 
     def test_an_empty_block_has_the_types(self) -> None:
         """A block without rows has the columns of one with rows."""
         batch = people(email=["a@mail.eu"], age=[40]).to_batches()[0]
-        full = staging_block(batch, batch.schema, segment="S", first_row=0)
-        assert empty_block(batch.schema).schema == full.schema
-        assert empty_block(batch.schema).num_rows == 0
+        for place in (Layout(batch.schema, mapped=2), Layout(batch.schema, mapped=1, profile_id=1)):
+            full = staging_block(batch, place, segment="S", first_row=0)
+            assert empty_block(place).schema == full.schema
+            assert empty_block(place).num_rows == 0
+
+    def test_a_profile_id_is_text(self) -> None:
+        """The column that identifies a profile is staged as text, whatever its type; without one it is null."""
+        batch = people(email=["a@mail.eu", "b@mail.eu"], name=["Ada", "Bo"], id=[7, None]).to_batches()[0]
+        block = staging_block(batch, Layout(batch.schema, mapped=2, profile_id=2), segment="S", first_row=0)
+        assert block.column("profile_id").to_pylist() == ["7", None]
+        assert block.column("fields").to_pylist() == [
+            {"field_0": None, "field_1": "Ada"},
+            {"field_0": None, "field_1": "Bo"},
+        ]
+        nobody = staging_block(batch, Layout(batch.schema, mapped=2), segment="S", first_row=0)
+        assert nobody.column("profile_id").to_pylist() == [None, None]
+
+    def test_a_profile_id_may_be_mapped_too(self) -> None:
+        """A column may identify profiles and fill a merge field at once."""
+        batch = people(email=["a@mail.eu"], id=["x"]).to_batches()[0]
+        block = staging_block(batch, Layout(batch.schema, mapped=2, profile_id=1), segment="S", first_row=0)
+        assert block.column("profile_id").to_pylist() == ["x"]
+        assert block.column("fields").to_pylist() == [{"field_0": None, "field_1": "x"}]
 
     def test_a_source_that_breaks_stops_the_plan(self, workshop: Path) -> None:
         """What a source raises behind its first batches comes through."""
         source = FakeSource("S", [emails("a@mail.eu")], breaks=SourceError("half read"))
         with Plan(workshop, new_member_status=MemberStatus.SUBSCRIBED) as plan:
-            staged = plan.stage([Segment("S", "S", TableSpec(emails()))], [source])
+            staged = plan.stage([Segment("S", "S", TableSpec(emails()))], [source], layout([source]))
             assert next(staged) == 1
             with pytest.raises(SourceError, match="half read"):
                 next(staged)
@@ -467,7 +494,7 @@ class TestDatabase:
 
     def test_incoming_data_is_let_go(self, workshop: Path) -> None:
         """Arrow data are known only inside the with block, also after one that failed."""
-        block = empty_block(emails().schema)
+        block = empty_block(Layout(emails().schema, mapped=1))
         with Database(workshop, "plan.sql") as database:
             with pytest.raises(ZeroDivisionError), database.incoming(block):
                 raise ZeroDivisionError

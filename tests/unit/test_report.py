@@ -29,18 +29,29 @@ MANIFEST = Manifest(
     audience_id="a1b2c3d4e5",
     export_user="Ada Lovelace",
     started_at="2026-01-02T03:04:05+00:00",
+    planned_at="2026-01-02T03:05:06+00:00",
     delivery=Delivery.BATCH,
     skip_merge_validation=False,
     max_reject_ratio=0.5,
-    segments=(SegmentTally("VIP", "Very important", 1500), SegmentTally("Empty", "Empty", 0)),
+    dry_run=False,
+    keep_runs=30,
+    ledger_version=2,
+    segments=(SegmentTally("VIP", "Very important", 1500, unchanged=50), SegmentTally("Empty", "Empty", 0)),
     warnings=(FieldWarning("AGE", "not_a_number", 1200, ("people.csv line 7",), "Give a number."),),
-    tallies=Tallies(rows_read=1500, merged=300, differing=17, planned=1100, chunks=3),
+    tallies=Tallies(
+        rows_read=1550, merged=300, differing=17, unchanged=50, planned=1100, upsert_chunks=3, leave_chunks=1
+    ),
 )
 FINDINGS = Findings(
-    effects={"created": 900, "updated": 100, "rejected": 60, "suppressed": 130, "unconfirmed": 10},
+    effects={
+        **{"created": 900, "updated": 100, "rejected": 60, "suppressed": 130, "unconfirmed": 10},
+        **{"removed": 20, "removal_failed": 1, "renamed": 4},
+    },
     rejects_by_reason={"fake_address": 60},
     suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
-    segment_members={"VIP": 1000},
+    members={"VIP": 1000},
+    joined={"VIP": 900},
+    left={"Very important": 20},
 )
 
 
@@ -142,18 +153,22 @@ class TestReport:
             dry_run=False,
             verdict=Verdict.PARTIAL,
             counts=Counts(
-                rows_read=1500,
+                rows_read=1550,
                 merged=300,
                 rejected=60,
                 suppressed=130,
+                unchanged=50,
                 created=900,
                 updated=100,
                 unconfirmed=10,
+                removed=20,
+                removal_failed=1,
             ),
             rejects_by_reason={"fake_address": 60},
             suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
-            segments={"VIP": SegmentAccount(1500, 1000, 1000, 0), "Empty": SegmentAccount(0, 0, 0, 0)},
+            segments={"VIP": SegmentAccount(1500, 1050, 900, 20), "Empty": SegmentAccount(0, 0, 0, 0)},
             batch_ids=("b1", "b2"),
+            address_changes={"renamed": 4, "rename_refused": 0},
             differing=17,
             warnings=MANIFEST.warnings,
         )
@@ -194,7 +209,7 @@ class TestReport:
             ),
             *("removed", "removal_failed"),
         }
-        assert content["segments"]["VIP"] == {"rows": 1500, "members": 1000, "joined": 1000, "left": 0}
+        assert content["segments"]["VIP"] == {"rows": 1500, "members": 1050, "joined": 900, "left": 20}
         assert (content["verdict"], content["batch_ids"]) == ("partial", ["b1", "b2"])
 
     @pytest.mark.parametrize("error", ["", "Something stopped it"])
@@ -207,22 +222,22 @@ class TestReport:
         """The table names verdict, counts, reasons, segments, warnings and the merged rows that differ."""
         assert report().table().splitlines() == [
             "Export export to audience a1b2c3d4e5: PARTIAL",
-            "  rows_read              1,500",
+            "  rows_read              1,550",
             "  merged                   300",
             "  rejected                  60",
             "  suppressed               130",
-            "  unchanged                  0",
+            "  unchanged                 50",
             "  created                  900",
             "  updated                  100",
             "  unconfirmed               10",
-            "  removed                    0",
-            "  removal_failed             0",
+            "  removed                   20",
+            "  removal_failed             1",
             "  rejected, by reason:",
             "    fake_address            60",
             "  suppressed, by reason:",
             "    unsubscribed           100",
             "    compliance              30",
-            "  segment 'VIP': 1,500 rows, 1,000 members, 1,000 joined, 0 left",
+            "  segment 'VIP': 1,500 rows, 1,050 members, 900 joined, 20 left",
             "  segment 'Empty': 0 rows, 0 members, 0 joined, 0 left",
             "  warning: 1,200 x AGE: not_a_number. Give a number.",
             "  merged rows that differ from the first: 17",
@@ -230,8 +245,8 @@ class TestReport:
 
     def test_a_table_without_trouble_is_short(self) -> None:
         """Where nothing was refused and nothing differs, the table does not speak of it."""
-        manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=Tallies(1, 0, 0, 1, 1))
-        table = draw_up(manifest, Findings({"created": 1}, {}, {}, {}), batch_ids=()).table()
+        manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=Tallies(1, planned=1, upsert_chunks=1))
+        table = draw_up(manifest, Findings({"created": 1}), batch_ids=()).table()
         assert len(table.splitlines()) == 11
         assert "SUCCESS" in table
 

@@ -13,7 +13,7 @@ import pytest
 from upath import UPath
 
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.run_folder import PLAN, REPORT, RUN, RunFolder, new_run_folder
+from airflow_mailchimp_export.run_folder import PLAN, REPORT, RUN, ExportFolder, RunFolder
 
 
 @pytest.fixture(params=["path", "file url", "memory"])
@@ -135,21 +135,53 @@ class TestAnswers:
 class TestRuns:
     """Which folder a run gets."""
 
-    @pytest.mark.parametrize("name", [PLAN, RUN, REPORT])
-    def test_a_run_that_is_made_again_gets_a_number(self, place: Path | UPath, name: str) -> None:
-        """A folder in which a run has left anything is not used again."""
-        uris = []
+    def test_a_run_that_is_made_again_gets_a_number(self, place: Path | UPath) -> None:
+        """A folder in which a run has left its report is not used again."""
+        export = ExportFolder(place.parent)
+        names = []
         for _ in range(3):
-            folder = new_run_folder(place.parent, "manual__1")
-            assert not folder.is_used()
-            folder.put(name, b"")
-            uris.append(folder.uri.rpartition("/")[2])
-        assert uris == ["manual__1", "manual__1-2", "manual__1-3"]
+            folder = export.run("manual__1")
+            assert not folder.is_settled()
+            folder.put(REPORT, b"")
+            names.append(folder.name)
+        assert names == ["manual__1", "manual__1-2", "manual__1-3"]
+
+    @pytest.mark.parametrize("name", [PLAN, RUN])
+    def test_a_run_that_is_not_settled_is_gone_on_with(self, place: Path | UPath, name: str) -> None:
+        """As long as there is no report, every attempt at a run gets the same folder."""
+        export = ExportFolder(place.parent)
+        export.run("manual__1").put(REPORT, b"")
+        export.run("manual__1").put(name, b"")
+        again = export.run("manual__1")
+        assert (again.name, again.is_planned()) == ("manual__1-2", name == RUN)
 
     def test_an_empty_folder_is_used(self, tmp_path: Path) -> None:
         """A folder in which nothing is yet is as good as none."""
         (tmp_path / "run").mkdir()
-        assert new_run_folder(tmp_path, "run").uri == str(tmp_path / "run")
+        assert ExportFolder(tmp_path).run("run").uri == str(tmp_path / "run")
+        assert ExportFolder(tmp_path).runs() == []
+
+    def test_all_runs_are_listed(self, place: Path | UPath) -> None:
+        """Each folder that holds a plan or a report is a run; what else lies there is none."""
+        export = ExportFolder(place.parent)
+        assert export.runs() == []
+        for run, name in {"c": REPORT, "a": PLAN, "b": RUN, "d": "notes.txt"}.items():
+            RunFolder(place.parent / run).put(name, b"")
+        export.put("ledger.parquet", b"")
+        assert [folder.name for folder in export.runs()] == ["a", "b", "c"]
+        assert all(folder.export_folder().uri == export.uri for folder in export.runs())
+
+    def test_a_run_can_be_removed(self, place: Path | UPath) -> None:
+        """A run goes with all that is in its folder; the others stay."""
+        export = ExportFolder(place.parent)
+        gone, stays = export.run("gone"), export.run("stays")
+        for folder in (gone, stays):
+            folder.put(RUN, b"")
+            folder.put(folder.answer_name("chunk-1"), b"")
+        export.remove_run(gone)
+        assert [folder.name for folder in export.runs()] == ["stays"]
+        assert gone.answers() == []
+        assert stays.answered() == {"chunk-1"}
 
     def test_the_uri_leads_back(self, folder: RunFolder) -> None:
         """Whoever has the URI finds the run."""

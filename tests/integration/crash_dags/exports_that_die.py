@@ -25,6 +25,8 @@ PLACE = Path(os.environ["CRASH_PLACE"])
 PORT = int(os.environ["CRASH_PORT"])
 POINTS = int(os.environ["CRASH_POINTS"])
 WHOLE = "whole"
+PLACES = {"os.link": 1, "os.rename": 1, "os.remove": 0}
+"""Events of files, and which of their arguments is the file in its place."""
 
 
 class Witness:
@@ -45,9 +47,7 @@ class Witness:
         """Take in what is about to happen; called by Python itself."""
         if event == "http.client.send" and arguments[0].port == PORT:
             self._note(event, members_in(arguments[1]))
-        elif event == "os.remove" and self._is_ours(arguments[0]):
-            self._note(event, 0)
-        elif event in {"os.rename", "os.link"} and self._is_ours(arguments[1]):
+        elif event in PLACES and self._is_ours(arguments[PLACES[event]]):
             self._note(event, 0)
 
     def _is_ours(self, path: Any) -> bool:
@@ -112,8 +112,10 @@ def export(delivery: str, point: int | None) -> MortalExportOperator:
     """Return the export that dies at a point."""
     name = WHOLE if point is None else f"{point:02}"
     segments = {
-        segment: {"uri": str(PLACE / "segments" / f"{delivery}.{name}.{segment}.parquet"),
-                  "tag": f"{segment} {delivery} {name}"}
+        segment: {
+            "uri": str(PLACE / "segments" / f"{delivery}.{name}.{segment}.parquet"),
+            "tag": f"{segment} {delivery} {name}",
+        }
         for segment in ("early", "late")
     }
     return MortalExportOperator(
@@ -132,5 +134,7 @@ def export(delivery: str, point: int | None) -> MortalExportOperator:
 
 
 for delivery in ("direct", "batch"):
-    with DAG(f"dies_by_{delivery}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
+    with DAG(
+        f"dies_by_{delivery}", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False
+    ):
         export(delivery, None) >> [export(delivery, point) for point in range(POINTS)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -12,7 +14,7 @@ import pytest
 
 from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.protocol import Call, Request, finish
+from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response, finish
 from airflow_mailchimp_export.model import (
     Audience,
     Batch,
@@ -51,13 +53,22 @@ CALLS: Mapping[str, Call[Any]] = {
     "batch": calls.batch("5f0c2b1a3d"),
     "cancel_batch": calls.cancel_batch("5f0c2b1a3d"),
     "tags": calls.tags(ID),
+    "tag_members": calls.tag_members(ID, 42, offset=2000),
     "untag": calls.untag(ID, 42, [ADA, BOB]),
+    "member_tags": calls.member_tags(ID, ADA),
+    "archive": calls.archive(ID, ADA),
+    "rename": calls.rename(ID, calls.subscriber_hash(BOB), ADA, status_if_new="subscribed"),
 }
 
 
 def read(call: Call[Any], payload: Any) -> Any:
     """What a call makes of an answer."""
     return finish(call, to_response(payload))
+
+
+def named(call: Call[Any]) -> str:
+    """A call as messages name it: without the key of a member."""
+    return f"{call.request.method} {re.sub('/members/[0-9a-f]+', '/members/<member>', call.request.path)}"
 
 
 def sent(call: Call[Any]) -> dict[str, Any]:
@@ -90,29 +101,33 @@ def test_what_is_never_sent(call: Call[Any]) -> None:
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_bodies_only_where_something_is_changed(call: Call[Any]) -> None:
-    """Bodies go with POST and with nothing else."""
-    assert (call.request.body is not None) == (call.request.method == "POST")
+    """Bodies go with POST and PUT and with nothing else."""
+    assert (call.request.body is not None) == (call.request.method in {"POST", "PUT"})
 
 
 UNDOCUMENTED: list[Any] = [None, [], "text", 7]
 
 
 @pytest.mark.parametrize("payload", [*UNDOCUMENTED, {}], ids=str)
-@pytest.mark.parametrize("name", ["ping", "account", "audience", "merge_fields", "members", "batch", "tags"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("ping", "account", "audience", "merge_fields", "members", "batch", "tags"),
+        *("tag_members", "member_tags"),
+    ],
+)
 def test_undocumented_answers(name: str, payload: Any) -> None:
     """An answer that is not what the call asks for is permanent, and names the request."""
     call = CALLS[name]
-    with pytest.raises(
-        PermanentError, match=f"^{call.request.method} {call.request.path} was answered in a sha"
-    ):
+    with pytest.raises(PermanentError, match=f"^{named(call)} was answered in a shape"):
         read(call, payload)
 
 
 @pytest.mark.parametrize("payload", UNDOCUMENTED, ids=str)
-@pytest.mark.parametrize("name", ["upsert", "untag", "submit_batch", "create_merge_field"])
+@pytest.mark.parametrize("name", ["upsert", "untag", "submit_batch", "create_merge_field", "rename"])
 def test_undocumented_answers_to_changes(name: str, payload: Any) -> None:
     """So is one to a call that changes something."""
-    with pytest.raises(PermanentError, match=f"^POST {CALLS[name].request.path} was answered in a shape"):
+    with pytest.raises(PermanentError, match=f"^{named(CALLS[name])} was answered in a shape"):
         read(CALLS[name], payload)
 
 
@@ -374,13 +389,52 @@ def test_tags() -> None:
 
 
 def test_untag() -> None:
-    """A tag is taken from members by their addresses; those that were refused are returned."""
+    """A tag is taken from members by their addresses; each has an outcome, and those refused Mailchimp's words."""
     call = calls.untag(ID, 42, [ADA, BOB])
     assert (call.request.method, call.request.path) == ("POST", f"/lists/{ID}/segments/42")
     assert sent(call) == {"members_to_remove": [ADA, BOB]}
-    errors = [{"email_addresses": [ADA], "error": "?"}, {"email_addresses": [BOB]}, {"error": "?"}]
-    assert read(call, {"errors": errors}) == (ADA, BOB)
-    assert read(call, {"total_removed": 2}) == ()
+    errors = [{"email_addresses": [ADA.upper()], "error": "?"}, {"email_addresses": [BOB]}, {"error": "?"}]
+    failed = Outcome(ADA, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words="?")
+    assert read(call, {"errors": errors}) == (failed, replace(failed, email=BOB, words=""))
+    assert read(call, {"errors": errors[:1]}) == (failed, Outcome(BOB, Effect.REMOVED))
+    assert read(call, {"total_removed": 2}) == (Outcome(ADA, Effect.REMOVED), Outcome(BOB, Effect.REMOVED))
+
+
+def test_tag_members() -> None:
+    """Those who carry a tag are read page by page, with ids and addresses only."""
+    call = calls.tag_members(ID, 42, offset=2000)
+    assert (call.request.method, call.request.path) == ("GET", f"/lists/{ID}/segments/42/members")
+    assert dict(call.request.query) == {
+        "fields": "members.id,members.email_address,total_items",
+        "count": "1000",
+        "offset": "2000",
+    }
+    answer = {"members": [{"id": "1", "email_address": ADA}], "total_items": 2001}
+    assert read(call, answer) == calls.MemberPage((("1", ADA),), 2001)
+
+
+def test_member_tags() -> None:
+    """The names of a member's tags are read; the path holds the member's key, not the address."""
+    call = calls.member_tags(ID, ADA)
+    assert call.request.path == f"/lists/{ID}/members/{calls.subscriber_hash(ADA)}/tags"
+    assert read(call, {"tags": [{"id": 1, "name": "VIP"}, {"id": 2, "name": "New"}]}) == {"VIP", "New"}
+
+
+def test_archive() -> None:
+    """A member is archived by key; the answer has no content."""
+    call = calls.archive(ID, ADA)
+    path = f"/lists/{ID}/members/{calls.subscriber_hash(ADA)}"
+    assert call.request == Request("DELETE", path)
+    assert finish(call, Response(204, {}, b"")) == (Outcome(ADA, Effect.REMOVED),)
+
+
+def test_rename() -> None:
+    """A new address goes to the old key, and no status that an existing member would take."""
+    call = calls.rename(ID, calls.subscriber_hash(BOB), ADA, status_if_new="pending")
+    path = f"/lists/{ID}/members/{calls.subscriber_hash(BOB)}"
+    assert (call.request.method, call.request.path) == ("PUT", path)
+    assert sent(call) == {"email_address": ADA, "status_if_new": "pending"}
+    assert read(call, {"email_address": ADA}) == ADA
 
 
 @pytest.mark.parametrize(

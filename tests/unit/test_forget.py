@@ -1,0 +1,338 @@
+"""A person is removed from everything that exports keep."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from upath import UPath
+
+from airflow_mailchimp_export import answers
+from airflow_mailchimp_export.accounts import REJECT_COLUMNS, defused
+from airflow_mailchimp_export.errors import ConfigError, ExportBusy
+from airflow_mailchimp_export.forget import default_root, forget, main
+from airflow_mailchimp_export.ledger import LEDGER, SET_ASIDE, read_mark, set_aside
+from airflow_mailchimp_export.lock import LOCK, Lock
+from airflow_mailchimp_export.model import Effect, Outcome
+from airflow_mailchimp_export.run_folder import (
+    OUTCOMES,
+    PLAN,
+    REJECTS,
+    ExportFolder,
+    Folder,
+    RunFolder,
+)
+from tests.unit.life import Life, people
+
+ADA, BO, FAKE, ODD = "ada@brieftaube.eu", "bo@brieftaube.eu", "ada@example.com", "+ada@example.com"
+
+
+@pytest.fixture
+def root(life: Life) -> Path:
+    """The exports of the fixture ``life``: two runs, of which the second renames and untags."""
+    life.options = {"profile_id": "id", "max_removal_ratio": 1}
+    life.run({"A": people(ADA, BO, FAKE, ODD, id=["1", "2", "3", "4"])})
+    life.run({"A": people("new@brieftaube.eu", FAKE, id=["1", "3"])})
+    return Path(life.folder.uri).parent
+
+
+def found_in(root: Path | UPath, address: str) -> dict[str, int]:
+    """Forget somebody; return in how many rows each file named them, by the file's place."""
+    return {found.file.removeprefix(f"{root}/"): found.rows for found in forget(address, root)}
+
+
+def texts(root: Path) -> dict[str, str]:
+    """What all files under a root hold, as text."""
+    return {path.relative_to(root).as_posix(): text_of(path) for path in root.rglob("*") if path.is_file()}
+
+
+def text_of(path: Path) -> str:
+    """What a file holds, as text."""
+    if path.suffix == ".parquet":
+        return str(pq.read_table(path).to_pylist())
+    return path.read_text(encoding="utf-8-sig")
+
+
+class TestFiles:
+    """What is struck out."""
+
+    def test_every_file_is_searched(self, life: Life, root: Path) -> None:
+        """Plans, outcomes, rejects and the ledger lose the person's rows, and each file is named with their number."""
+        assert found_in(root, BO) == {
+            f"life/run1/{PLAN}": 1,
+            f"life/run1/{OUTCOMES}": 1,
+            f"life/run2/{PLAN}": 1,
+            f"life/run2/{OUTCOMES}": 1,
+        }
+        assert not [name for name, text in texts(root).items() if BO in text]
+        assert found_in(root, BO) == {}
+
+    def test_nobody_else_is_touched(self, root: Path) -> None:
+        """All other rows stay as they are, to the last value."""
+        before = {path: pq.read_table(path) for path in root.rglob("*.parquet")}
+        list(forget(BO, root))
+        for path, table in before.items():
+            others = [row for row in table.to_pylist() if BO not in (row["email"], row.get("new_email"))]
+            assert pq.read_table(path).to_pylist() == others
+            assert pq.read_table(path).schema == table.schema
+
+    def test_a_changed_address_is_found_by_both(self, life: Life, root: Path) -> None:
+        """Whoever was renamed is found in the plan by the old address and by the new one."""
+        assert found_in(root, "new@brieftaube.eu") == {
+            f"life/{LEDGER}": 1,
+            f"life/run2/{PLAN}": 2,
+            f"life/run2/{OUTCOMES}": 2,
+        }
+        assert found_in(root, ADA).keys() == {"x"}
+        assert not [name for name, text in texts(root).items() if ADA in text or "new@brief" in text]
+
+    def test_answers_of_a_run_that_is_not_settled(self, life: Life) -> None:
+        """What Mailchimp answered for the person in a run that died is struck out too."""
+        folder = RunFolder(Path(life.folder.uri) / "dead")
+        outcomes = [Outcome(email, Effect.CREATED) for email in (ADA, BO)]
+        answers.keep(folder, answers.chunk_key(0), [(None, outcomes)])
+        folder.put("run.json", b"{}")
+        name = folder.answer_name(answers.chunk_key(0))
+        assert found_in(Path(life.folder.uri).parent, ADA) == {f"life/dead/{name}": 1}
+        with folder.reading(name) as path:
+            assert pq.read_table(path)["email"].to_pylist() == [BO]
+
+    def test_drafts_of_killed_processes_go(self, life: Life, root: Path) -> None:
+        """Half-written files that a killed process left behind are removed, whoever they name."""
+        places = [root / "life", root / "life" / "run1", root / "life" / "run1" / "answers"]
+        for place in places:
+            (place / ".draft-x").mkdir(parents=True)
+            (place / ".draft-x" / PLAN).write_bytes(f"half {ADA}".encode())
+        list(forget(BO, root))
+        assert list(root.rglob(".draft-*")) == []
+
+    def test_a_ledger_that_was_set_aside(self, life: Life, root: Path) -> None:
+        """The old ledger that full=True has set aside is searched too."""
+        set_aside(life.folder)
+        assert found_in(root, FAKE)[f"life/{SET_ASIDE}"] == 1
+
+    def test_the_ledger_stays_a_ledger(self, life: Life, root: Path) -> None:
+        """The ledger's mark survives, and the next run takes it up and sends the person as a new one."""
+        mark = read_mark(life.folder)
+        assert mark
+        list(forget("new@brieftaube.eu", root))
+        assert read_mark(life.folder) == mark
+        report = life.run({"A": people("new@brieftaube.eu", FAKE, id=["1", "3"])})
+        assert (report.counts.updated, report.counts.rejected, report.counts.removed) == (1, 1, 0)
+        again = read_mark(life.folder)
+        assert again
+        assert again.version == mark.version + 1
+
+    def test_files_without_the_person_are_not_rewritten(self, root: Path) -> None:
+        """Whoever is nowhere is found nowhere, and no file changes."""
+        before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in root.rglob("*.*")}
+        assert found_in(root, "stranger@brieftaube.eu") == {}
+        after = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in root.rglob("*.*")}
+        assert after == before
+
+    def test_a_damaged_file_is_told(self, life: Life, root: Path) -> None:
+        """From a file that cannot be read nobody can be struck out: its name and the remedy are told."""
+        life.folder.put(SET_ASIDE, b"PAR1 no more")
+        with pytest.raises(
+            ConfigError, match=r"set-aside\.parquet is damaged.* Remove the file, then do this again"
+        ):
+            list(forget(ADA, root))
+        assert not life.folder.exists(LOCK)
+
+
+class TestAddresses:
+    """Who is meant."""
+
+    @pytest.mark.parametrize("given", [BO.upper(), f"  {BO}\n", BO.title()])
+    def test_case_and_blanks_make_no_difference(self, root: Path, given: str) -> None:
+        """The address is found however it is written."""
+        assert sum(found_in(root, given).values()) > 0
+        assert not [name for name, text in texts(root).items() if BO in text]
+
+    @pytest.mark.parametrize("given", ["", "  ", "bo", "brieftaube.eu"])
+    def test_what_is_no_address(self, root: Path, given: str) -> None:
+        """What has no @ is no address, and is not looked for."""
+        with pytest.raises(ConfigError, match="That is no e-mail address"):
+            list(forget(given, root))
+
+
+class TestRejects:
+    """``rejects.csv``, which spreadsheets read."""
+
+    @pytest.mark.parametrize("address", [FAKE, ODD])
+    def test_the_row_goes(self, life: Life, root: Path, address: str) -> None:
+        """A rejected person's row goes, also where the address was defused; the others stay as they are."""
+        folder = RunFolder(root / "life" / "run1")
+        before = rows_of(folder)
+        assert found_in(root, address)[f"life/run1/{REJECTS}"] == 1
+        assert rows_of(folder) == [row for row in before if row["email"] != defused(address)]
+        assert len(before) == 2
+
+    def test_formulas_and_quotes_survive(self, life: Life, root: Path) -> None:
+        """Defused formulas, quotes and line breaks in other rows are as before."""
+        folder = RunFolder(root / "life" / "run1")
+        odd = ["'=1+1", 'say "hi"\nthere', "other@example.com", "", "refused", "'@x, \u00fc", "r\u00e9"]
+        gone = ["A", "row 9", FAKE, "", "refused", "", ""]
+        write_rows(folder, [odd, gone, gone])
+        assert found_in(root, FAKE)[f"life/run1/{REJECTS}"] == 2
+        assert rows_of(folder) == [dict(zip(REJECT_COLUMNS, odd, strict=True))]
+        assert folder.read(REJECTS).startswith("\ufeff".encode())
+
+    def test_an_apostrophe_is_part_of_an_address(self, life: Life, root: Path) -> None:
+        """Forgetting one person takes no row of another, whose address differs by an apostrophe only."""
+        folder = RunFolder(root / "life" / "run1")
+        rows = [
+            ["A", "row", email, "", "refused", "", ""] for email in ("'o@brieftaube.eu", "o@brieftaube.eu")
+        ]
+        for address, left in (
+            ("'o@brieftaube.eu", "o@brieftaube.eu"),
+            ("o@brieftaube.eu", "'o@brieftaube.eu"),
+        ):
+            write_rows(folder, rows)
+            assert found_in(root, address) == {f"life/run1/{REJECTS}": 1}
+            assert [row["email"] for row in rows_of(folder)] == [left]
+
+
+def rows_of(folder: RunFolder) -> list[dict[str, str]]:
+    """The rows of ``rejects.csv``."""
+    text = folder.read(REJECTS).decode("utf-8-sig")
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def write_rows(folder: RunFolder, rows: list[list[str]]) -> None:
+    """Write a ``rejects.csv``."""
+    with folder.writing(REJECTS) as draft, draft.open("w", newline="", encoding="utf-8-sig") as handle:
+        csv.writer(handle).writerows([REJECT_COLUMNS, *rows])
+
+
+class TestLock:
+    """Not while a run is at work."""
+
+    def test_a_busy_export_is_refused(self, life: Life, root: Path) -> None:
+        """While a run is at work nothing is touched, and the message says which one and what to do."""
+        before = texts(root)
+        with Lock(life.folder, "run3").held(), pytest.raises(ExportBusy, match="Run 'run3' of this export"):
+            list(forget(BO, root))
+        life.folder.remove(LOCK)
+        assert texts(root) == before
+
+    def test_a_run_that_waits_is_at_work(self, life: Life, root: Path) -> None:
+        """While Mailchimp works on a run's batches nothing is touched either."""
+        lock = Lock(life.folder, "run3")
+        with lock.held():
+            lock.keep_waiting()
+        with pytest.raises(ExportBusy):
+            list(forget(BO, root))
+
+    def test_the_lock_is_let_go(self, life: Life, root: Path) -> None:
+        """Afterwards, and also when something goes wrong, exports may run again at once."""
+        list(forget(BO, root))
+        assert not life.folder.exists(LOCK)
+
+
+class TestPlaces:
+    """Where exports are kept."""
+
+    def test_all_exports_are_searched(self, life: Life, root: Path) -> None:
+        """Every export under the root is searched; what is no export is passed over."""
+        (root / "notes.txt").write_text("x")
+        other = ExportFolder(root / "other")
+        write_ledger(other, BO, ADA)
+        assert found_in(root, BO)[f"other/{LEDGER}"] == 1
+
+    def test_a_remote_place(self) -> None:
+        """On another storage than the local disk it is the same."""
+        root = UPath(f"memory://{uuid4().hex}/exports")
+        export = ExportFolder(root / "export")
+        write_ledger(export, BO, ADA)
+        assert [found.rows for found in forget(BO, root)] == [1]
+        with export.reading(LEDGER) as path:
+            assert pq.read_table(path)["email"].to_pylist() == [ADA]
+        assert not export.exists(LOCK)
+
+    def test_a_place_that_is_not_there(self, tmp_path: Path) -> None:
+        """A mistyped place is an error: that nobody was found there would say nothing."""
+        with pytest.raises(ConfigError, match="There are no exports at .* --exports-root"):
+            list(forget(BO, tmp_path / "nowhere"))
+
+
+def write_ledger(folder: Folder, *emails: str) -> None:
+    """Write what a ledger holds, as far as it matters here."""
+    with folder.writing(LEDGER) as draft:
+        pq.write_table(pa.table({"email": emails, "subscriber_hash": ["x"] * len(emails)}), draft)
+
+
+class TestCommandLine:
+    """``python -m airflow_mailchimp_export.forget``."""
+
+    def test_it_says_what_it_found_and_never_whom(
+        self, root: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Each file is printed with the number of rows, and the sum; the address never is."""
+        assert main([BO.upper(), "--exports-root", str(root)]) == 0
+        out, err = capsys.readouterr()
+        lines = out.splitlines()
+        assert f"1 row(s) removed from {root}/life/run1/{PLAN}" in lines
+        assert lines[-1].endswith(f" row(s) removed in all under {root}")
+        assert int(lines[-1].split()[0]) == sum(int(line.split()[0]) for line in lines[:-1]) > 0
+        assert err == ""
+        assert "brieftaube" not in out.lower()
+
+    def test_a_problem_is_told(self, life: Life, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What stands in the way goes to stderr without the address, and the exit code is 1."""
+        with Lock(life.folder, "run3").held():
+            assert main([BO, "--exports-root", str(root)]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.startswith("forget: Run 'run3' of this export is at work")) == ("", True)
+        assert "brieftaube" not in err
+
+    def test_the_configured_place_is_the_default(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Without --exports-root it looks where Airflow keeps exports; the arguments are those of the command."""
+        monkeypatch.setenv("AIRFLOW__MAILCHIMP__EXPORTS_ROOT", str(root))
+        monkeypatch.setattr(sys, "argv", ["forget", BO])
+        assert main() == 0
+        assert f"in all under {root}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def airflow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An AIRFLOW_HOME without settings."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.delenv("AIRFLOW__MAILCHIMP__EXPORTS_ROOT", raising=False)
+    return tmp_path
+
+
+class TestDefaultRoot:
+    """Where Airflow's configuration has exports kept."""
+
+    def test_a_folder_of_airflow_home(self, airflow_home: Path) -> None:
+        """Unless anything is configured it is mailchimp_exports in AIRFLOW_HOME."""
+        assert default_root() == str(airflow_home / "mailchimp_exports")
+
+    def test_the_configuration_file(self, airflow_home: Path) -> None:
+        """What airflow.cfg says in [mailchimp] is taken, percent signs as they are."""
+        (airflow_home / "airflow.cfg").write_text(
+            "[core]\nx = %(y)s\n[mailchimp]\nexports_root = s3://a%20b/c\n"
+        )
+        assert default_root() == "s3://a%20b/c"
+
+    def test_the_environment_outweighs_it(self, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The environment variable outweighs the file."""
+        (airflow_home / "airflow.cfg").write_text("[mailchimp]\nexports_root = s3://file\n")
+        monkeypatch.setenv("AIRFLOW__MAILCHIMP__EXPORTS_ROOT", "s3://environment")
+        assert default_root() == "s3://environment"
+
+    def test_without_airflow_home(self, monkeypatch: pytest.MonkeyPatch, airflow_home: Path) -> None:
+        """Without AIRFLOW_HOME it is Airflow's default, a folder of the user's."""
+        monkeypatch.delenv("AIRFLOW_HOME")
+        monkeypatch.setenv("HOME", str(airflow_home))
+        assert default_root() == str(airflow_home / "airflow" / "mailchimp_exports")

@@ -1,0 +1,259 @@
+"""One run of an export at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import pytest
+from upath import UPath
+
+from airflow_mailchimp_export.errors import ExportBusy
+from airflow_mailchimp_export.lock import LEASE, LOCK, WAITING_LEASE, Lock
+from airflow_mailchimp_export.run_folder import REPORT, ExportFolder
+from tests.unit.core_fakes import FakeClock
+
+ROUNDS = 60
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ExportFolder:
+    """The folder of an export, on the local disk and on another storage."""
+    places = {"local": tmp_path / "exports" / "export", "memory": UPath(f"memory://{uuid4().hex}/export")}
+    return ExportFolder(places[request.param])
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that goes when it is told to."""
+    return FakeClock()
+
+
+def until(folder: ExportFolder) -> tuple[str, float]:
+    """Whose lease it is, and when it ends."""
+    lease = orjson.loads(folder.read(LOCK))
+    return lease["run"], lease["until"]
+
+
+def take(lock: Lock) -> bool:
+    """Try to take the lock, and die with it; say whether it worked."""
+    try:
+        with lock.held():
+            return True
+    except ExportBusy:
+        return False
+
+
+class TestHolding:
+    """Who gets the lock."""
+
+    def test_a_second_run_fails_at_once(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """The second run is told which run is at work, for how long at most, and which file to remove if it is dead."""
+        with Lock(folder, "first", now=clock).held():
+            clock.now += 20
+            with pytest.raises(ExportBusy) as busy, Lock(folder, "second", now=clock).held():
+                pytest.fail("Two runs at once")
+        assert str(busy.value) == (
+            "Run 'first' of this export is at work, or waits for Mailchimp; its lock ends in 100 s unless it is "
+            f"renewed. Wait for it; if you know that it is dead, remove {folder.uri}/{LOCK}"
+        )
+        assert until(folder)[0] == "first"
+
+    def test_the_lock_outlives_the_work(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A run that ends without letting go, as a killed one does, holds the lock until its lease is over."""
+        assert take(Lock(folder, "first", now=clock))
+        clock.now += LEASE - 1
+        assert not take(Lock(folder, "second", now=clock))
+        clock.now += 1
+        assert take(Lock(folder, "second", now=clock))
+        assert until(folder) == ("second", clock.now + LEASE)
+
+    def test_another_try_goes_on_at_once(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A retry of the same run takes its lock over without waiting, with a lease of its own."""
+        assert take(Lock(folder, "run", now=clock))
+        clock.now += 5
+        assert take(Lock(folder, "run", now=clock))
+        assert until(folder) == ("run", clock.now + LEASE)
+
+    def test_a_run_with_a_report_holds_nothing(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """Whoever died between the report and the release of the lock keeps nobody out, however long the lease."""
+        lock = Lock(folder, "run", now=clock)
+        with lock.held():
+            lock.keep_waiting()
+        folder.put(f"run/{REPORT}", b"{}")
+        assert take(Lock(folder, "run-2", now=clock))
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b"[]", b'{"run": "x"}', b'{"run": "x", "until": 1, "z": 2}']
+    )
+    def test_an_unreadable_lock_is_nobodys(
+        self, folder: ExportFolder, clock: FakeClock, content: bytes
+    ) -> None:
+        """What cannot be read as a lease keeps nobody out."""
+        folder.put(LOCK, content)
+        assert take(Lock(folder, "run", now=clock))
+
+    def test_the_time_is_that_of_the_machine(self, folder: ExportFolder) -> None:
+        """Without a clock of its own the lock goes by the system's."""
+        with Lock(folder, "first").held():
+            assert not take(Lock(folder, "second"))
+
+
+class TestWaiting:
+    """While Mailchimp works."""
+
+    def test_a_waiting_run_holds_on_for_longer(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A run that waits for Mailchimp keeps others out for two hours, and then no more."""
+        lock = Lock(folder, "first", now=clock)
+        with lock.held():
+            lock.keep_waiting()
+        assert until(folder) == ("first", clock.now + WAITING_LEASE)
+        clock.now += WAITING_LEASE - 1
+        assert not take(Lock(folder, "second", now=clock))
+        clock.now += 1
+        assert take(Lock(folder, "second", now=clock))
+
+
+class TestReleasing:
+    """Letting go."""
+
+    def test_the_next_run_goes_ahead(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A lock that was let go is free at once, and letting go again is no error."""
+        lock = Lock(folder, "first", now=clock)
+        assert take(lock)
+        lock.release()
+        lock.release()
+        assert not folder.exists(LOCK)
+        assert take(Lock(folder, "second", now=clock))
+
+    def test_the_lock_of_another_run_stays(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A run that was given up for dead and ends late does not let go what is another's by now."""
+        late = Lock(folder, "late", now=clock)
+        assert take(late)
+        clock.now += LEASE
+        assert take(Lock(folder, "new", now=clock))
+        late.release()
+        assert until(folder)[0] == "new"
+
+
+class TestRenewal:
+    """A run that is at work for long."""
+
+    def test_it_is_renewed_while_the_run_is_at_work(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """The lease is prolonged again and again, and no more once the work is over."""
+        lock = Lock(folder, "run", now=clock, renew_every=0.002)
+        with lock.held():
+            for _ in range(3):
+                clock.now += 60
+                wait_until(lambda: until(folder) == ("run", clock.now + LEASE))
+        before = until(folder)
+        clock.now += 60
+        threading.Event().wait(0.02)
+        assert until(folder) == before
+
+    def test_a_run_that_was_given_up_does_not_take_it_back(
+        self, folder: ExportFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A process that stood still while another run took over says so and leaves the lock alone."""
+        with Lock(folder, "slow", now=clock, renew_every=0.002).held():
+            folder.put(LOCK, orjson.dumps({"run": "new", "until": clock.now + LEASE}))
+            wait_until(lambda: "Run new has taken the lock over" in caplog.text)
+            assert until(folder)[0] == "new"
+
+    def test_a_full_disk_does_not_end_it(
+        self, tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A renewal that fails is told, and tried again."""
+        folder = ExportFolder(tmp_path / "export")
+        with Lock(folder, "run", now=clock, renew_every=0.002).held():
+            folder.remove(LOCK)
+            (tmp_path / "export" / LOCK).mkdir()
+            wait_until(lambda: "The lock could not be renewed" in caplog.text)
+            (tmp_path / "export" / LOCK).rmdir()
+            wait_until(lambda: folder.exists(LOCK))
+
+
+def wait_until(found: Callable[[], bool]) -> None:
+    """Look again and again; the renewal has a thread of its own."""
+    patience = threading.Event()
+    for _ in range(2000):
+        if _looked(found):
+            return
+        patience.wait(0.002)
+    pytest.fail("It takes too long")
+
+
+def _looked(found: Callable[[], bool]) -> bool:
+    try:
+        return found()
+    except FileNotFoundError:
+        return False
+
+
+class TestAtTheSameInstant:
+    """Many runs that start together on a local disk."""
+
+    @pytest.mark.parametrize("dead", [False, True], ids=["no lock", "a dead run's lock"])
+    def test_exactly_one_of_many_threads_wins(self, tmp_path: Path, dead: bool) -> None:
+        """Of eight threads that take the lock at once one gets it, also where a dead run has left its lock."""
+        for number in range(ROUNDS):
+            folder = ExportFolder(tmp_path / str(number))
+            if dead:
+                folder.put(LOCK, orjson.dumps({"run": "dead", "until": 1.0}))
+            assert sum(rush(folder, [f"run{index}" for index in range(8)])) == 1
+
+    def test_exactly_one_of_several_processes_wins(self, tmp_path: Path) -> None:
+        """Of four processes that take the lock at once one gets it, with and without a dead run's lock."""
+        folders = [ExportFolder(tmp_path / str(number)) for number in range(ROUNDS)]
+        for number, folder in enumerate(folders):
+            folder.put("made", b"")
+            if number % 2:
+                folder.put(LOCK, orjson.dumps({"run": "dead", "until": 1.0}))
+        context = multiprocessing.get_context("spawn")
+        barrier = context.Barrier(4)
+        results = context.SimpleQueue()
+        arguments = [folder.uri for folder in folders]
+        processes = [
+            context.Process(target=run_for_all, args=(f"run{number}", arguments, barrier, results))
+            for number in range(4)
+        ]
+        for process in processes:
+            process.start()
+        won = [results.get() for _ in processes]
+        for process in processes:
+            process.join()
+        assert [sum(wins) for wins in zip(*won, strict=True)] == [1] * ROUNDS
+
+
+def rush(folder: ExportFolder, runs: list[str]) -> list[bool]:
+    """Let runs take the lock at once, each in a thread."""
+    barrier = threading.Barrier(len(runs))
+    won: list[bool] = []
+
+    def start(run: str) -> None:
+        lock = Lock(folder, run)
+        barrier.wait()
+        won.append(take(lock))
+
+    threads = [threading.Thread(target=start, args=(run,)) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return won
+
+
+def run_for_all(
+    run: str, uris: list[str], barrier: threading.Barrier, results: multiprocessing.SimpleQueue
+) -> None:
+    """Take one lock after the other, each together with the other processes."""
+    won = []
+    for uri in uris:
+        lock = Lock(ExportFolder(Path(uri)), run)
+        barrier.wait()
+        won.append(take(lock))
+    results.put(won)
