@@ -76,7 +76,8 @@ class Database:
 
     def script(self, statement: str, /, **parts: str) -> None:
         """Run a statement that answers nothing, with SQL text in the places that parameters cannot take."""
-        self._connection.execute(self._statements[statement].format(**parts))
+        with _working():
+            self._connection.execute(self._statements[statement].format(**parts))
 
     def filled_in(self, statement: str, /, **parts: str) -> Iterator[pa.RecordBatch]:
         """Run a statement with SQL text in the places that parameters cannot take."""
@@ -87,9 +88,9 @@ class Database:
             return self._connection.execute(self._statements[statement], parameters)
 
     def _blocks(self, query: str, parameters: dict[str, object]) -> Iterator[pa.RecordBatch]:
-        reader: pa.RecordBatchReader = self._connection.sql(query, params=parameters).to_arrow_reader(
-            BLOCK_ROWS
-        )
+        with _working():
+            relation = self._connection.sql(query, params=parameters)
+            reader: pa.RecordBatchReader = relation.to_arrow_reader(BLOCK_ROWS)
         return iter(reader)
 
 

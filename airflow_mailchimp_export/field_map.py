@@ -21,7 +21,14 @@ from enum import StrEnum
 import pyarrow as pa
 
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.field_mapper import FieldMapper, Filling, Settled, remedy_for
+from airflow_mailchimp_export.field_mapper import (
+    FieldMapper,
+    FieldWarning,
+    Filling,
+    ProfileBlock,
+    Settled,
+    remedy_for,
+)
 from airflow_mailchimp_export.merge_values import (
     ADDRESS_PARTS,
     REQUIRED_ADDRESS_PARTS,
@@ -30,6 +37,19 @@ from airflow_mailchimp_export.merge_values import (
     narrowed,
 )
 from airflow_mailchimp_export.model import MergeField, Reason, Reject
+
+__all__ = [
+    "Blank",
+    "FieldMap",
+    "FieldMapper",
+    "FieldRule",
+    "FieldWarning",
+    "Filling",
+    "ProfileBlock",
+    "Settled",
+    "parse_field_map",
+    "remedy_for",
+]
 
 _TAG = re.compile(r"[A-Z0-9_]{1,10}")  # https://mailchimp.com/developer/marketing/docs/merge-fields/
 _OPTIONS = ("column", "parts", "blank", "default")

@@ -70,11 +70,20 @@ class Lock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock while the run is at work, and keep it for a while when the run goes on to wait.
+        """Hold the lock while the run is at work; a run that fails lets go of it, one that is killed cannot.
 
         :raises ExportBusy: when another run holds it.
         """
         self._take()
+        try:
+            with self._renewed():
+                yield
+        except Exception:
+            self.release()
+            raise
+
+    @contextmanager
+    def _renewed(self) -> Iterator[None]:
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
         renewal.start()

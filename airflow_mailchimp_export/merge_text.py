@@ -122,6 +122,7 @@ _INVISIBLE = " \xa0\u1680\u202f\u205f\u2060\u3000\ufeff" + "".join(map(chr, rang
 
 
 def clean(text: str) -> str:
+    """Return text on one line, without what cannot be sent and without blanks at its ends."""
     if not text.isprintable():
         text = _UNSENDABLE.sub("", _BREAKS_AND_TABS.sub(" ", text))
     return text.strip(_INVISIBLE)

@@ -28,6 +28,20 @@ from airflow_mailchimp_export.merge_text import (
 )
 from airflow_mailchimp_export.model import MergeField
 
+__all__ = [
+    "ADDRESS_PARTS",
+    "MAX_TEXT_BYTES",
+    "REQUIRED_ADDRESS_PARTS",
+    "Convert",
+    "Converted",
+    "Problem",
+    "Sendable",
+    "WarningKind",
+    "converter",
+    "narrowed",
+    "to_text",
+]
+
 REQUIRED_ADDRESS_PARTS = ("addr1", "city", "state", "zip")
 """An address without one of them is refused: https://mailchimp.com/developer/marketing/docs/merge-fields/"""
 

@@ -27,7 +27,7 @@ from airflow_mailchimp_export.chunks import PlanWriter
 from airflow_mailchimp_export.config import OnLeave, Segment
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.field_map import FieldMapper, ProfileBlock
+from airflow_mailchimp_export.field_mapper import FieldMapper, ProfileBlock
 from airflow_mailchimp_export.manifest import FieldWarning, Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.model import Audience, MemberStatus
 from airflow_mailchimp_export.plan import Membership, Plan, PlannedBlock

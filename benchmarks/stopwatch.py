@@ -14,10 +14,14 @@ _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 @dataclass(slots=True)
 class Spent:
-    """What one phase took."""
+    """What one phase took.
+
+    :ivar memory: the most bytes that the process had held by its end.
+    """
 
     wall: float = 0.0
     cpu: float = 0.0
+    memory: int = 0
 
 
 @dataclass(slots=True)
@@ -40,6 +44,7 @@ class Stopwatch:
         if self.phase:
             self.spent[self.phase].wall += wall - self._wall
             self.spent[self.phase].cpu += cpu - self._cpu
+            self.spent[self.phase].memory = peak_memory()
         self.phase, self._wall, self._cpu = phase, wall, cpu
 
     def stop(self) -> dict[str, dict[str, float]]:

@@ -13,10 +13,13 @@ MEGABYTE = 1_000_000
 def plan_table(figures: Mapping[str, Any], profiles: int) -> Table:
     """What each phase took."""
     title = f"Read, plan and encode {profiles:,} profiles"
-    table = _table(title, "phase", "CPU s", "wall s", "profiles/CPU s")
+    table = _table(title, "phase", "CPU s", "wall s", "profiles/CPU s", "peak MB")
     phases: Mapping[str, Mapping[str, float]] = figures["phases"]
     for phase, spent in phases.items():
-        table.add_row(phase, f"{spent['cpu']:.2f}", f"{spent['wall']:.2f}", _rate(profiles, spent["cpu"]))
+        memory = f"{spent['memory'] / MEGABYTE:,.0f}"
+        table.add_row(
+            phase, f"{spent['cpu']:.2f}", f"{spent['wall']:.2f}", _rate(profiles, spent["cpu"]), memory
+        )
     cpu, wall = (sum(spent[kind] for spent in phases.values()) for kind in ("cpu", "wall"))
     table.add_section()
     table.add_row("all", f"{cpu:.2f}", f"{wall:.2f}", _rate(profiles, cpu))

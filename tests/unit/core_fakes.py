@@ -116,6 +116,7 @@ class FakeMailchimp(FakeClient):
                 f"GET {LIST}/merge-fields": lambda _: {"merge_fields": self.merge_fields},
                 f"POST {LIST}/merge-fields": self._create_merge_field,
                 f"GET {LIST}/members": self._members,
+                f"GET {LIST}/tag-search": self._tag_search,
                 f"POST {LIST}": self.upsert,
                 "POST /batches": self._submit,
             },
@@ -124,6 +125,7 @@ class FakeMailchimp(FakeClient):
         self.merge_fields: list[dict[str, Any]] = [{"tag": "FNAME", "name": "First name", "type": "text"}]
         self.standing = dict(standing or {})
         self.tags: dict[str, set[str]] = {}
+        self.tag_ids: dict[str, int] = {}
         self.batches: dict[str, list[dict[str, Any]]] = {}
 
     def upsert(self, request: Request) -> dict[str, Any]:
@@ -138,6 +140,19 @@ class FakeMailchimp(FakeClient):
             self.tags.setdefault(email, set()).update(member.get("tags", ()))
         return {"new_members": new, "updated_members": updated, "errors": []}
 
+    def has_tag(self, tag: str, tag_id: int) -> None:
+        """Give a tag an id, by which it can be read and taken away."""
+        path = f"{LIST}/segments/{tag_id}"
+        self.tag_ids[tag] = tag_id
+        self.answers[f"GET {path}/members"] = lambda request: self._page(
+            request, [email for email, tags in self.tags.items() if tag in tags]
+        )
+        self.answers[f"POST {path}"] = lambda request: self._untag(request, tag)
+
+    def tagged(self, tag: str) -> set[str]:
+        """Who carries a tag."""
+        return {email for email, tags in self.tags.items() if tag in tags}
+
     def statuses_read(self) -> list[str]:
         """The statuses whose members were read, page by page; counts are left out."""
         queries = [dict(request.query) for request in self.sent(f"GET {LIST}/members")]
@@ -145,12 +160,25 @@ class FakeMailchimp(FakeClient):
 
     def _members(self, request: Request) -> dict[str, Any]:
         query = dict(request.query)
-        found = sorted(email for email, status in self.standing.items() if status == query["status"])
+        return self._page(
+            request, [email for email, status in self.standing.items() if status == query["status"]]
+        )
+
+    def _page(self, request: Request, people: Iterable[str]) -> dict[str, Any]:
+        query, found = dict(request.query), sorted(people)
         page = found[int(query["offset"]) :][: int(query["count"])]
         return {
             "members": [{"id": hash_of(email), "email_address": email} for email in page],
             "total_items": len(found),
         }
+
+    def _tag_search(self, request: Request) -> dict[str, Any]:
+        return {"tags": [{"name": tag, "id": tag_id} for tag, tag_id in self.tag_ids.items()]}
+
+    def _untag(self, request: Request, tag: str) -> dict[str, Any]:
+        for email in json.loads(request.body or b"")["members_to_remove"]:
+            self.tags[email].discard(tag)
+        return {"errors": []}
 
     def _create_merge_field(self, request: Request) -> dict[str, Any]:
         created: dict[str, Any] = json.loads(request.body or b"")
@@ -161,13 +189,15 @@ class FakeMailchimp(FakeClient):
         batch_id = f"batch{len(self.batches)}"
         self.batches[batch_id] = json.loads(request.body or b"")["operations"]
         self.answers[f"GET /batches/{batch_id}"] = lambda _: finished(batch_id)
+        self.answers[f"DELETE /batches/{batch_id}"] = lambda _: None
         self.downloads[link(batch_id)] = lambda: archive(map(self.operate, self.batches[batch_id]))
         return {"id": batch_id, "status": "pending"}
 
     def operate(self, operation: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out one operation of a batch."""
-        answer = self.upsert(Request("POST", LIST, body=operation["body"].encode()))
-        return result(operation["operation_id"], answer)
+        path = operation["path"].partition("?")[0]
+        request = Request(operation["method"], path, body=operation["body"].encode())
+        return result(operation["operation_id"], self.answers[f"{request.method} {path}"](request))
 
 
 @dataclass

@@ -159,6 +159,18 @@ class Life:
         )
 
 
+def one_by_one(*steps: Callable[[], object] | None) -> Callable[[], None]:
+    """Make what takes one step each time that it is called; ``None`` does nothing, and so do calls past the last."""
+    left = list(steps)
+
+    def step() -> None:
+        take = left.pop(0) if left else None
+        if take:
+            take()
+
+    return step
+
+
 def changing(seen: Iterable[Entry]) -> list[str]:
     """Name the requests that change something."""
     return [f"{entry.method} {entry.path}" for entry in seen if entry.method in SENDING]

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from airflow_mailchimp_export.audience import (
     BILLED,
+    FRESH_FOR,
     UNTOUCHABLE,
+    OptOuts,
     count_members,
     create_merge_fields,
     read_audience,
     read_members,
+    read_tag,
+    read_tags,
 )
 from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp.protocol import Request
@@ -174,3 +180,132 @@ class TestMembers:
 
         with pytest.raises(PermanentError):
             read(FakeClient({MEMBERS: answer}))
+
+
+class TestTags:
+    """Which tags there are, and who carries one."""
+
+    def test_tags_have_ids(self) -> None:
+        """The ids of all tags are read by name in one call."""
+        answer = {"tags": [{"name": "VIP", "id": 7}, {"name": "名前", "id": 8}]}
+        client = FakeClient({f"GET {LIST}/tag-search": lambda _: answer})
+        assert read_tags(client, AUDIENCE_ID) == {"VIP": 7, "名前": 8}
+        assert len(client.requests) == 1
+
+    @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1000, 1), (2300, 3)])
+    def test_all_who_carry_a_tag_are_read(self, count: int, calls: int) -> None:
+        """Everybody who carries a tag is read once, by pages of a thousand."""
+        people = persons(count)
+        client = FakeClient({f"GET {LIST}/segments/7/members": lambda request: page(request, people)})
+        found = [member for members in read_tag(client, AUDIENCE_ID, 7) for member in members]
+        assert sorted(found) == sorted(told(people))
+        assert len(client.requests) == calls
+
+
+class Clock:
+    """A clock that goes only when it is set forward."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        """Return the time."""
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+
+class TestOptOuts:
+    """Who said no since a run was planned."""
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        """A clock that stands at the moment of planning."""
+        return Clock()
+
+    @pytest.fixture
+    def gone(self) -> dict[str, list[str]]:
+        """Who said no in Mailchimp so far, by status."""
+        return {"unsubscribed": [], "cleaned": []}
+
+    @pytest.fixture
+    def client(self, gone: dict[str, list[str]]) -> FakeClient:
+        """A client that tells who said no."""
+        return FakeClient({MEMBERS: lambda request: page(request, gone[dict(request.query)["status"]])})
+
+    @pytest.fixture
+    def opt_outs(self, client: FakeClient, clock: Clock) -> OptOuts:
+        """The opt-outs of a run planned just now."""
+        return OptOuts(client, AUDIENCE_ID, planned_at=clock(), now=clock)
+
+    def test_what_is_fresh_is_not_looked_up(
+        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+    ) -> None:
+        """Up to half a minute after planning nobody is asked for; from then on each status is, once."""
+        gone["unsubscribed"] = ["ada@mail.eu"]
+        clock.forward(FRESH_FOR.total_seconds() - 1)
+        assert opt_outs.among(["ada@mail.eu"]) == {}
+        assert client.requests == []
+        clock.forward(1)
+        assert opt_outs.among(["ada@mail.eu"]) == {"ada@mail.eu": MemberStatus.UNSUBSCRIBED}
+        assert [dict(request.query)["status"] for request in client.requests] == ["unsubscribed", "cleaned"]
+
+    def test_both_statuses_count(
+        self, opt_outs: OptOuts, clock: Clock, gone: dict[str, list[str]]
+    ) -> None:
+        """Who unsubscribed and who bounced is told, however Mailchimp writes the address; nobody else is."""
+        gone.update(unsubscribed=[" Ada@Mail.EU"], cleaned=["bo@mail.eu", "stranger@mail.eu"])
+        clock.forward(60)
+        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu", "cy@mail.eu"]) == {
+            "ada@mail.eu": MemberStatus.UNSUBSCRIBED,
+            "bo@mail.eu": MemberStatus.CLEANED,
+        }
+
+    def test_it_is_asked_again_every_half_minute(
+        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+    ) -> None:
+        """Who says no between two looks is met by the second one, and who was met before stays known."""
+        gone["unsubscribed"] = ["ada@mail.eu"]
+        clock.forward(30)
+        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu"}
+        gone["unsubscribed"] = ["bo@mail.eu"]
+        clock.forward(29)
+        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu"}
+        clock.forward(1)
+        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu", "bo@mail.eu"}
+        assert len(client.requests) == 4
+
+    def test_clocks_may_differ(self, opt_outs: OptOuts, client: FakeClient, clock: Clock) -> None:
+        """It is asked for everybody since five minutes before planning: Mailchimp's clock may be behind."""
+        clock.forward(30)
+        opt_outs.among([])
+        since = "2026-01-02T02:59:05+00:00"
+        unsubscribed, cleaned = (dict(request.query) for request in client.requests)
+        assert unsubscribed["unsubscribed_since"] == since
+        assert cleaned["since_last_changed"] == since
+
+    def test_many_threads_look_once(
+        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+    ) -> None:
+        """Threads that come at once wait for one look, and all of them have its answer."""
+        gone["cleaned"] = persons(50)
+        clock.forward(30)
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(opt_outs.among, [persons(50)] * 40))
+        assert all(len(one) == 50 for one in found)
+        assert len(client.requests) == 2
+
+    def test_a_look_that_fails_is_made_again(
+        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+    ) -> None:
+        """Without an answer nobody counts as cleared: the failure comes through, and the next one asks again."""
+        gone["unsubscribed"] = ["ada@mail.eu"]
+        good = client.answers[MEMBERS]
+        client.answers[MEMBERS] = raising(refusal(500))
+        clock.forward(30)
+        with pytest.raises(PermanentError):
+            opt_outs.among(["ada@mail.eu"])
+        client.answers[MEMBERS] = good
+        assert opt_outs.among(["ada@mail.eu"]).keys() == {"ada@mail.eu"}

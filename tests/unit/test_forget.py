@@ -90,7 +90,11 @@ class TestFiles:
             f"life/run2/{PLAN}": 2,
             f"life/run2/{OUTCOMES}": 2,
         }
-        assert found_in(root, ADA).keys() == {"x"}
+        assert found_in(root, ADA) == {
+            f"life/run1/{PLAN}": 1,
+            f"life/run1/{OUTCOMES}": 1,
+            f"life/run2/{PLAN}": 1,
+        }
         assert not [name for name, text in texts(root).items() if ADA in text or "new@brief" in text]
 
     def test_answers_of_a_run_that_is_not_settled(self, life: Life) -> None:
@@ -259,7 +263,7 @@ class TestPlaces:
 
     def test_a_place_that_is_not_there(self, tmp_path: Path) -> None:
         """A mistyped place is an error: that nobody was found there would say nothing."""
-        with pytest.raises(ConfigError, match="There are no exports at .* --exports-root"):
+        with pytest.raises(ConfigError, match=r"There are no exports at .* --exports-root"):
             list(forget(BO, tmp_path / "nowhere"))
 
 

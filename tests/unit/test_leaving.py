@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import count
-
 import pytest
 
 from airflow_mailchimp_export.config import OnLeave
 from airflow_mailchimp_export.ledger import LEDGER
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.report import Counts
-from tests.unit.life import Life, changing, people
+from tests.unit.life import Life, changing, one_by_one, people
 
 ADA, BO, CY = "ada@brieftaube.eu", "bo@brieftaube.eu", "cy@brieftaube.eu"
 
@@ -196,14 +194,8 @@ def test_who_is_not_in_the_audience_any_more(life: Life) -> None:
 def test_a_failed_removal_is_tried_again(life: Life) -> None:
     """Who could not be archived is counted, makes the run PARTIAL, and is tried again by the next run."""
     life.run({"A": people(ADA, BO)})
-    asked = count()
-
-    def permit() -> None:
-        """Let somebody archive Bo between the plan and the request."""
-        if next(asked):
-            life.change(BO, status="archived")
-
-    report = life.run({"A": people(ADA)}, on_leave=OnLeave.ARCHIVE, permit=permit)
+    archived_meanwhile = one_by_one(None, lambda: life.change(BO, status="archived"))
+    report = life.run({"A": people(ADA)}, on_leave=OnLeave.ARCHIVE, permit=archived_meanwhile)
     assert (report.counts.removed, report.counts.removal_failed) == (0, 1)
     assert report.verdict is Verdict.PARTIAL
     assert life.ledger()[BO]["tags"] == ["A"]

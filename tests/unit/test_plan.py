@@ -15,7 +15,7 @@ import pytest
 
 from airflow_mailchimp_export.config import Segment, TableSpec
 from airflow_mailchimp_export.database import Database, quoted
-from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.errors import ConfigError, SourceError
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.plan import Membership, Plan, PlanTallies
 from airflow_mailchimp_export.staging import Layout, common_schema, empty_block, staging_block
@@ -502,6 +502,16 @@ class TestDatabase:
                 database.run("tables")
             with database.incoming(block):
                 database.run("tables")
+
+    def test_what_the_machine_lacks(self, workshop: Path) -> None:
+        """What DuckDB cannot read or write is a ConfigError that names the place to look at, not a bare error."""
+        missing = quoted(workshop / "nowhere.parquet")
+        with Database(workshop, "plan.sql") as database:
+            with pytest.raises(ConfigError, match=r"temporary folder .* \(IOException\)\. Free space"):
+                database.script("ledger", path=missing)
+        with Database(workshop, "report.sql") as database:
+            with pytest.raises(ConfigError, match="temporary folder"):
+                database.run("accounts", plan=str(workshop / "nowhere.parquet"), dry_run=False)
 
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""

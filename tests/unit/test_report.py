@@ -245,7 +245,8 @@ class TestReport:
 
     def test_a_table_without_trouble_is_short(self) -> None:
         """Where nothing was refused and nothing differs, the table does not speak of it."""
-        manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=Tallies(1, planned=1, upsert_chunks=1))
+        tallies = Tallies(1, planned=1, upsert_chunks=1)
+        manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=tallies)
         table = draw_up(manifest, Findings({"created": 1}), batch_ids=()).table()
         assert len(table.splitlines()) == 11
         assert "SUCCESS" in table

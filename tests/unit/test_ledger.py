@@ -1,0 +1,213 @@
+"""The ledger file: what makes it trustworthy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from upath import UPath
+
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.ledger import (
+    LEDGER,
+    METADATA_KEY,
+    SET_ASIDE,
+    LedgerMark,
+    check_owner,
+    lent,
+    read_mark,
+    set_aside,
+)
+from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.report import Counts, Report
+from airflow_mailchimp_export.run_folder import REPORT, ExportFolder
+from tests.unit.life import AUDIENCE, Life, changing, one_by_one, people
+
+ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
+MARK = {"export": "life", "audience_id": AUDIENCE, "version": 3, "run": "run3", "format": 1}
+DAMAGED = r"ledger\.parquet is damaged, or was written by another release\. .*full=True, which sets it aside"
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ExportFolder:
+    """The folder of an export, on the local disk and on another storage."""
+    places = {"local": tmp_path / "export", "memory": UPath(f"memory://{uuid4().hex}/export")}
+    return ExportFolder(places[request.param])
+
+
+def write(folder: ExportFolder, mark: Mapping[str, Any] | str | None) -> None:
+    """Write a ledger that says this of itself."""
+    text = mark if isinstance(mark, str) or mark is None else orjson.dumps(mark).decode()
+    table = pa.table({"email": [ADA]})
+    with folder.writing(LEDGER) as draft:
+        pq.write_table(
+            table.replace_schema_metadata({METADATA_KEY: text} if text is not None else None), draft
+        )
+
+
+class TestMark:
+    """What a ledger says of itself."""
+
+    def test_it_is_read_back(self, folder: ExportFolder) -> None:
+        """Format, export, audience, version and run are in the file's metadata."""
+        assert read_mark(folder) is None
+        write(folder, MARK)
+        mark = read_mark(folder)
+        assert mark == LedgerMark("life", AUDIENCE, version=3, run="run3")
+        assert orjson.loads(mark.to_json()) == MARK
+
+    @pytest.mark.parametrize(
+        "mark",
+        [None, "", "{", "[]", "{}", {**MARK, "format": 2}, {**MARK, "further": 1}, {"export": "life"}],
+        ids=["none", "empty", "no json", "a list", "nothing", "newer format", "a further key", "too little"],
+    )
+    def test_a_foreign_or_newer_file_is_an_error(self, folder: ExportFolder, mark: Any) -> None:
+        """A Parquet file that is no ledger of this release is an error that names the remedy, not an empty ledger."""
+        write(folder, mark)
+        with pytest.raises(ConfigError, match=DAMAGED) as error:
+            read_mark(folder)
+        assert folder.uri in str(error.value)
+
+    @pytest.mark.parametrize(
+        "keep", [0, 4, -1, -100], ids=["nothing", "the start", "all but one", "all but 100"]
+    )
+    def test_a_damaged_file_is_an_error(self, folder: ExportFolder, keep: int) -> None:
+        """A file that was cut short anywhere is an error, not an empty ledger."""
+        write(folder, MARK)
+        folder.put(LEDGER, folder.read(LEDGER)[:keep])
+        with pytest.raises(ConfigError, match=DAMAGED):
+            read_mark(folder)
+
+    @pytest.mark.parametrize(("export", "audience"), [("other", AUDIENCE), ("life", "ffffffffff")])
+    def test_another_exports_ledger_is_an_error(self, export: str, audience: str) -> None:
+        """Another name or audience is not taken for this export's; the message says whose it is and what to do."""
+        mark = LedgerMark(export, audience, version=1, run="run1")
+        with pytest.raises(ConfigError) as error:
+            check_owner(mark, export="life", audience_id=AUDIENCE)
+        assert str(error.value) == (
+            f"The ledger belongs to export {export!r} of audience {audience}, not to 'life' of {AUDIENCE}. Give this "
+            "export another export_name, or run it once with full=True, which sets the old ledger aside and starts "
+            "anew: whom it put into the old audience stays there"
+        )
+
+    def test_its_own_ledger_is_none(self) -> None:
+        """The export's own ledger, or none yet, lets it pass."""
+        check_owner(None, export="life", audience_id=AUDIENCE)
+        check_owner(LedgerMark("life", AUDIENCE, version=1, run="x"), export="life", audience_id=AUDIENCE)
+
+
+class TestFile:
+    """Lending it and setting it aside."""
+
+    def test_it_is_lent_as_a_local_file(self, folder: ExportFolder) -> None:
+        """Where there is a ledger a local path leads to it; where there is none, or no readable one, none does."""
+        with lent(folder) as path:
+            assert path is None
+        write(folder, MARK)
+        with lent(folder) as path:
+            assert path
+            assert path.read_bytes() == folder.read(LEDGER)
+        folder.put(LEDGER, b"damaged")
+        with lent(folder) as path:
+            assert path is None
+
+    def test_it_is_set_aside(self, folder: ExportFolder) -> None:
+        """A ledger that is set aside is kept under another name; where there is none, nothing happens."""
+        set_aside(folder)
+        assert not folder.exists(SET_ASIDE)
+        folder.put(LEDGER, b"old")
+        set_aside(folder)
+        assert not folder.exists(LEDGER)
+        assert folder.read(SET_ASIDE) == b"old"
+
+
+class TestRuns:
+    """Runs of an export, and their ledger."""
+
+    def test_its_version_grows_by_one_with_each_run_that_changes_it(self, life: Life) -> None:
+        """The mark names the run that wrote it last; a run that changes nothing does not write it again."""
+        life.run({"A": people(ADA)})
+        life.run({"A": people(ADA)})
+        assert read_mark(life.folder) == LedgerMark("life", AUDIENCE, version=1, run="run1")
+        life.run({"A": people(ADA, BO)})
+        assert read_mark(life.folder) == LedgerMark("life", AUDIENCE, version=2, run="run3")
+
+    @pytest.mark.parametrize("content", [b"", b"no ledger"])
+    def test_a_damaged_ledger_stops_the_run(self, life: Life, content: bytes) -> None:
+        """Nothing is sent, the report is FAILED with the reason, and the file stays for a look at it."""
+        life.run({"A": people(ADA, BO)})
+        life.folder.put(LEDGER, content)
+        with life.watched() as seen, pytest.raises(ConfigError, match=DAMAGED):
+            life.run({"A": people(ADA)})
+        assert changing(seen) == []
+        report = Report.from_json(life.folder.read(f"run2/{REPORT}"))
+        assert report.verdict is Verdict.FAILED
+        assert "is damaged" in report.error
+        assert life.folder.read(LEDGER) == content
+
+    def test_full_starts_anew(self, life: Life) -> None:
+        """With full=True a damaged ledger is set aside, everybody is sent, and a new ledger begins."""
+        life.run({"A": people(ADA, BO)})
+        life.folder.put(LEDGER, b"damaged")
+        report = life.run({"A": people(ADA)}, full=True)
+        assert report.counts == Counts(rows_read=1, updated=1)
+        assert life.folder.read(SET_ASIDE) == b"damaged"
+        assert read_mark(life.folder) == LedgerMark("life", AUDIENCE, version=1, run="run2")
+        assert life.tags(BO) == {"A"}
+
+    def test_a_dry_run_sets_nothing_aside(self, life: Life) -> None:
+        """A dry run, though full, leaves even a damaged ledger where it is."""
+        life.folder.put(LEDGER, b"damaged")
+        with pytest.raises(ConfigError, match=DAMAGED):
+            life.run({"A": people(ADA)}, full=True, dry_run=True)
+        assert life.folder.read(LEDGER) == b"damaged"
+
+    def test_another_audience_is_another_ledger(self, life: Life) -> None:
+        """An export that is pointed to another audience does not take that one for the old."""
+        life.run({"A": people(ADA)})
+        life.account.add_audience("ffffffffff", "Other")
+        with pytest.raises(ConfigError, match="belongs to export 'life' of audience a1b2c3d4e5"):
+            life.run({"A": people(ADA)}, audience_id="ffffffffff")
+        report = life.run({"A": people(ADA)}, audience_id="ffffffffff", full=True)
+        assert report.counts == Counts(rows_read=1, created=1)
+
+    @pytest.mark.parametrize("delivery", Delivery)
+    def test_an_older_plan_does_not_overwrite_a_newer_ledger(self, life: Life, delivery: Delivery) -> None:
+        """A run whose ledger was written by another one meanwhile fails with the reason, and leaves it as it is."""
+        life.run({"A": people(ADA)})
+        newer = LedgerMark("life", AUDIENCE, version=2, run="other")
+
+        def write_meanwhile() -> None:
+            """Write the ledger as another run would."""
+            with life.folder.reading(LEDGER) as path:
+                table = pq.read_table(path)
+            with life.folder.writing(LEDGER) as draft:
+                pq.write_table(table.replace_schema_metadata({METADATA_KEY: newer.to_json()}), draft)
+
+        segments = {"A": people(ADA, BO)}
+        permit = one_by_one(None, write_meanwhile)
+        submission, folder = life.submit(segments, delivery=delivery, permit=permit)
+        life.wait(submission.batch_ids)
+        report = submission.report or life.settle(folder)
+        assert report.verdict is Verdict.FAILED
+        assert report.error.startswith("Run other has written the ledger since this run was planned")
+        assert read_mark(life.folder) == newer
+        assert [row["effect"] for row in life.outcomes("run2")] == ["created"]
+        assert life.run(segments).counts == Counts(rows_read=2, unchanged=1, updated=1)
+
+    def test_a_dead_run_of_an_older_ledger_is_no_obstacle(self, life: Life) -> None:
+        """A dead run that can write no ledger any more is closed as FAILED, and the next run goes on."""
+        segments = {"A": people(ADA)}
+        life.submit(segments, delivery=Delivery.BATCH)
+        life.folder.put(LEDGER, b"damaged")
+        life.folder.remove("lock.json")
+        with pytest.raises(ConfigError, match=DAMAGED):
+            life.run(segments)
+        assert life.run(segments, full=True).verdict is Verdict.SUCCESS
+        assert Report.from_json(life.folder.read(f"run1/{REPORT}")).verdict is Verdict.FAILED

@@ -1,0 +1,125 @@
+"""Addresses that change, where a column identifies a profile for good."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_mailchimp_export.config import OnLeave
+from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.report import Counts
+from tests.unit.life import Life, changing, people
+
+ADA, BO, NEW = "ada@brieftaube.eu", "bo@brieftaube.eu", "new@brieftaube.eu"
+
+
+@pytest.fixture
+def life(life: Life) -> Life:
+    """An export whose profiles have ids."""
+    life.options = {"profile_id": "id", "max_removal_ratio": 1}
+    return life
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_the_member_follows(life: Life, delivery: Delivery) -> None:
+    """The same member has the new address, with all that others gave it, and there is no second one."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])}, delivery=delivery)
+    life.change(ADA, tags=["A", "by hand"])
+    report = life.run({"A": people(NEW, BO, id=["1", "2"])}, delivery=delivery)
+    assert report.counts == Counts(rows_read=2, unchanged=1, updated=1)
+    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert life.audience() == {NEW: ("subscribed", {"A", "by hand"}), BO: ("subscribed", {"A"})}
+    assert life.ledger().keys() == {NEW, BO}
+    assert report.verdict is Verdict.SUCCESS
+    assert life.run({"A": people(NEW, BO, id=["1", "2"])}, delivery=delivery).counts == Counts(
+        rows_read=2, unchanged=2
+    )
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_the_new_address_is_there_already(life: Life, delivery: Delivery) -> None:
+    """Where the new address is a member already, that one is tagged, and the old one loses the tag."""
+    life.put(NEW, tags=["other"])
+    life.run({"A": people(ADA, BO, id=["1", "2"])}, delivery=delivery)
+    report = life.run({"A": people(NEW, BO, id=["1", "2"])}, delivery=delivery)
+    assert (report.counts.updated, report.counts.removed) == (1, 1)
+    assert report.address_changes["renamed"] == 0
+    assert life.audience() == {
+        ADA: ("subscribed", set()),
+        NEW: ("subscribed", {"A", "other"}),
+        BO: ("subscribed", {"A"}),
+    }
+    assert life.ledger().keys() == {NEW, BO}
+
+
+def test_without_a_profile_id_there_are_two_members(life: Life) -> None:
+    """Unless a column is named, a changed address is one who left and one who joined."""
+    life.options = {"max_removal_ratio": 1}
+    life.run({"A": people(ADA)})
+    assert life.run({"A": people(NEW)}).counts == Counts(rows_read=1, created=1, removed=1)
+    assert life.audience() == {ADA: ("subscribed", set()), NEW: ("subscribed", {"A"})}
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "pending"])
+def test_who_said_no_stays_out_under_a_new_address(life: Life, status: str) -> None:
+    """Who opted out under the old address is suppressed under the new one, by every further run."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    life.change(ADA, status=status)
+    for _ in range(2):
+        with life.watched() as seen:
+            report = life.run({"A": people(NEW, BO, id=["1", "2"])})
+        assert report.suppressed_by_reason == {status: 1}
+        assert changing(seen) == []
+    assert NEW not in life.audience()
+
+
+def test_mail_that_bounced_is_a_new_start(life: Life) -> None:
+    """Whose old address bounced gets the tag under the corrected one."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    life.change(ADA, status="cleaned")
+    report = life.run({"A": people(NEW, BO, id=["1", "2"])})
+    assert report.counts == Counts(rows_read=2, unchanged=1, created=1)
+    assert life.audience()[ADA][0] == "cleaned"
+    assert life.audience()[NEW] == ("subscribed", {"A"})
+
+
+def test_an_address_that_somebody_else_has_now(life: Life) -> None:
+    """Where two people swap addresses both are members already: nobody is renamed, and both keep their tags."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    report = life.run({"A": people(BO, ADA, id=["1", "2"])})
+    assert report.address_changes == {"renamed": 0, "rename_refused": 0}
+    assert report.counts.removed == 0
+    assert life.audience() == {ADA: ("subscribed", {"A"}), BO: ("subscribed", {"A"})}
+
+
+def test_with_on_leave_archive(life: Life) -> None:
+    """Who moves to another address has not left: nobody is archived."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])}, on_leave=OnLeave.ARCHIVE)
+    report = life.run({"A": people(NEW, BO, id=["1", "2"])}, on_leave=OnLeave.ARCHIVE)
+    assert (report.counts.removed, report.address_changes["renamed"]) == (0, 1)
+    assert life.audience() == {NEW: ("subscribed", {"A"}), BO: ("subscribed", {"A"})}
+
+
+def test_a_new_address_that_mailchimp_refuses(life: Life) -> None:
+    """Where Mailchimp takes the new address for a fake the old one loses the tag, and the report has both."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    report = life.run({"A": people("ada@example.com", BO, id=["1", "2"])})
+    assert report.counts == Counts(rows_read=2, unchanged=1, rejected=1, removed=1)
+    assert report.address_changes == {"renamed": 0, "rename_refused": 1}
+    assert life.audience() == {ADA: ("subscribed", set()), BO: ("subscribed", {"A"})}
+
+
+def test_ids_may_be_numbers(life: Life) -> None:
+    """Ids are compared as text, so that a column of numbers serves as well; rows without one are left alone."""
+    life.run({"A": people(ADA, BO, id=[1, None])})
+    report = life.run({"A": people(NEW, "bob@brieftaube.eu", id=[1, None])})
+    assert report.address_changes["renamed"] == 1
+    assert (report.counts.created, report.counts.removed) == (1, 1)
+
+
+def test_a_dry_run_renames_nobody(life: Life) -> None:
+    """A dry run counts who would be renamed, and changes nothing."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    with life.watched() as seen:
+        report = life.run({"A": people(NEW, BO, id=["1", "2"])}, dry_run=True)
+    assert report.address_changes["renamed"] == 1
+    assert changing(seen) == []

@@ -1,0 +1,133 @@
+"""Nobody is removed by accident: what stops a run by which too many would leave, before anything is sent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_mailchimp_export.config import OnLeave
+from airflow_mailchimp_export.errors import ExportError, SourceError, StopLoss
+from airflow_mailchimp_export.ledger import LEDGER
+from airflow_mailchimp_export.lock import LOCK
+from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.report import Report
+from airflow_mailchimp_export.run_folder import PLAN, REPORT
+from tests.unit.life import Life, changing, people
+
+TEN = [f"p{number}@brieftaube.eu" for number in range(10)]
+NEW = "new@brieftaube.eu"
+
+
+def stopped(life: Life, segments: Any, error: type[ExportError] = StopLoss, **how: Any) -> str:
+    """Run an export that is stopped before anything is sent; return what it said."""
+    before, ledger = life.audience(), life.folder.read(LEDGER)
+    with life.watched() as seen, pytest.raises(error) as caught:
+        life.run(segments, **how)
+    assert changing(seen) == []
+    assert (life.audience(), life.folder.read(LEDGER)) == (before, ledger)
+    report = Report.from_json(life.folder.read(f"run{life.runs}/{REPORT}"))
+    assert (report.verdict, report.error) == (Verdict.FAILED, str(caught.value))
+    assert report.counts.adds_up
+    assert not life.folder.exists(LOCK)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_too_many_would_leave(life: Life, delivery: Delivery) -> None:
+    """More than max_removal_ratio: nobody is removed and nobody is sent, and the message says how to allow it once."""
+    life.run({"A": people(*TEN)}, delivery=delivery)
+    words = stopped(life, {"A": people(*TEN[:6], NEW)}, delivery=delivery)
+    assert words == (
+        "4 of 10 people would lose a tag or be archived, which is more than max_removal_ratio allows (30%). "
+        "Nothing was sent. If that is meant, allow it once with max_removal_ratio=0.40 or more"
+    )
+
+
+@pytest.mark.parametrize(("ratio", "left"), [(0.3, 3), (0.0, 0), (0.1, 1), (1.0, 9)])
+def test_exactly_so_many_may_leave(life: Life, ratio: float, left: int) -> None:
+    """As many as max_removal_ratio allows leave; with one more, nobody does."""
+    life.run({"A": people(*TEN)})
+    if left < 9:
+        stopped(life, {"A": people(*TEN[left + 1 :])}, max_removal_ratio=ratio)
+    assert life.run({"A": people(*TEN[left:])}, max_removal_ratio=ratio).counts.removed == left
+
+
+def test_what_the_message_offers_is_enough(life: Life) -> None:
+    """With the ratio that the message names, the run goes through."""
+    crowd = [f"p{number}@brieftaube.eu" for number in range(30)]
+    life.run({"A": people(*crowd)})
+    words = stopped(life, {"A": people(*crowd[11:])})
+    ratio = float(words.rpartition("max_removal_ratio=")[2].split()[0])
+    assert life.run({"A": people(*crowd[11:])}, max_removal_ratio=ratio).counts.removed == 11
+
+
+def test_a_lost_tag_counts_like_a_lost_person(life: Life) -> None:
+    """Who loses one of two tags counts as well, and each person once."""
+    life.run({"A": people(*TEN), "B": people(*TEN)})
+    assert stopped(life, {"A": people(*TEN[4:]), "B": people(*TEN[4:])}).startswith("4 of 10 people")
+
+
+@pytest.mark.parametrize("on_leave", [OnLeave.UNTAG, OnLeave.ARCHIVE])
+def test_an_emptied_segment(life: Life, on_leave: OnLeave) -> None:
+    """A segment that had people and has nobody now stops the run by itself, however few they were."""
+    life.run({"A": people(*TEN), "B": people(TEN[0])})
+    words = stopped(life, {"A": people(*TEN), "B": people()}, on_leave=on_leave, max_removal_ratio=0.99)
+    assert words == (
+        "These segments are empty now but had people before: 'B' (1 people). Nothing was sent. "
+        "If that is meant, allow it once with max_removal_ratio=1"
+    )
+    life.run({"A": people(*TEN), "B": people()}, on_leave=on_leave, max_removal_ratio=1)
+    assert life.tags(TEN[0]) == {"A"}
+
+
+def test_a_segment_without_a_usable_address(life: Life) -> None:
+    """A segment of which no row has an address counts as empty: its column may be the wrong one."""
+    life.run({"A": people(*TEN), "B": people(TEN[0])})
+    stopped(life, {"A": people(*TEN), "B": people("no address", None)}, max_removal_ratio=0.99)
+
+
+def test_keep_needs_no_limit(life: Life) -> None:
+    """Where nobody is removed, an empty segment stops nothing."""
+    life.run({"A": people(*TEN)})
+    assert life.run({"A": people()}, on_leave=OnLeave.KEEP).counts.removed == 0
+    assert all(tags == {"A"} for _, tags in life.audience().values())
+
+
+def test_a_segment_that_never_had_people(life: Life) -> None:
+    """An empty segment that was always empty stops nothing."""
+    life.run({"A": people(*TEN), "B": people()})
+    assert life.run({"A": people(*TEN), "B": people()}).counts.unchanged == 10
+
+
+@pytest.mark.parametrize("ratio", [0.3, 1.0])
+def test_a_half_read_source_removes_nobody(life: Life, tmp_path: Path, ratio: float) -> None:
+    """A file that breaks half-way ends the run, whatever may leave: nobody is sent and nobody is removed."""
+    place = tmp_path / "segment.parquet"
+    pq.write_table(people(*TEN), place, row_group_size=1)
+    life.run({"A": str(place), "B": people(*TEN)})
+    content = bytearray(place.read_bytes())
+    with pq.ParquetFile(place) as file:
+        page = file.metadata.row_group(5).column(0).data_page_offset
+    content[page : page + 20] = b"\xff" * 20
+    place.write_bytes(content)
+    stopped(life, {"A": str(place), "B": people(*TEN, NEW)}, SourceError, max_removal_ratio=ratio)
+
+
+def test_a_missing_source_removes_nobody(life: Life, tmp_path: Path) -> None:
+    """A segment whose file is gone ends the run before anything is sent."""
+    place = tmp_path / "segment.parquet"
+    pq.write_table(people(*TEN), place)
+    life.run({"A": str(place)})
+    place.unlink()
+    stopped(life, {"A": str(place)}, SourceError, max_removal_ratio=1)
+
+
+def test_no_plan_is_left(life: Life) -> None:
+    """A run that was stopped leaves no plan that could be gone on with."""
+    life.run({"A": people(*TEN)})
+    stopped(life, {"A": people(TEN[0])})
+    assert not life.folder.exists(f"run2/{PLAN}")
+    assert life.run({"A": people(*TEN)}).counts.unchanged == 10
