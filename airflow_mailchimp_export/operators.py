@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -37,9 +37,8 @@ from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 
 if TYPE_CHECKING:
-    from upath import UPath
-
     from airflow.providers.common.compat.sdk import Context
+    from upath import UPath
 
     from airflow_mailchimp_export.connection import ConnectionSettings
 
@@ -80,7 +79,7 @@ class SegmentToMailchimpOperator(BaseOperator):
         "exports_root",
         "options",
     )
-    template_fields_renderers = {"segments": "json", "field_map": "json", "options": "json"}
+    template_fields_renderers: ClassVar = {"segments": "json", "field_map": "json", "options": "json"}
     ui_color = "#ffe01b"
 
     def __init__(
@@ -113,7 +112,7 @@ class SegmentToMailchimpOperator(BaseOperator):
 
     @property
     def segments(self) -> Any:
-        """What is exported, by name; Airflow shows it as text, so the rows of data frames are kept out of it."""
+        """What is exported, by name; Airflow shows it as text, so rows of data frames are kept out of it."""
         return self._segments
 
     @segments.setter
