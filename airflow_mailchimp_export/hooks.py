@@ -69,7 +69,7 @@ class MailchimpHook(BaseHook):
         return to_client(self.settings())
 
     def permit(self, dag_id: str) -> Callable[[], None]:
-        """Return a check that is to be made before every submission, because consent can be withdrawn at any time.
+        """Return a check to be made before every submission, because consent can be withdrawn at any time.
 
         :param dag_id: the DAG that wants to send.
         """
@@ -82,7 +82,7 @@ class MailchimpHook(BaseHook):
     def get_batch(self, batch_id: str) -> Batch:
         """Return how far a batch is.
 
-        :raises PermanentError: with status 404 when Mailchimp does not know it (any more: it keeps seven days).
+        :raises PermanentError: with status 404 when Mailchimp does not know it; it keeps them for seven days.
         """
         with self.client() as client:
             return client.send(calls.batch(batch_id))
@@ -147,8 +147,8 @@ def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str)
     """
     if not settings.data_privacy_consent:
         raise ConfigError(
-            f"Connection {conn_id!r}: data privacy consent (data_privacy_consent) is off, so no profile may leave. "
-            "Whoever is responsible switches it on in the connection"
+            f"Connection {conn_id!r}: data privacy consent (data_privacy_consent) is off, so no profile may "
+            "leave. Whoever is responsible switches it on in the connection"
         )
     if not settings.allows(dag_id):
         raise ConfigError(
@@ -160,8 +160,8 @@ def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str)
 def invalid_token() -> ConfigError:
     """Return the error for a token that the OAuth metadata does not know; it says so with status 200."""
     return ConfigError(
-        "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was revoked. "
-        "Authorize anew and put the new token into the connection"
+        "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was "
+        "revoked. Authorize anew and put the new token into the connection"
     )
 
 

@@ -133,7 +133,7 @@ class SegmentToMailchimpOperator(BaseOperator):
 
     @property
     def segments(self) -> Any:
-        """What is exported, by name; Airflow shows it as text, so the rows of data frames are kept out of it."""
+        """What is exported, by name; Airflow shows it as text, so rows of data frames are kept out of it."""
         return self._segments
 
     @segments.setter

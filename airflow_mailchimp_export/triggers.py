@@ -74,8 +74,8 @@ class MailchimpBatchTrigger(BaseTrigger):
         base_url = settings.base_url or await _base_url(settings)
         watch = BatchWatch(self.batch_ids, stall_timeout=self.stall_timeout, now=time.monotonic())
         async with AsyncMailchimpClient(base_url, settings.token, timeout=settings.timeout) as client:
-            # Whoever deferred has looked a moment ago. Besides, Airflow fails a task whose trigger fires before
-            # its scheduler knows that it deferred: https://github.com/apache/airflow/issues/72716
+            # Whoever deferred has looked a moment ago. Besides, Airflow fails a task whose trigger fires
+            # before the scheduler knows that it deferred: https://github.com/apache/airflow/issues/72716
             await asyncio.sleep(watch.pause())
             while await self._look(client, watch):
                 if watch.stalled(now=time.monotonic()):

@@ -70,7 +70,7 @@ def connection_body(sandbox: Sandbox, **extra: Any) -> dict[str, Any]:
     }
 
 
-def until(found: Callable[[], T], *, timeout: float = 45) -> T:
+def until(found: Callable[[], T], *, timeout: float = 90) -> T:
     """Ask again and again until there is an answer, and return it."""
     deadline = time.monotonic() + timeout
     while not (answer := found()):

@@ -41,7 +41,7 @@ def crowd(name: str, size: int) -> list[Row]:
 VIP: Sequence[Row] = (
     row("Ada@Brieftaube-Post.eu", "Ada", "Lovelace"),
     row(" grace@inkwell-pigeon.eu\t", "Grace", "Hopper"),
-    row("zoë.without.surname@lettre-volante.eu".replace("ë", "e"), "Zoë", None),
+    row("zoe@lettre-volante.eu", "Zoë", None),
     row("member@brieftaube-post.eu", "New", " "),
     row("left@brieftaube-post.eu", "Left", "Us"),
     row("BOUNCED@brieftaube-post.eu", "Mail", "Bounced"),

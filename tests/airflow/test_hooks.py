@@ -113,7 +113,7 @@ def test_button_tells_of_double_opt_in(press: Press, mailchimp: Sandbox) -> None
 
 @pytest.mark.parametrize("role", ["viewer", "author"])
 def test_button_refuses_roles_that_may_not_write(press: Press, role: str, mailchimp: Sandbox) -> None:
-    """With the key of a viewer or author an export would be stopped, so the test fails and says which role helps."""
+    """The key of a viewer or author fails the test, which says that it may not write and whose key may."""
     mailchimp.change(role=role)
     passed, message = press()
     assert not passed
@@ -159,7 +159,7 @@ def test_button_hints_at_mistyped_extras(
 def test_button_says_what_is_wrong(
     press: Press, changed: dict[str, Any], words: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that cannot work fails with a message that names the field or the cause, without the key."""
+    """A connection that cannot work fails; the message names the field or the cause, and not the key."""
     connection = {**sandbox.connection(), **changed}
     monkeypatch.setenv(CONNECTION, json.dumps(connection))
     passed, message = press()
@@ -203,7 +203,7 @@ def oauth(sandbox: Sandbox, token: str) -> ConnectionSettings:
 
 
 def test_oauth_token_finds_its_account(sandbox: Sandbox) -> None:
-    """With a good OAuth token Mailchimp is asked where the account lives, and the account is reached there."""
+    """With a good OAuth token Mailchimp is asked where the account lives, and it is reached there."""
     from airflow_mailchimp_export.hooks import to_client
 
     with to_client(oauth(sandbox, sandbox.settings()["oauth_token"])) as client:
@@ -211,7 +211,7 @@ def test_oauth_token_finds_its_account(sandbox: Sandbox) -> None:
 
 
 def test_unknown_oauth_token_is_called_so(sandbox: Sandbox) -> None:
-    """The metadata answers an unknown token with 200; the error says all the same that the token is not valid."""
+    """The metadata answers an unknown token with 200; the error says all the same that it is unknown."""
     from airflow_mailchimp_export.hooks import to_client
 
     with pytest.raises(ConfigError, match=r"does not know this OAuth token.*Authorize anew") as refused:

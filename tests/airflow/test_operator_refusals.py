@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_mailchimp_export.mailchimp.pace import Pace
 from tests.airflow.people import crowd, write_listed, write_segments
 from tests.airflow.runs import Failures, member_rows, one_task, report_of, result, states
 
@@ -62,7 +64,7 @@ def test_wrong_set_up_fails_at_once_and_sends_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What retrying cannot heal fails the task at its first try, names field and remedy, and no one is sent."""
+    """What retrying cannot heal fails the task at its first try, naming field and remedy; no one is sent."""
     sandbox.load(write_listed(tmp_path / "listed.csv"))
     monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(**extra)))
     failures = Failures()
@@ -76,7 +78,7 @@ def test_wrong_set_up_fails_at_once_and_sends_nothing(
 def test_a_refused_key_fails_at_once(
     sandbox: Sandbox, run_dag: RunDag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A key that Mailchimp does not know fails the task at its first try, with the remedy, without the key."""
+    """A key that Mailchimp does not know fails the task at its first try and says what to do."""
     key = f"{'a' * 32}-us0"
     monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "password": key}))
     failures = Failures()
@@ -98,7 +100,7 @@ def test_a_read_only_key_fails_at_once(mailchimp: Sandbox, run_dag: RunDag, tmp_
 def test_a_source_that_cannot_be_read_is_tried_again(
     mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
 ) -> None:
-    """A missing column names segment, column and what there is; the source may be mended, so Airflow retries."""
+    """A missing column is named with its segment and what there is; Airflow retries, as it may be mended."""
     failures = Failures()
     segments = write_segments(tmp_path, PEOPLE)
     field_map = {"EMAIL": "email", "FNAME": "forename"}
@@ -133,7 +135,7 @@ def test_too_many_rejects_fail_before_anyone_is_sent(
 def test_consent_that_is_withdrawn_stops_a_running_export(
     mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Switched off while profiles leave, consent ends the export with the very next call; the rest is unconfirmed."""
+    """Switched off while profiles leave, consent ends the export with the very next call."""
     withdrawn = json.dumps(mailchimp.connection(data_privacy_consent=False, max_connections=1))
     monkeypatch.setenv(CONNECTION, json.dumps(mailchimp.connection(max_connections=1)))
     mailchimp.change(latency=0.1)
@@ -168,10 +170,11 @@ def test_consent_that_is_withdrawn_stops_a_running_export(
 def test_an_unreachable_mailchimp_is_tried_again(
     mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every answer being an error is a passing failure: the task is tried again, and the second try succeeds."""
-    from airflow_mailchimp_export.mailchimp.pace import Pace
+    """While Mailchimp is away the task fails and is tried again; the second try succeeds."""
+    from airflow_mailchimp_export import operators
 
-    monkeypatch.setattr(Pace.__init__, "__defaults__", (2, 0.01, 60.0, 5.0, 900.0))
+    impatient = partial(operators.to_client, pace=Pace(attempts=2, first_pause=0.01))
+    monkeypatch.setattr(operators, "to_client", impatient)
     mailchimp.change(fault_rate=1.0, faults="unavailable")
     failures = Failures()
     settings = {

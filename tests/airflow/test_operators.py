@@ -93,7 +93,7 @@ def test_every_way_leads_to_the_same_audience(
 def test_people_who_must_not_be_touched_are_as_before(
     delivery: str, audience: Sandbox, run_dag: RunDag, tmp_path: Path
 ) -> None:
-    """Status, tags, names and time of last change of everyone who may not be written to stay what they were."""
+    """Status, tags, names and time of last change of everyone who may not be written to stay the same."""
 
     def untouchable() -> list[dict[str, Any]]:
         return [member for member in audience.members() if member["status"] != "subscribed"]

@@ -145,7 +145,7 @@ def test_resumed_sensor_gives_up_when_nothing_moved() -> None:
 
 @pytest.mark.usefixtures("mailchimp")
 def test_poking_gives_up_when_nothing_moves(batch_ids: list[str]) -> None:
-    """Without any progress for stall_timeout, poking ends with a sensor's timeout that says what comes next."""
+    """Without any progress for stall_timeout, poking ends in a timeout that says what comes next."""
     from airflow.sdk.exceptions import AirflowSensorTimeout
 
     sensor = make_sensor(batch_ids, stall_timeout=0.3, poke_interval=0.1)
@@ -172,7 +172,7 @@ def test_a_killed_sensor_cancels_the_batches(mailchimp: Sandbox, batch_ids: list
 
 @pytest.mark.parametrize("mode", ["poke", "reschedule"])
 def test_both_modes_wait_for_the_end(mode: str, mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:
-    """Poking or rescheduled, the sensor passes only when the batch is finished, and the report finds all answers."""
+    """Poking or rescheduled, the sensor passes once the batch is finished; the report finds all answers."""
     mailchimp.change(batch_finalizing=0.5)
     sensor = {"mode": mode, "poke_interval": 0.2}
     run = run_dag(three_tasks(segments=write_segments(tmp_path, PEOPLE), sensor=sensor))

@@ -140,7 +140,7 @@ def test_errors_travel_in_the_event(
 
 
 def test_unforeseen_errors_travel_in_the_event(airflow_db: None) -> None:
-    """A connection that does not exist, too, ends in an event and not in an exception, which would be lost."""
+    """A connection that does not exist, too, ends in an event: an exception would be lost."""
     (event,) = events_of(make_trigger(["0123456789"], mailchimp_conn_id="nowhere"))
     assert event["status"] == "error"
     assert event["message"]

@@ -302,7 +302,12 @@ class TestSamples:
             before = dump(quick)
             expected = expectation(samples, before)
             report = run(
-                quick, client, RunFolder(tmp_path / delivery / "run"), samples, delivery=delivery, field_map=FIELD_MAP
+                quick,
+                client,
+                RunFolder(tmp_path / delivery / "run"),
+                samples,
+                delivery=delivery,
+                field_map=FIELD_MAP,
             )
             assert report.counts == expected.counts
             assert report.suppressed_by_reason == expected.suppressed

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("integration"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def airflow(tmp_path_factory: pytest.TempPathFactory, sandbox_process: Sandbox) -> Iterator[AirflowStack]:
     """A whole Airflow, whose logs tell everything."""
     home = tmp_path_factory.mktemp("integration")
@@ -44,34 +44,26 @@ class FirstExport:
     """What the first export did, which no one started."""
 
     run: dict[str, Any]
-    states_seen: set[str]
+    deferred: bool
     tasks: dict[str, str]
     members: list[dict[str, Any]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def first_export(airflow: AirflowStack, sandbox_process: Sandbox) -> FirstExport:
     """Switch both DAGs on, and see what comes of it."""
     sandbox_process.reset()
     sandbox_process.load(AUDIENCE)
-    usual = sandbox_process.settings()["batch_finalizing"]
-    sandbox_process.change(batch_finalizing=3)
+    sandbox_process.change(batch_stuck=-1)
     for dag_id in (EXPORT, REFRESH):
         airflow.wait_for_dag(dag_id)
         airflow.call("PATCH", f"/dags/{dag_id}", {"is_paused": False})
     (run,) = until(lambda: airflow.call("GET", f"/dags/{EXPORT}/dagRuns")["dag_runs"])
-    run_id, seen = run["dag_run_id"], set()
-
-    def finished() -> bool:
-        seen.add(airflow.task_states(EXPORT, run_id).get("wait_for_batches"))
-        return airflow.call("GET", f"/dags/{EXPORT}/dagRuns/{run_id}")["state"] in {"success", "failed"}
-
-    until(finished)
-    sandbox_process.change(batch_finalizing=usual)
+    run_id = run["dag_run_id"]
+    ended = {"deferred", "success", "failed", "upstream_failed"}
+    until(lambda: airflow.task_states(EXPORT, run_id).get("wait_for_batches") in ended)
+    deferred = airflow.task_states(EXPORT, run_id)["wait_for_batches"] == "deferred"
+    sandbox_process.change(batch_stuck=0)
+    finished = airflow.wait_for_run(EXPORT, run_id, timeout=90)
     airflow.call("PATCH", f"/dags/{REFRESH}", {"is_paused": True})
-    return FirstExport(
-        airflow.call("GET", f"/dags/{EXPORT}/dagRuns/{run_id}"),
-        {state for state in seen if state},
-        airflow.task_states(EXPORT, run_id),
-        sandbox_process.members(),
-    )
+    return FirstExport(finished, deferred, airflow.task_states(EXPORT, run_id), sandbox_process.members())

@@ -105,7 +105,7 @@ def test_refreshed_segments_start_the_export_by_themselves(first_export: FirstEx
     assert first_export.run["run_type"] == "asset_triggered"
     assert first_export.run["state"] == "success"
     assert first_export.tasks == dict.fromkeys(("export", "wait_for_batches", "report"), "success")
-    assert "deferred" in first_export.states_seen
+    assert first_export.deferred
 
 
 def test_audience_is_what_the_profiles_say(airflow: AirflowStack, first_export: FirstExport) -> None:
@@ -173,7 +173,7 @@ def test_faults_do_not_change_the_outcome(
 def test_ending_the_waiting_task_cancels_the_batch(
     airflow: AirflowStack, first_export: FirstExport, audience: Sandbox
 ) -> None:
-    """Marked failed while it is deferred, the task calls its batch off; the report counts all as unconfirmed."""
+    """Marked failed while it is deferred, the task calls its batch off; the report counts unconfirmed."""
     audience.change(batch_stuck=-1)
     run_id = airflow.trigger(EXPORT, {"segments": ["VIP"]})
     task = f"/dags/{EXPORT}/dagRuns/{run_id}/taskInstances/wait_for_batches"

@@ -252,9 +252,7 @@ class TestOptOuts:
         assert opt_outs.among(["ada@mail.eu"]) == {"ada@mail.eu": MemberStatus.UNSUBSCRIBED}
         assert [dict(request.query)["status"] for request in client.requests] == ["unsubscribed", "cleaned"]
 
-    def test_both_statuses_count(
-        self, opt_outs: OptOuts, clock: Clock, gone: dict[str, list[str]]
-    ) -> None:
+    def test_both_statuses_count(self, opt_outs: OptOuts, clock: Clock, gone: dict[str, list[str]]) -> None:
         """Who unsubscribed and who bounced is told, however Mailchimp writes the address; nobody else is."""
         gone.update(unsubscribed=[" Ada@Mail.EU"], cleaned=["bo@mail.eu", "stranger@mail.eu"])
         clock.forward(60)

@@ -304,7 +304,9 @@ class TestDirect:
                 taken.append(number)
                 yield chunk(number, f"p{number}@mail.eu")
 
-        for count, _ in enumerate(deliver_directly(stream(), upserter(sent).upsert, connections=3, keep=Kept())):
+        for count, _ in enumerate(
+            deliver_directly(stream(), upserter(sent).upsert, connections=3, keep=Kept())
+        ):
             assert len(taken) <= count + 1 + 2 * 3
 
     def test_a_chunk_without_answer_stays_unconfirmed(self, caplog: pytest.LogCaptureFixture) -> None:

@@ -34,7 +34,14 @@ MANIFEST = Manifest(
     segments=(SegmentTally("VIP", "Very important", 3, unchanged=1), SegmentTally("名前", "名前", 0)),
     warnings=(FieldWarning("AGE", "not_a_number", 2, ("row 1", "row 2"), "Give a number."),),
     tallies=Tallies(
-        rows_read=9, merged=1, differing=1, unchanged=3, rejected=2, planned=3, upsert_chunks=1, leave_chunks=2
+        rows_read=9,
+        merged=1,
+        differing=1,
+        unchanged=3,
+        rejected=2,
+        planned=3,
+        upsert_chunks=1,
+        leave_chunks=2,
     ),
 )
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mailchimp_export.config import OnLeave
-from airflow_mailchimp_export.errors import ConfigError, StopLoss
+from airflow_mailchimp_export.errors import ConfigError, SourceError, StopLoss
 from airflow_mailchimp_export.ledger import LEDGER, SET_ASIDE, read_mark
 from airflow_mailchimp_export.lock import LOCK
 from airflow_mailchimp_export.manifest import Manifest
@@ -214,17 +214,15 @@ class TestDryRun:
         client = FakeMailchimp()
         rows = pa.table({"email": ["ada@mail.eu"], "age": [36]})
         field_map = {"EMAIL": "email", "AGE": "age"}
-        report = run(
-            client, runs, "1", rows, field_map=field_map, create_merge_fields=True, dry_run=True
-        )
+        report = run(client, runs, "1", rows, field_map=field_map, create_merge_fields=True, dry_run=True)
         assert report.counts == Counts(rows_read=1, created=1)
         assert client.sent(f"POST {LIST}/merge-fields") == []
         assert not runs.exists(LEDGER)
 
 
 def test_a_profile_id_that_the_source_lacks(runs: ExportFolder) -> None:
-    """A profile_id that names no column is an error before Mailchimp is sent anything."""
+    """A profile_id that names no column is an error that lists the columns, before anything is sent."""
     client = FakeMailchimp()
-    with pytest.raises(ConfigError, match="id"):
+    with pytest.raises(SourceError, match="no column 'id'; there are 'email'"):
         export(client, runs.run("1"), {"S": many(3)}, profile_id="id").submit()
     assert changes(client) == 0
