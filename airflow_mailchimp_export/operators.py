@@ -114,7 +114,8 @@ class SegmentToMailchimpOperator(BaseOperator):
         options: ExportOptions | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # The sensor and the report each take one part of the result.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         self.segments = segments
         self.field_map = field_map
         self.audience_id = audience_id

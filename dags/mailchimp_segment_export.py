@@ -103,8 +103,6 @@ with DAG(
         pool=EXPORTS.pool,
         pool_slots=EXPORTS.connections,
         wait_for_completion=False,
-        # Its result's parts, such as the batch ids, are handed on one by one.
-        multiple_outputs=True,
     )
     wait_for_batches = MailchimpBatchSensor(
         task_id="wait_for_batches",

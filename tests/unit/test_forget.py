@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from upath import UPath
 
 from airflow_mailchimp_export import answers
+from airflow_mailchimp_export import forget as program
 from airflow_mailchimp_export.accounts import REJECT_COLUMNS, defused
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
 from airflow_mailchimp_export.forget import default_root, forget, main
@@ -305,6 +307,17 @@ class TestCommandLine:
         monkeypatch.setattr(sys, "argv", ["forget", BO])
         assert main() == 0
         assert f"in all under {root}" in capsys.readouterr().out
+
+    def test_it_is_a_program(
+        self, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Run as a program it does the same, and its exit code says whether it worked."""
+        for address, code in ((BO, 0), ("nobody", 1)):
+            monkeypatch.setattr(sys, "argv", ["forget", address, "--exports-root", str(root)])
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(program.__file__, run_name="__main__")
+            assert ended.value.code == code
+        assert "in all under" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -103,6 +103,28 @@ class TestHolding:
             assert not take(Lock(folder, "second"))
 
 
+class Overtaken(ExportFolder):
+    """A place that keeps nobody out, where another run is quicker by a hair."""
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Let the other run create the file first."""
+        super().create(name, orjson.dumps({"run": "quicker", "until": 1120.0}))
+        return super().create(name, content)
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_whoever_creates_the_lock_has_it(tmp_path: Path, clock: FakeClock, place: str) -> None:
+    """Where nothing else keeps two runs apart, the one whose lock is there already is told to the other."""
+    location = tmp_path / "export" if place == "local" else UPath(f"memory://{uuid4().hex}/export")
+    folder = Overtaken(location)
+    with (
+        pytest.raises(ExportBusy, match=r"Run 'quicker' .* ends in 120 s"),
+        Lock(folder, "run", now=clock).held(),
+    ):
+        pytest.fail("Two runs at once")
+    assert until(folder)[0] == "quicker"
+
+
 class TestWaiting:
     """While Mailchimp works."""
 

@@ -10,7 +10,7 @@ import pytest
 from airflow_mailchimp_export import answers
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
 from airflow_mailchimp_export.lock import LOCK
-from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.model import Delivery, Effect, Outcome, Verdict
 from airflow_mailchimp_export.report import Counts, Report
 from airflow_mailchimp_export.run_folder import BATCHES, PLAN, REPORT, RUN, RunFolder
 from tests.unit.life import Life, changing, members_sent, one_by_one, people
@@ -110,9 +110,9 @@ class TestRetry:
         assert seen == []
 
 
-def created(*emails: str) -> list[answers.Outcome]:
+def created(*emails: str) -> list[Outcome]:
     """What Mailchimp answers for people who joined."""
-    return [answers.Outcome(email, answers.Effect.CREATED, "subscribed") for email in emails]
+    return [Outcome(email, Effect.CREATED, "subscribed") for email in emails]
 
 
 class TestDeadRuns:
@@ -144,7 +144,7 @@ class TestDeadRuns:
         """Whom the dead run had sent, and who has left since, loses the tag."""
         with pytest.raises(Killed):
             life.submit(
-                {"A": people(ADA, BO), "B": people(*CROWD)}, permit=one_by_one(None, None, None, None, kill)
+                {"A": people(ADA, BO), "B": people(*CROWD)}, permit=one_by_one(None, None, None, kill)
             )
         life.folder.remove(LOCK)
         life.run({"A": people(ADA), "B": people(*CROWD)}, max_removal_ratio=1)
