@@ -15,6 +15,7 @@ from airflow_mailchimp_export.answers import Answer
 from airflow_mailchimp_export.errors import PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
+from airflow_mailchimp_export.mailchimp.cancelling import cancel_batches
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.manifest import SubmittedBatch
 from airflow_mailchimp_export.model import Batch, LeaveChunk, Outcome
@@ -97,6 +98,8 @@ class Collector:
             return None
         if not batch.finished:
             log.warning("Batch %s is not finished: %s", batch_id, batch.status)
+            # Worked off later, it could give a tag to somebody who has left by then.
+            cancel_batches(self._client, [batch_id])
             return None
         if not batch.response_body_url:
             raise RetryableError("finished, but without a link to its results")

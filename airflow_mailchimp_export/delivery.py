@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_mailchimp_export.errors import AccessDenied, MailchimpError, PermanentError, RetryableError
+from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.protocol import Call
@@ -38,8 +38,6 @@ MAX_BATCH_BYTES = 5_000_000
 """Bytes of one batch; Mailchimp documents no limit, so this stays far from any."""
 
 C = TypeVar("C")
-
-_NOT_FOUND = 404
 
 
 class Upserter:
@@ -226,17 +224,3 @@ def packed(operations: Iterable[Operation]) -> Iterator[tuple[Operation, ...]]:
         people, size = people + operation.people, size + bulk
     if group:
         yield tuple(group)
-
-
-def cancel_batches(client: MailchimpClient, batch_ids: Iterable[str]) -> None:
-    """Stop batches that are not finished; what they did so far stays done."""
-    for batch_id in batch_ids:
-        try:
-            if not client.send(calls.batch(batch_id)).finished:
-                client.send(calls.cancel_batch(batch_id))
-                log.info("Batch %s is cancelled", batch_id)
-        except PermanentError as error:
-            if error.status != _NOT_FOUND:
-                log.warning("Batch %s could not be cancelled: %s", batch_id, error)
-        except MailchimpError as error:
-            log.warning("Batch %s could not be cancelled: %s", batch_id, error)

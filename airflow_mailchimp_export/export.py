@@ -19,7 +19,6 @@ from airflow_mailchimp_export.collection import Collector
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.delivery import (
     Operation,
-    cancel_batches,
     deliver_directly,
     submit_batches,
     to_operation,
@@ -31,6 +30,7 @@ from airflow_mailchimp_export.errors import (
     RetryableError,
 )
 from airflow_mailchimp_export.lock import Lock
+from airflow_mailchimp_export.mailchimp.cancelling import cancel_batches
 from airflow_mailchimp_export.manifest import Manifest, SubmittedBatch, batches_from_json, batches_to_json
 from airflow_mailchimp_export.model import Chunk, Delivery, Effect, LeaveChunk, Outcome, Reason
 from airflow_mailchimp_export.planning import Planner
@@ -70,6 +70,7 @@ class Export:
         folder: RunFolder,
         path_factory: PathFactory,
     ) -> None:
+        self._dry_run = definition.dry_run
         self._gateway = gateway
         self._folder = folder
         self._export_folder = folder.export_folder()
@@ -90,7 +91,8 @@ class Export:
         :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
         with self._lock.held():
-            self._settle_the_dead()
+            if not self._dry_run:
+                self._settle_the_dead()
             manifest = self._planned()
             batches = self._shipped(manifest, on_batch)
             if not batches:
@@ -287,7 +289,8 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
         )
     manifest = Manifest.from_json(folder.read(RUN))
     batches = submitted_batches(folder)
-    error = error or _gather(folder, manifest, batches, gateway)
+    stopped = _gather(folder, manifest, batches, gateway, deliver=not error)
+    error = error or stopped
     with Accounts(folder, manifest) as accounts:
         accounts.write_outcomes()
         accounts.write_rejects()
@@ -306,7 +309,12 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
 
 
 def _gather(
-    folder: RunFolder, manifest: Manifest, batches: Sequence[SubmittedBatch], gateway: Gateway
+    folder: RunFolder,
+    manifest: Manifest,
+    batches: Sequence[SubmittedBatch],
+    gateway: Gateway,
+    *,
+    deliver: bool,
 ) -> str:
     """Fetch what the batches answered, and deliver directly what they could not deliver.
 
@@ -314,7 +322,7 @@ def _gather(
     """
     try:
         refused = _collect(folder, batches, gateway)
-        if refused:
+        if refused and deliver:
             Shipment(folder, manifest, gateway).deliver(only=refused)
     except (ConfigError, PermanentError) as error:
         return str(error)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from airflow_mailchimp_export.config import OnLeave, Segment
-from airflow_mailchimp_export.database import Database, quoted
+from airflow_mailchimp_export.database import Database, quoted, quoted_text
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.staging import Layout, empty_block, staging_block
@@ -134,6 +134,13 @@ class Plan:
         """Bring the adopted tags of each person together."""
         self._database.run("adopted")
 
+    def write_adopted(self, path: Path, *, key: str, mark: str) -> None:
+        """Write who was adopted as a ledger.
+
+        :param key: of the file's metadata, under which the mark stands.
+        """
+        self._database.script("write_adopted", path=quoted(path), key=key, mark=quoted_text(mark))
+
     def stage(self, segments: Sequence[Segment], sources: Sequence[Source], layout: Layout) -> Iterator[int]:
         """Read the sources to their ends; yield the number of rows of each batch read.
 
@@ -143,7 +150,6 @@ class Plan:
         self._has_ids = layout.profile_id is not None
         with self._database.incoming(empty_block(layout)):
             self._database.run("tables")
-        self._database.run("begin")
         first_place = 0
         for index, segment in enumerate(segments):
             self._database.run("name", segment=index, name=segment.name, tag=segment.tag)
@@ -156,7 +162,6 @@ class Plan:
                 rows += batch.num_rows
                 yield batch.num_rows
             first_place += rows
-        self._database.run("commit")
 
     def stand(self, status: MemberStatus, members: Iterable[tuple[str, str]]) -> None:
         """Note where members stand in the audience: pairs of Mailchimp's id and the address."""

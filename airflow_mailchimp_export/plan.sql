@@ -80,12 +80,9 @@ SELECT subscriber_hash, any_value(email) AS email, NULL::VARCHAR AS profile_id, 
     '' AS reason
 FROM ledger GROUP BY subscriber_hash;
 
--- name: begin
--- One transaction for all batches spares writing each of them twice.
-BEGIN;
-
--- name: commit
-COMMIT;
+-- name: write_adopted
+COPY (SELECT *, now() AS changed_at, '' AS run FROM ledger)
+TO {path} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{key}: {mark}}});
 
 -- name: name
 INSERT INTO segments VALUES ($segment, $name, $tag);
@@ -227,7 +224,7 @@ SELECT kind, tag, subscriber_hash, email, profile_id FROM (
 ) ORDER BY kind DESC, tag, subscriber_hash;
 
 -- name: removal_tallies
-SELECT (SELECT count(*) FROM leaving) AS leaving, (SELECT count(*) FROM ledger WHERE len(tags) > 0) AS owned;
+SELECT (SELECT count(*) FROM leaving) AS leaving, (SELECT count(*) FROM ledger WHERE len(tags) > 0 AND state <> 'archived') AS owned;
 
 -- name: emptied
 -- Segments without a usable row that used to have people.

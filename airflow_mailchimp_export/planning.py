@@ -84,13 +84,13 @@ class Planner:
             mapper = self._mapper(audience, layout)
             known = stack.enter_context(ledger.lent(self._folder.export_folder()))
             plan = stack.enter_context(self._start(workshop, audience))
-            self._know(plan, known)
+            version = self._know(plan, known, mark)
             self._stage(plan, sources, layout)
             self._check_columns(plan, mapper)
             self._look_up_standings(plan)
             plan.merge(on_leave=self._definition.on_leave)
             self._check(plan)
-            manifest = self._write(plan, mapper, ledger_version=mark.version if mark else 0)
+            manifest = self._write(plan, mapper, ledger_version=version)
         self._folder.put(RUN, manifest.to_json())
         return manifest
 
@@ -144,17 +144,27 @@ class Planner:
             full=self._definition.full,
         )
 
-    def _know(self, plan: Plan, known: Path | None) -> None:
+    def _know(self, plan: Plan, known: Path | None, mark: ledger.LedgerMark | None) -> int:
+        """Take in what earlier runs did; return the version of the ledger that tells it."""
         plan.know(known)
-        if known is None and self._definition.options.adopt_existing_tag:
-            self._adopt(plan)
+        if mark is None and self._definition.options.adopt_existing_tag:
+            return self._adopt(plan)
+        return mark.version if mark else 0
 
-    def _adopt(self, plan: Plan) -> None:
-        tag_ids = read_tags(self._client, self._definition.audience_id)
-        for tag in sorted({segment.tag for segment in self._definition.segments} & tag_ids.keys()):
-            for members in read_tag(self._client, self._definition.audience_id, tag_ids[tag]):
+    def _adopt(self, plan: Plan) -> int:
+        """Take over who carries a segment's tag, and write that down as the first ledger."""
+        definition = self._definition
+        tag_ids = read_tags(self._client, definition.audience_id)
+        for tag in sorted({segment.tag for segment in definition.segments} & tag_ids.keys()):
+            for members in read_tag(self._client, definition.audience_id, tag_ids[tag]):
                 plan.adopt(tag, members)
         plan.adopted()
+        if definition.dry_run:
+            return 0
+        mark = ledger.LedgerMark(definition.name, definition.audience_id, version=1, run="")
+        with self._folder.export_folder().writing(ledger.LEDGER) as draft:
+            plan.write_adopted(draft, key=ledger.METADATA_KEY, mark=mark.to_json())
+        return mark.version
 
     def _stage(self, plan: Plan, sources: Sequence[Source], layout: Layout) -> None:
         with Progress("Reading", "profiles") as progress:

@@ -81,7 +81,8 @@ SELECT segment, count(*) FROM (
 
 -- name: joined
 SELECT segment, count(*) FROM (
-    SELECT unnest(accounts.segments) AS segment, accounts.tags AS tags, ledger.tags AS known
+    SELECT unnest(accounts.segments) AS segment, accounts.tags AS tags,
+        CASE WHEN ledger.state <> 'archived' THEN ledger.tags END AS known
     FROM accounts LEFT JOIN ledger USING (subscriber_hash) WHERE accounts.effect IN ('created', 'updated')
 ) JOIN (SELECT unnest($names) AS segment, unnest($tags) AS tag) USING (segment)
 WHERE NOT list_contains(coalesce(known, []), tag) GROUP BY segment;

@@ -197,7 +197,8 @@ class FakeMailchimp(FakeClient):
         """Carry out one operation of a batch."""
         path = operation["path"].partition("?")[0]
         request = Request(operation["method"], path, body=operation["body"].encode())
-        return result(operation["operation_id"], self.answers[f"{request.method} {path}"](request))
+        carry_out = self.upsert if path == LIST else self.answers[f"{request.method} {path}"]
+        return result(operation["operation_id"], carry_out(request))
 
 
 @dataclass

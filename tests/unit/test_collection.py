@@ -181,8 +181,11 @@ def test_a_batch_that_is_gone(folder: RunFolder, clock: FakeClock, caplog: pytes
 def test_a_batch_that_is_not_finished(
     folder: RunFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A batch that is still at work is not waited for: that has been done before."""
-    assert collected(client_with(finished("one", status="finalizing")), folder, clock, "one") == []
+    """A batch that is still at work is not waited for, that has been done before, but called off."""
+    client = client_with(finished("one", status="finalizing"))
+    client.answers["DELETE /batches/one"] = lambda request: None
+    assert collected(client, folder, clock, "one") == []
+    assert [request.method for request in client.requests][-1] == "DELETE"
     assert clock.slept == []
     assert "Batch one is not finished: finalizing" in _warnings(caplog)
 

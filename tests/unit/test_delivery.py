@@ -20,13 +20,13 @@ from airflow_mailchimp_export.delivery import (
     MAX_BATCH_PEOPLE,
     Operation,
     Upserter,
-    cancel_batches,
     deliver_directly,
     packed,
     submit_batches,
     to_operation,
 )
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, RetryableError
+from airflow_mailchimp_export.mailchimp.cancelling import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.manifest import SubmittedBatch
 from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason

@@ -506,12 +506,13 @@ class TestDatabase:
     def test_what_the_machine_lacks(self, workshop: Path) -> None:
         """What DuckDB cannot read or write is a ConfigError that names the place to look at, not a bare error."""
         missing = quoted(workshop / "nowhere.parquet")
-        with Database(workshop, "plan.sql") as database:
-            with pytest.raises(ConfigError, match=r"temporary folder .* \(IOException\)\. Free space"):
-                database.script("ledger", path=missing)
-        with Database(workshop, "report.sql") as database:
-            with pytest.raises(ConfigError, match="temporary folder"):
-                database.run("accounts", plan=str(workshop / "nowhere.parquet"), dry_run=False)
+        with (
+            Database(workshop, "plan.sql") as database,
+            pytest.raises(ConfigError, match=r"temporary folder .* \(IOException\)\. Free space"),
+        ):
+            database.script("ledger", path=missing)
+        with Database(workshop, "report.sql") as database, pytest.raises(ConfigError, match="temporary"):
+            database.run("accounts", plan=str(workshop / "nowhere.parquet"), dry_run=False)
 
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""

@@ -121,7 +121,7 @@ class TestAdopting:
 
     def before(self) -> FakeMailchimp:
         """An audience in which four people carry the tag."""
-        client = FakeMailchimp({email: "subscribed" for email in many(4)["email"].to_pylist()})
+        client = FakeMailchimp(dict.fromkeys(many(4)["email"].to_pylist(), "subscribed"))
         client.tags = {email: {"S", "Theirs"} for email in client.standing}
         client.has_tag("S", 7)
         client.has_tag("Theirs", 8)

@@ -98,6 +98,13 @@ class TestWriting:
             "exports/run/answers/chunk-1.parquet": 0o600,
         }
 
+    def test_a_file_is_created_once(self, folder: RunFolder) -> None:
+        """A file that must not be there yet is made by the first who asks; the next one changes nothing."""
+        assert folder.create(RUN, b"first")
+        assert not folder.create(RUN, b"second")
+        assert folder.read(RUN) == b"first"
+        assert _names(folder) == [RUN]
+
     @pytest.mark.parametrize("root", ["a file", "/proc/nowhere"])
     def test_a_place_that_cannot_be_written_to(self, tmp_path: Path, root: str) -> None:
         """An exports_root that cannot be written to is a ConfigError that says where, why and what to do."""
@@ -105,6 +112,10 @@ class TestWriting:
         folder = RunFolder(tmp_path / root / "run")
         with pytest.raises(ConfigError, match="or set exports_root to another place") as error:
             folder.put(RUN, b"")
+        with pytest.raises(ConfigError, match=r"Cannot write run\.json"):
+            folder.create(RUN, b"")
+        with pytest.raises(ConfigError, match="Cannot write files"), folder.alone():
+            pass
         assert folder.uri in str(error.value)
         assert "Cannot write run.json under exports_root" in str(error.value)
 

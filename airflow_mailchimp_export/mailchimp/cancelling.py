@@ -1,0 +1,28 @@
+"""Calling batches off."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from airflow_mailchimp_export.errors import MailchimpError, PermanentError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+
+log = logging.getLogger(__name__)
+
+_NOT_FOUND = 404
+
+
+def cancel_batches(client: MailchimpClient, batch_ids: Iterable[str]) -> None:
+    """Stop batches that are not finished; what they did so far stays done."""
+    for batch_id in batch_ids:
+        try:
+            if not client.send(calls.batch(batch_id)).finished:
+                client.send(calls.cancel_batch(batch_id))
+                log.info("Batch %s is cancelled", batch_id)
+        except PermanentError as error:
+            if error.status != _NOT_FOUND:
+                log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+        except MailchimpError as error:
+            log.warning("Batch %s could not be cancelled: %s", batch_id, error)
