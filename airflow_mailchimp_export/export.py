@@ -30,7 +30,6 @@ from airflow_mailchimp_export.errors import (
     RetryableError,
 )
 from airflow_mailchimp_export.lock import Lock
-from airflow_mailchimp_export.mailchimp.cancelling import cancel_batches
 from airflow_mailchimp_export.manifest import Manifest, SubmittedBatch, batches_from_json, batches_to_json
 from airflow_mailchimp_export.model import Chunk, Delivery, Effect, LeaveChunk, Outcome, Reason
 from airflow_mailchimp_export.planning import Planner
@@ -139,11 +138,13 @@ class Export:
         return ()
 
     def _stop(self, error: ExportError) -> None:
-        """Account for a run that was stopped half-way; but batches that only lack their fellows are gone on with."""
+        """Account for a run that was stopped half-way, which calls its unfinished batches off.
+
+        Batches that only lack their fellows are gone on with by the next attempt.
+        """
         batches = submitted_batches(self._folder)
         if batches and isinstance(error, RetryableError):
             return
-        cancel_batches(self._gateway.client, (batch.id for batch in batches))
         try:
             settle(self._folder, gateway=self._gateway, error=str(error))
         except ExportError as further:

@@ -374,7 +374,7 @@ class TestFailures:
             export(client, folder, {"S": many(20_001)}, delivery=delivery, permit=permit).submit()
         assert len(posts(client)) == 1
         report = Report.from_json(folder.read(REPORT))
-        confirmed = 500 if delivery is Delivery.DIRECT else 0
+        confirmed = 500 if delivery is Delivery.DIRECT else 20_000
         assert report.counts == Counts(rows_read=20_001, created=confirmed, unconfirmed=20_001 - confirmed)
         assert report.verdict is Verdict.FAILED
         assert report.batch_ids == (() if delivery is Delivery.DIRECT else ("batch0",))
