@@ -83,10 +83,21 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "CRASH_PORT": str(urlsplit(sandbox.url).port),
             "CRASH_POINTS": str(POINTS),
         }
+        preload(place / "airflow")
         with AirflowStack(place / "airflow", dags=DAGS, settings=settings) as airflow:
             yield Scene(airflow, sandbox, place)
     finally:
         sandbox.stop()
+
+
+def preload(home: Path) -> None:
+    """Let Airflow import the large libraries before it forks its workers, of which there are many here.
+
+    https://airflow.apache.org/docs/apache-airflow/stable/howto/set-config.html#configuring-local-settings
+    """
+    (home / "config").mkdir(parents=True)
+    libraries = "from __future__ import annotations\n\nimport duckdb\nimport pyarrow.compute\nimport pyarrow.parquet\n"
+    (home / "config" / "airflow_local_settings.py").write_text(libraries, encoding="utf-8")
 
 
 def write_segments(folder: Path, delivery: str) -> None:

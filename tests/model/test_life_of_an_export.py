@@ -46,16 +46,17 @@ Change = tuple[str, int, str]
 PERSON = st.sampled_from(PEOPLE)
 MEMBERSHIP = st.tuples(PERSON, st.sampled_from(SEGMENTS))
 DELIVERY = st.sampled_from(list(Delivery))
-CHANGE: st.SearchStrategy[Change] = st.one_of(
+AT_THE_SOURCE: st.SearchStrategy[Change] = st.one_of(
     st.tuples(st.just("join"), PERSON, st.sampled_from(SEGMENTS)),
     st.tuples(st.just("leave"), PERSON, st.sampled_from(SEGMENTS)),
     st.tuples(st.just("name"), PERSON, st.sampled_from(["Ada", "Bo", "Çelik", ""])),
     st.tuples(st.just("address"), PERSON, st.sampled_from(["brieftaube.eu", "brieftaube.eu", "example.com"])),
     st.tuples(st.just("twice"), PERSON, st.just("")),
-    st.tuples(
-        st.just("mailchimp"), PERSON, st.sampled_from(["unsubscribed", "cleaned", "archived", "subscribed"])
-    ),
 )
+IN_MAILCHIMP: st.SearchStrategy[Change] = st.tuples(
+    st.just("mailchimp"), PERSON, st.sampled_from(["unsubscribed", "cleaned", "archived", "subscribed"])
+)
+CHANGE: st.SearchStrategy[Change] = st.one_of(AT_THE_SOURCE, IN_MAILCHIMP)
 
 
 class Killed(BaseException):
@@ -130,7 +131,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
         delivery=DELIVERY,
         dies_at=st.integers(0, 25),
         applied=st.booleans(),
-        meanwhile=st.lists(CHANGE, max_size=3),
+        meanwhile=st.lists(AT_THE_SOURCE, max_size=3),
         again=st.booleans(),
     )
     def a_bad_day(
@@ -151,9 +152,9 @@ class LifeOfAnExport(RuleBasedStateMachine):
             self.folder.remove(LOCK)
             self.dead_run = None
         resumed = self.dead_run is not None and (self.folder.run(self.dead_run)).is_planned()
-        self._export(delivery)
-        if resumed and meanwhile:
-            # The retry finished the plan of yesterday; today's changes come with the next run.
+        # A retry finishes the plan that there is; what changed since comes with the next run.
+        self._export(delivery, up_to_date=not resumed)
+        if resumed:
             self._export(delivery)
 
     def _apply(self, changes: list[Change]) -> None:
@@ -214,7 +215,13 @@ class LifeOfAnExport(RuleBasedStateMachine):
         return pa.table(arrays, names=["email", "name", "id"])
 
     def _export(
-        self, delivery: Delivery, *, faults: float = 0.0, dies_at: int | None = None, applied: bool = False
+        self,
+        delivery: Delivery,
+        *,
+        faults: float = 0.0,
+        dies_at: int | None = None,
+        applied: bool = False,
+        up_to_date: bool = True,
     ) -> None:
         self._let_batches_end()
         if self.dead_run is None:
@@ -234,7 +241,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
         finally:
             self.sandbox.change(fault_rate=0.0)
         self.dead_run = None
-        self._check(report, before)
+        self._check(report, before, up_to_date=up_to_date)
 
     def _let_batches_end(self) -> None:
         """Wait for batches that nobody knows of: their run died between handing them over and noting their ids."""
@@ -270,14 +277,15 @@ class LifeOfAnExport(RuleBasedStateMachine):
             options=ExportOptions(max_removal_ratio=1.0, max_reject_ratio=1.0, profile_id="id", keep_runs=3),
         )
 
-    def _check(self, report: Report, before: dict[str, dict[str, Any]]) -> None:
+    def _check(self, report: Report, before: dict[str, dict[str, Any]], *, up_to_date: bool) -> None:
         counts = report.counts
         assert counts.adds_up
         if report.verdict is Verdict.FAILED or counts.unconfirmed or counts.removal_failed:
             return
         after = self._audience()
         self._check_statuses(before, after)
-        self._check_tags(before, after)
+        if up_to_date:
+            self._check_tags(before, after)
 
     def _check_statuses(self, before: dict[str, Any], after: dict[str, Any]) -> None:
         """Nobody's status changed, but for those whom this export archives and restores."""
