@@ -136,6 +136,8 @@ SELECT * FROM (
         list_sort(list_filter(
             list_distinct(list_concat(
                 coalesce(ledger.tags, []),
+                -- Who was renamed keeps their tags in Mailchimp; those of segments they left go with the next run.
+                coalesce(moved.tags, []),
                 CASE WHEN told.effect IN ('created', 'updated', 'unconfirmed') THEN told.tags ELSE [] END
             )),
             lambda tag: NOT list_contains(coalesce(lost.tags, []), tag)
@@ -148,6 +150,11 @@ SELECT * FROM (
     FULL JOIN (
         SELECT * FROM accounts WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
     ) AS told ON told.subscriber_hash = ledger.subscriber_hash
+    LEFT JOIN (
+        SELECT accounts.new_email AS email, flatten(list(ledger.tags)) AS tags
+        FROM accounts JOIN ledger USING (subscriber_hash)
+        WHERE accounts.change = 'rename' AND accounts.effect = 'renamed' GROUP BY accounts.new_email
+    ) AS moved ON moved.email = told.email
     LEFT JOIN (
         SELECT subscriber_hash, flatten(list(tags)) AS tags, bool_or(leave = 'archive') AS archived
         FROM accounts WHERE change = 'leave' AND effect = 'removed' GROUP BY subscriber_hash
