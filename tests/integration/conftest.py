@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,9 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, sandbox_process: Sandbox) 
 
 
 @pytest.fixture
-def audience(sandbox: Sandbox) -> Sandbox:
-    """The sandbox with the shipped audience."""
+def audience(sandbox: Sandbox, airflow: AirflowStack) -> Sandbox:
+    """The sandbox with the shipped audience, and no export that remembers what it put there."""
+    shutil.rmtree(airflow.home / "exports", ignore_errors=True)
     sandbox.load(AUDIENCE)
     return sandbox
 
