@@ -44,10 +44,11 @@ def read_audience(client: MailchimpClient, audience_id: str) -> Audience:
     return replace(found, merge_fields=merge_fields)
 
 
-def create_merge_fields(client: MailchimpClient, audience_id: str, fields: Iterable[MergeField]) -> None:
-    """Add merge fields to an audience."""
-    for field in fields:
-        client.send(calls.create_merge_field(audience_id, field))
+def create_merge_fields(
+    client: MailchimpClient, audience_id: str, fields: Iterable[MergeField]
+) -> tuple[MergeField, ...]:
+    """Add merge fields to an audience; return them as Mailchimp made them."""
+    return tuple(client.send(calls.create_merge_field(audience_id, field)) for field in fields)
 
 
 def count_members(client: MailchimpClient, audience_id: str, statuses: Iterable[MemberStatus]) -> int:

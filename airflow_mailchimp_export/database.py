@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -65,6 +65,11 @@ class Database:
     def run(self, statement: str, /, **parameters: object) -> None:
         """Run a statement."""
         self._execute(statement, parameters)
+
+    def run_with(self, statement: str, parts: Mapping[str, str], /, **parameters: object) -> None:
+        """Run a statement with SQL text in the places that parameters cannot take."""
+        with _working():
+            self._connection.execute(self._statements[statement].format(**parts), parameters)
 
     def rows(self, statement: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """Run a statement that answers with few rows."""

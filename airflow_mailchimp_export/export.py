@@ -356,10 +356,16 @@ def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Accounts) -> 
             f"Run {mark.run if mark else 'unknown'} has written the ledger since this run was planned, so this run "
             "may not overwrite it. What this run did is in its outcomes.parquet; run the export again"
         )
-    if accounts.change_the_ledger():
+    if accounts.change_the_ledger() or (mark and mark.basis != manifest.basis):
         version = manifest.ledger_version + 1
         accounts.write_ledger(
-            ledger.LedgerMark(manifest.export, manifest.audience_id, version=version, run=folder.name)
+            ledger.LedgerMark(
+                manifest.export,
+                manifest.audience_id,
+                version=version,
+                run=folder.name,
+                basis=manifest.basis,
+            )
         )
     return ""
 

@@ -29,11 +29,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.model import FingerprintBasis
 from airflow_mailchimp_export.run_folder import ExportFolder
 
 LEDGER = "ledger.parquet"
 METADATA_KEY = "airflow_mailchimp_export"
-FORMAT = 1
+FORMAT = 2
+"""Format 1, of release 0.1.0, does not say what its fingerprints are based on."""
 
 SET_ASIDE = "ledger.set-aside.parquet"
 
@@ -44,6 +46,7 @@ class LedgerMark:
 
     :param version: grows by one with each run that writes it; 0 for none.
     :param run: the folder name of the run that wrote it.
+    :param basis: of its fingerprints; empty in format 1.
     """
 
     export: str
@@ -51,6 +54,7 @@ class LedgerMark:
     version: int
     run: str
     format: int = FORMAT
+    basis: FingerprintBasis = FingerprintBasis()
 
     def to_json(self) -> str:
         """Return the mark as it stands in the file's metadata."""
@@ -66,7 +70,7 @@ def read_mark(folder: ExportFolder) -> LedgerMark | None:
         return None
     with folder.reading(LEDGER) as path:
         mark = _mark_of(path)
-    if mark is None or mark.format != FORMAT:
+    if mark is None or mark.format > FORMAT:
         raise ConfigError(
             f"The ledger {folder.uri}/{LEDGER} is damaged, or was written by another release. Bring the file back "
             "from a backup, or run the export once with full=True, which sets it aside and starts anew"
@@ -111,6 +115,9 @@ def _mark_of(path: Path) -> LedgerMark | None:
         with pq.ParquetFile(path) as ledger:
             text = (ledger.schema_arrow.metadata or {}).get(METADATA_KEY.encode())
         values: dict[str, Any] = orjson.loads(text or b"{}")
-        return LedgerMark(**values)
+        basis = values.pop("basis", {})
+        return LedgerMark(
+            **values, basis=FingerprintBasis(**{**basis, "order": tuple(basis.get("order", ()))})
+        )
     except (pa.ArrowException, OSError, ValueError, TypeError):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from airflow_mailchimp_export.model import Delivery
+from airflow_mailchimp_export.model import Delivery, FingerprintBasis
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,7 @@ class Manifest:
 
     :param planned_at: when it was known who must not be touched; ISO 8601.
     :param ledger_version: of the ledger that the run was planned from; 0 for none.
+    :param basis: of the fingerprints in the plan; empty in what release 0.1.0 wrote.
     """
 
     export: str
@@ -90,6 +91,7 @@ class Manifest:
     segments: tuple[SegmentTally, ...]
     warnings: tuple[FieldWarning, ...]
     tallies: Tallies
+    basis: FingerprintBasis = FingerprintBasis()
 
     def to_json(self) -> bytes:
         """Return the manifest as JSON."""
@@ -106,8 +108,13 @@ class Manifest:
                 "segments": tuple(SegmentTally(**item) for item in values["segments"]),
                 "warnings": tuple(FieldWarning.from_json(item) for item in values["warnings"]),
                 "tallies": Tallies(**values["tallies"]),
+                "basis": _to_basis(values.get("basis") or {}),
             }
         )
+
+
+def _to_basis(values: Mapping[str, Any]) -> FingerprintBasis:
+    return FingerprintBasis(**{**values, "order": tuple(values.get("order") or ())})
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,22 @@ class MergeField:
 
 
 @dataclass(frozen=True, slots=True)
+class FingerprintBasis:
+    """What the fingerprints of a ledger depend on, besides a person's values.
+
+    :param shape: stands for what makes a request of values; empty in what release 0.1.0 wrote.
+    :param salt: what the fingerprints were made with.
+    :param order: the merge tags in the order in which their values were taken.
+    :param rules: stands for what is refused before it is sent; when it changes, refused people are tried again.
+    """
+
+    shape: str = ""
+    salt: str = ""
+    order: tuple[str, ...] = ()
+    rules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """One row at the source, of those whose turn it is to be sent.
 

@@ -81,6 +81,28 @@ class Rename:
 
 
 @dataclass(frozen=True, slots=True)
+class Fingerprinting:
+    """How the fingerprints of a run are made.
+
+    :param order: the positions of the mapped columns, from 1, in the order in which their values count;
+        empty where that is the order of the columns.
+    :param rules_changed: whether people who were refused before they were sent are tried again.
+    """
+
+    salt: str = ""
+    order: tuple[int, ...] = ()
+    rules_changed: bool = False
+
+    @property
+    def values(self) -> str:
+        """The values that count, as SQL."""
+        if self.order in ((), tuple(range(1, len(self.order) + 1))):
+            return "fields"
+        named = (f"field_{place} := fields.field_{position}" for place, position in enumerate(self.order, 1))
+        return f"struct_pack(field_0 := fields.field_0, {', '.join(named)})"
+
+
+@dataclass(frozen=True, slots=True)
 class PlanTallies:
     """How many rows were read, how many merged, how many of these differed, and who is as they were."""
 
@@ -95,18 +117,29 @@ class Plan:
 
     :param workshop: a local folder for the database.
     :param new_member_status: the status that people get who are not in the audience yet.
-    :param mapping: stands for all that shapes a request besides the profile; part of every fingerprint.
+    :param fingerprints: how they are made.
     :param full: send everybody, whatever the ledger says.
     """
 
     def __init__(
-        self, workshop: Path, *, new_member_status: MemberStatus, mapping: str = "", full: bool = False
+        self,
+        workshop: Path,
+        *,
+        new_member_status: MemberStatus,
+        fingerprints: Fingerprinting | None = None,
+        full: bool = False,
     ) -> None:
         self._sources: Sequence[Source] = ()
         self._has_ids = False
         self._database = Database(workshop, "plan.sql")
         self._database.run("macros")
-        settings = {"new_status": new_member_status.value, "mapping": mapping, "full_export": full}
+        self._fingerprints = fingerprints or Fingerprinting()
+        settings = {
+            "new_status": new_member_status.value,
+            "salt": self._fingerprints.salt,
+            "rules_changed": self._fingerprints.rules_changed,
+            "full_export": full,
+        }
         for setting, value in settings.items():
             self._database.run(setting, value=value)
 
@@ -158,7 +191,9 @@ class Plan:
                 with self._database.incoming(
                     staging_block(batch, layout, segment=segment.name, first_row=rows)
                 ):
-                    self._database.run("stage", segment=index, first_place=first_place)
+                    self._database.run_with(
+                        "stage", {"values": self._fingerprints.values}, segment=index, first_place=first_place
+                    )
                 rows += batch.num_rows
                 yield batch.num_rows
             first_place += rows

@@ -41,8 +41,11 @@ CREATE MACRO lasts(reason) AS reason NOT IN ('too_many_signups', 'no_answer')
 -- name: new_status
 SET VARIABLE new_status = $value;
 
--- name: mapping
-SET VARIABLE mapping = $value;
+-- name: salt
+SET VARIABLE salt = $value;
+
+-- name: rules_changed
+SET VARIABLE rules_changed = $value;
 
 -- name: full_export
 SET VARIABLE full_export = $value;
@@ -88,11 +91,12 @@ TO {path} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{key}: {mark}}});
 INSERT INTO segments VALUES ($segment, $name, $tag);
 
 -- name: stage
--- The fingerprint stands for all that a request would say of a person, but for the tags.
+-- The fingerprint stands for all that a request would say of a person, but for the tags; in its text the values
+-- stand in the order that the ledger's fingerprints have.
 INSERT INTO staged
 SELECT source_row + $first_place, $segment, source_row, address,
     CASE WHEN NOT coalesce(is_plain(address), false) THEN address_problem(address) END,
-    profile_id, md5_number_lower(fields::VARCHAR || getvariable('mapping')), fields
+    profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt')), fields
 FROM (
     SELECT *, CASE WHEN is_plain(lower(email)) THEN lower(email) ELSE normal_address(email) END AS address
     FROM incoming
@@ -150,11 +154,14 @@ CREATE TABLE moves (subscriber_hash VARCHAR, old_hash VARCHAR, old_email VARCHAR
 -- name: planned
 -- What is to be done with each person. Whom this export archived itself may be sent again, as what they were before.
 CREATE TABLE planned AS
-SELECT place, subscriber_hash, membership, standing, old_standing, state, known_status, known_reason, returns, CASE
+SELECT place, subscriber_hash, membership, standing, old_standing, state, known_status, known_reason, known_id,
+    returns, CASE
     WHEN says_no(standing) AND NOT returns THEN 'suppressed'
     WHEN old_standing <> 'cleaned' THEN 'suppressed'
     WHEN getvariable('full_export') OR fingerprint IS DISTINCT FROM known_fingerprint OR returns THEN 'send'
     WHEN state = 'member' AND list_has_all(known_tags, tags) THEN 'unchanged'
+    WHEN state = 'rejected' AND known_reason IN ('required_field', 'invalid_field')
+        AND getvariable('rules_changed') THEN 'send'
     WHEN state IN ('rejected', 'suppressed') AND lasts(known_reason) THEN state
     ELSE 'send'
 END AS disposition
@@ -162,7 +169,7 @@ FROM (
     SELECT people.place, people.subscriber_hash, memberships.membership, memberships.tags, staged.fingerprint,
         standings.status AS standing, moves.old_standing,
         ledger.state, ledger.status AS known_status, ledger.fingerprint AS known_fingerprint,
-        ledger.tags AS known_tags, ledger.reason AS known_reason,
+        ledger.tags AS known_tags, ledger.reason AS known_reason, ledger.profile_id AS known_id,
         coalesce(ledger.state = 'archived' AND standings.status = 'archived', false) AS returns
     FROM people
     JOIN staged USING (place)
@@ -235,7 +242,8 @@ GROUP BY segments.name ORDER BY segments.name;
 
 -- name: set_aside
 -- Who is not sent, and why: rows without a usable address, people who must not be touched, and people
--- whom Mailchimp refused before and whose profile is as it was.
+-- whom Mailchimp refused before and whose profile is as it was. Who is unchanged but has another profile id
+-- stands here too, so that the ledger learns it: the id has to be known before the address changes.
 SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_row, fingerprint, profile_id FROM (
     SELECT 'rejected' AS effect, problem AS reason, 'EMAIL' AS field, '' AS subscriber_hash,
         coalesce(email, '') AS email, [name] AS segments, segment, source_row, place,
@@ -247,6 +255,10 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
         '', subscriber_hash, email, names, segment, source_row, place, fingerprint, profile_id
     FROM planned JOIN memberships USING (membership) JOIN staged USING (place)
     WHERE disposition IN ('rejected', 'suppressed')
+    UNION ALL
+    SELECT disposition, '', '', subscriber_hash, email, names, segment, source_row, place, fingerprint, profile_id
+    FROM planned JOIN memberships USING (membership) JOIN staged USING (place)
+    WHERE disposition = 'unchanged' AND profile_id IS NOT NULL AND profile_id IS DISTINCT FROM known_id
 ) ORDER BY place;
 
 -- name: tallies

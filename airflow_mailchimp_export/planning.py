@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from itertools import chain
 from pathlib import Path
-
-import orjson
 
 from airflow_mailchimp_export import guards, ledger
 from airflow_mailchimp_export.audience import (
@@ -28,9 +25,10 @@ from airflow_mailchimp_export.config import OnLeave, Segment
 from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.field_mapper import FieldMapper, ProfileBlock
+from airflow_mailchimp_export.fingerprint import basis_of, in_order
 from airflow_mailchimp_export.manifest import FieldWarning, Manifest, SegmentTally, Tallies
-from airflow_mailchimp_export.model import Audience, MemberStatus
-from airflow_mailchimp_export.plan import Membership, Plan, PlannedBlock
+from airflow_mailchimp_export.model import Audience, FingerprintBasis, MemberStatus, MergeField
+from airflow_mailchimp_export.plan import Fingerprinting, Membership, Plan, PlannedBlock
 from airflow_mailchimp_export.progress import Progress
 from airflow_mailchimp_export.run_folder import PLAN, RUN, RunFolder
 from airflow_mailchimp_export.sources.finding import PathFactory
@@ -81,16 +79,18 @@ class Planner:
             ]
             workshop = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             layout = self._layout(sources)
-            mapper = self._mapper(audience, layout)
+            merge_fields = self._merge_fields(audience, layout)
+            mapper = self._mapper(merge_fields, layout)
+            basis = self._basis(merge_fields, mark)
             known = stack.enter_context(ledger.lent(self._folder.export_folder()))
-            plan = stack.enter_context(self._start(workshop, audience))
-            version = self._know(plan, known, mark)
+            plan = stack.enter_context(self._start(workshop, basis, mark))
+            version = self._know(plan, known, mark, basis)
             self._stage(plan, sources, layout)
             self._check_columns(plan, mapper)
             self._look_up_standings(plan)
             plan.merge(on_leave=self._definition.on_leave)
             self._check(plan)
-            manifest = self._write(plan, mapper, ledger_version=version)
+            manifest = self._write(plan, mapper, ledger_version=version, basis=basis)
         self._folder.put(RUN, manifest.to_json())
         return manifest
 
@@ -124,34 +124,63 @@ class Planner:
             profile_id=columns.index(profile_id) if profile_id else None,
         )
 
-    def _mapper(self, audience: Audience, layout: Layout) -> FieldMapper:
-        """Merge fields are created only once everything else about the field map is known to be right."""
-        field_map, options = self._definition.field_map, self._definition.options
-        missing = (
-            field_map.missing(audience.merge_fields, layout.schema) if options.create_merge_fields else ()
-        )
-        known = {**audience.merge_fields, **{field.tag: field for field in missing}}
-        mapper = field_map.resolve(known, layout.schema, skip_merge_validation=options.skip_merge_validation)
-        if not self._definition.dry_run:
-            create_merge_fields(self._client, audience.id, missing)
-        return mapper
+    def _merge_fields(self, audience: Audience, layout: Layout) -> Mapping[str, MergeField]:
+        """Return the audience's merge fields, with those that were created because it lacks them.
 
-    def _start(self, workshop: Path, audience: Audience) -> Plan:
+        They are created only once everything else about the field map is known to be right.
+        """
+        if not self._definition.options.create_merge_fields:
+            return audience.merge_fields
+        missing = self._definition.field_map.missing(audience.merge_fields, layout.schema)
+        planned = {**audience.merge_fields, **{field.tag: field for field in missing}}
+        if self._definition.dry_run:
+            return planned
+        self._mapper(planned, layout)
+        created = create_merge_fields(self._client, audience.id, missing)
+        return {**audience.merge_fields, **{field.tag: field for field in created}}
+
+    def _mapper(self, merge_fields: Mapping[str, MergeField], layout: Layout) -> FieldMapper:
+        return self._definition.field_map.resolve(
+            merge_fields,
+            layout.schema,
+            skip_merge_validation=self._definition.options.skip_merge_validation,
+        )
+
+    def _basis(
+        self, merge_fields: Mapping[str, MergeField], mark: ledger.LedgerMark | None
+    ) -> FingerprintBasis:
+        return basis_of(
+            self._definition.field_map,
+            merge_fields,
+            mark.basis if mark else None,
+            skip_merge_validation=self._definition.options.skip_merge_validation,
+            profile_id=self._definition.options.profile_id,
+        )
+
+    def _start(self, workshop: Path, basis: FingerprintBasis, mark: ledger.LedgerMark | None) -> Plan:
+        columns = self._definition.field_map.columns
+        ordered = in_order(self._definition.field_map, basis.order).columns
         return Plan(
             workshop,
             new_member_status=self._definition.options.new_member_status,
-            mapping=_mapping_mark(self._definition, audience),
+            fingerprints=Fingerprinting(
+                salt=basis.salt,
+                order=tuple(columns.index(column) for column in ordered[1:]),
+                rules_changed=bool(mark and mark.basis.rules and mark.basis.rules != basis.rules),
+            ),
             full=self._definition.full,
         )
 
-    def _know(self, plan: Plan, known: Path | None, mark: ledger.LedgerMark | None) -> int:
+    def _know(
+        self, plan: Plan, known: Path | None, mark: ledger.LedgerMark | None, basis: FingerprintBasis
+    ) -> int:
         """Take in what earlier runs did; return the version of the ledger that tells it."""
         plan.know(known)
         if mark is None and self._definition.options.adopt_existing_tag:
-            return self._adopt(plan)
+            return self._adopt(plan, basis)
         return mark.version if mark else 0
 
-    def _adopt(self, plan: Plan) -> int:
+    def _adopt(self, plan: Plan, basis: FingerprintBasis) -> int:
         """Take over who carries a segment's tag, and write that down as the first ledger."""
         definition = self._definition
         tag_ids = read_tags(self._client, definition.audience_id)
@@ -161,7 +190,7 @@ class Planner:
         plan.adopted()
         if definition.dry_run:
             return 0
-        mark = ledger.LedgerMark(definition.name, definition.audience_id, version=1, run="")
+        mark = ledger.LedgerMark(definition.name, definition.audience_id, version=1, run="", basis=basis)
         with self._folder.export_folder().writing(ledger.LEDGER) as draft:
             plan.write_adopted(draft, key=ledger.METADATA_KEY, mark=mark.to_json())
         return mark.version
@@ -217,7 +246,9 @@ class Planner:
             new = plan.count("surely_new_count")
         guards.check_contract(present, new, contact_limit=limit)
 
-    def _write(self, plan: Plan, mapper: FieldMapper, *, ledger_version: int) -> Manifest:
+    def _write(
+        self, plan: Plan, mapper: FieldMapper, *, ledger_version: int, basis: FingerprintBasis
+    ) -> Manifest:
         with self._folder.writing(PLAN) as draft, PlanWriter(draft) as writer:
             for rows in plan.set_aside():
                 writer.set_aside(rows)
@@ -238,6 +269,7 @@ class Planner:
                 leave_chunks=writer.leave_chunks,
             ),
             ledger_version=ledger_version,
+            basis=basis,
             warnings=_warnings(mapper, examples),
         )
 
@@ -261,6 +293,7 @@ class Planner:
         tallies: Tallies,
         *,
         ledger_version: int = 0,
+        basis: FingerprintBasis = FingerprintBasis(),
         warnings: tuple[FieldWarning, ...] = (),
     ) -> Manifest:
         definition, identity = self._definition, self._identity
@@ -281,23 +314,11 @@ class Planner:
             segments=segments,
             warnings=warnings,
             tallies=tallies,
+            basis=basis,
         )
 
     def _now(self) -> str:
         return self._gateway.now().isoformat(timespec="seconds")
-
-
-def _mapping_mark(definition: ExportDefinition, audience: Audience) -> str:
-    """Return what stands for all that shapes a request besides the profile: when it changes, everybody is sent."""
-    tags = {rule.tag for rule in definition.field_map.rules}
-    fields = [repr(field) for tag, field in sorted(audience.merge_fields.items()) if tag in tags]
-    parts = [
-        repr(definition.field_map),
-        *fields,
-        definition.options.skip_merge_validation,
-        definition.options.profile_id,
-    ]
-    return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
 
 def _to_profiles(block: PlannedBlock, memberships: Sequence[Membership], *, first_row: int) -> ProfileBlock:

@@ -96,14 +96,14 @@ SELECT tag, count(*) FROM (
 -- name: examples
 SELECT effect, list(address) FROM (
     SELECT effect, masked(email) AS address, row_number() OVER (PARTITION BY effect ORDER BY email) AS number
-    FROM accounts WHERE email <> ''
+    FROM accounts WHERE email <> '' AND effect <> 'unchanged'
 ) WHERE number <= 3 GROUP BY effect ORDER BY effect;
 
 -- name: rejects
 SELECT segments, source, email, field, reason, words FROM accounts WHERE effect = 'rejected';
 
 -- name: outcomes
-COPY (SELECT * FROM accounts) TO {path} (FORMAT parquet, COMPRESSION zstd);
+COPY (SELECT * FROM accounts WHERE effect <> 'unchanged') TO {path} (FORMAT parquet, COMPRESSION zstd);
 
 -- name: ledger_changes
 SELECT count(*) > 0 FROM accounts LEFT JOIN ledger USING (subscriber_hash)
@@ -124,7 +124,7 @@ SELECT * FROM (
         CASE
             WHEN lost.archived THEN 'archived'
             WHEN told.effect IN ('created', 'updated') THEN 'member'
-            WHEN ledger.state = 'archived' THEN 'archived'
+            WHEN ledger.state = 'archived' OR told.effect = 'unchanged' THEN ledger.state
             ELSE coalesce(told.effect, ledger.state)
         END AS state,
         CASE WHEN told.effect IN ('created', 'updated') OR ledger.status IS NULL THEN told.status ELSE ledger.status END

@@ -35,6 +35,24 @@ def test_the_member_follows(life: Life, delivery: Delivery) -> None:
     )
 
 
+def test_an_id_that_changes_first(life: Life) -> None:
+    """Who gets another id, and another address later, is followed, though nobody was sent in between."""
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    assert life.run({"A": people(ADA, BO, id=["one", "2"])}).counts == Counts(rows_read=2, unchanged=2)
+    report = life.run({"A": people(NEW, BO, id=["one", "2"])})
+    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert life.audience().keys() == {NEW, BO}
+
+
+def test_ids_are_learnt_of_who_is_unchanged(life: Life) -> None:
+    """An export that gets its profile_id later follows addresses from then on, without sending anybody."""
+    life.options = {"max_removal_ratio": 1}
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    life.options = {"profile_id": "id", "max_removal_ratio": 1}
+    assert life.run({"A": people(ADA, BO, id=["1", "2"])}).counts == Counts(rows_read=2, unchanged=2)
+    assert life.run({"A": people(NEW, BO, id=["1", "2"])}).address_changes["renamed"] == 1
+
+
 @pytest.mark.parametrize("delivery", Delivery)
 def test_the_new_address_is_there_already(life: Life, delivery: Delivery) -> None:
     """Where the new address is a member already, that one is tagged, and the old one loses the tag."""

@@ -90,11 +90,9 @@ class TestLedger:
         ("how", "field"),
         [
             ({"field_map": {"EMAIL": "email", "LNAME": "name"}}, {}),
-            ({"skip_merge_validation": True}, {}),
-            ({"profile_id": "id"}, {}),
             ({}, {"type": "dropdown", "options": {"choices": ["Ada"]}}),
         ],
-        ids=["field map", "validation", "profile id", "audience's field"],
+        ids=["field map", "audience's field"],
     )
     def test_another_mapping_sends_everybody(
         self, runs: ExportFolder, how: dict[str, Any], field: dict[str, Any]
@@ -107,6 +105,48 @@ class TestLedger:
         run(client, runs, "1", rows, **plain)
         client.merge_fields[0] = {**client.merge_fields[0], **field}
         assert run(client, runs, "2", rows, **{**plain, **how}).counts == Counts(rows_read=1, updated=1)
+
+    @pytest.mark.parametrize(
+        ("how", "field"),
+        [
+            ({"skip_merge_validation": True}, {}),
+            ({"profile_id": "id"}, {}),
+            ({"field_map": {"EMAIL": "email", "LNAME": "last", "FNAME": "name"}}, {}),
+            ({}, {"name": "Given name"}),
+            ({}, {"required": True}),
+        ],
+        ids=["validation", "profile id", "order", "label", "required"],
+    )
+    def test_what_shapes_no_request_sends_nobody(
+        self, runs: ExportFolder, how: dict[str, Any], field: dict[str, Any]
+    ) -> None:
+        """Who has been sent is not sent again for the sake of a label, of an option, or of the order of fields."""
+        client = FakeMailchimp()
+        client.merge_fields.append({"tag": "LNAME", "name": "Last name", "type": "text"})
+        rows = pa.table({"email": ["ada@mail.eu"], "name": ["Ada"], "last": ["King"], "id": ["1"]})
+        plain = {"field_map": {"EMAIL": "email", "FNAME": "name", "LNAME": "last"}}
+        run(client, runs, "1", rows, **plain)
+        client.merge_fields[0] = {**client.merge_fields[0], **field}
+        assert run(client, runs, "2", rows, **{**plain, **how}).counts == Counts(rows_read=1, unchanged=1)
+
+    def test_who_was_refused_is_tried_again_under_other_rules(self, runs: ExportFolder) -> None:
+        """Once the audience requires a field no more, who was refused for want of it is sent."""
+        client = FakeMailchimp()
+        client.merge_fields[0] = {**client.merge_fields[0], "required": True}
+        rows = pa.table({"email": ["ada@mail.eu", "bo@mail.eu"], "name": ["Ada", None]})
+        how: dict[str, Any] = {"field_map": {"EMAIL": "email", "FNAME": "name"}}
+        assert run(client, runs, "1", rows, **how).counts == Counts(rows_read=2, created=1, rejected=1)
+        assert run(client, runs, "2", rows, **how).counts == Counts(rows_read=2, unchanged=1, rejected=1)
+        client.merge_fields[0] = {**client.merge_fields[0], "required": False}
+        assert run(client, runs, "3", rows, **how).counts == Counts(rows_read=2, unchanged=1, created=1)
+
+    def test_created_fields_send_nobody_again(self, runs: ExportFolder) -> None:
+        """The run after the one that created the audience's merge fields sends nobody."""
+        client = FakeMailchimp()
+        rows = pa.table({"email": ["ada@mail.eu"], "age": [36]})
+        how: dict[str, Any] = {"field_map": {"EMAIL": "email", "AGE": "age"}, "create_merge_fields": True}
+        assert run(client, runs, "1", rows, **how).counts == Counts(rows_read=1, created=1)
+        assert run(client, runs, "2", rows, **how).counts == Counts(rows_read=1, unchanged=1)
 
     def test_a_field_that_is_not_mapped_changes_nothing(self, runs: ExportFolder) -> None:
         """A merge field that the export does not fill may come and go without anybody being sent."""
