@@ -30,14 +30,14 @@ class Database:
     """Runs the named statements of one SQL file; use it in ``with``.
 
     :param workshop: a local folder for the database and what it spills.
-    :param statements: the name of one of the package's SQL files.
+    :param statements: one of the package's SQL files, such as ``planning/plan.sql``.
     """
 
     def __init__(self, workshop: Path, statements: str) -> None:
         text = files(__package__).joinpath(statements).read_text(encoding="utf-8")
         self._statements: dict[str, str] = dict(_NAMED.findall(text))
         self._connection = duckdb.connect(
-            str(workshop / f"{statements}.duckdb"),
+            str(workshop / f"{Path(statements).stem}.duckdb"),
             config={
                 "memory_limit": MEMORY_LIMIT,
                 "temp_directory": str(workshop / "spill"),

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from airflow_mailchimp_export.audience import OptOuts
-from airflow_mailchimp_export.config import ExportOptions, OnLeave, Segment
-from airflow_mailchimp_export.delivery import Upserter
-from airflow_mailchimp_export.field_map import FieldMap
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.fields.field_map import FieldMap
 from airflow_mailchimp_export.model import Delivery
-from airflow_mailchimp_export.removal import Remover
+from airflow_mailchimp_export.options import ExportOptions, OnLeave
+from airflow_mailchimp_export.settings.segments import Segment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,35 +46,3 @@ class RunIdentity:
     dag_id: str
     export_user: str
     started_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """The way to Mailchimp.
-
-    :param permit: called before every submission; raises :class:`ConfigError` once consent is withdrawn.
-    :param sleep: waits that many seconds.
-    :param now: the time, with a time zone.
-    """
-
-    client: MailchimpClient
-    permit: Callable[[], None]
-    sleep: Callable[[float], None] = time.sleep
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-    def upserter(self, audience_id: str, *, skip_merge_validation: bool) -> Upserter:
-        """Return what sends members to an audience."""
-        return Upserter(
-            self.client, audience_id, permit=self.permit, skip_merge_validation=skip_merge_validation
-        )
-
-    def remover(self, audience_id: str) -> Remover:
-        """Return what lets people leave an audience's segments."""
-        return Remover(self.client, audience_id, permit=self.permit)
-
-    def opt_outs(self, audience_id: str, *, planned_at: str) -> OptOuts:
-        """Return who said no since a run was planned.
-
-        :param planned_at: ISO 8601, with a time zone.
-        """
-        return OptOuts(self.client, audience_id, planned_at=datetime.fromisoformat(planned_at), now=self.now)

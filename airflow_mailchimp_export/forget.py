@@ -21,12 +21,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from airflow_mailchimp_export.accounts import REJECT_COLUMNS, defused
+from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, defused
 from airflow_mailchimp_export.errors import ConfigError, ExportError
-from airflow_mailchimp_export.ledger import LEDGER, SET_ASIDE
-from airflow_mailchimp_export.lock import Lock
 from airflow_mailchimp_export.mailchimp.calls import subscriber_hash
-from airflow_mailchimp_export.run_folder import OUTCOMES, PLAN, REJECTS, ExportFolder, Folder, RunFolder
+from airflow_mailchimp_export.state.folder import Folder
+from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE
+from airflow_mailchimp_export.state.lock import Lock
+from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, ExportFolder, RunFolder
 
 _ADDRESSES = ("email", "new_email")
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_mailchimp_export import legacy_form
-from airflow_mailchimp_export.connection import ConnectionSettings
 from airflow_mailchimp_export.errors import ConfigError, ExportError, PermanentError, StopLoss, TooManyRejects
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.cancelling import cancel_batches
+from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Batch
+from airflow_mailchimp_export.settings.connection import ConnectionSettings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection

@@ -17,32 +17,28 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_mailchimp_export.coercion import choice, fitting, switch
-from airflow_mailchimp_export.config import (
-    ArrowData,
-    ExportOptions,
-    OnLeave,
-    TableSpec,
-    parse_export_name,
-    parse_segments,
-)
-from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
+from airflow_mailchimp_export.accounting.report import Report
+from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 from airflow_mailchimp_export.errors import ConfigError, RetryableError
-from airflow_mailchimp_export.export import Export, settle
-from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.export import Export
+from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.hooks import MailchimpHook, failing_for_good, to_client
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Report
-from airflow_mailchimp_export.run_folder import ExportFolder, RunFolder
+from airflow_mailchimp_export.options import ExportOptions, OnLeave, parse_export_name
 from airflow_mailchimp_export.sensors import check_event, look
+from airflow_mailchimp_export.settings.coercion import choice, fitting, switch
+from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
+from airflow_mailchimp_export.settling import settle
+from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
-from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from upath import UPath
 
-    from airflow_mailchimp_export.connection import ConnectionSettings
+    from airflow_mailchimp_export.settings.connection import ConnectionSettings
 
 
 class SegmentToMailchimpOperator(BaseOperator):
@@ -68,7 +64,7 @@ class SegmentToMailchimpOperator(BaseOperator):
     :param deferrable: wait in the triggerer; Airflow's default unless set.
     :param exports_root: any ObjectStoragePath URL; ``[mailchimp] exports_root`` of Airflow's configuration,
         or a folder of AIRFLOW_HOME, unless set.
-    :param options: an :class:`~.config.ExportOptions`, or a mapping with its keys.
+    :param options: an :class:`~.options.ExportOptions`, or a mapping with its keys.
     :raises AirflowFailException: when the set-up is wrong, Mailchimp refuses for good, or too many
         profiles are refused; mend what the message says, then run again.
     :raises ExportBusy: when another run of the same export is at work; Airflow's retries apply.

@@ -14,12 +14,12 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 from airflow_mailchimp_export.errors import PermanentError, RetryableError
 from airflow_mailchimp_export.hooks import MailchimpHook, failing_for_good
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
-from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

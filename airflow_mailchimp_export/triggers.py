@@ -10,12 +10,12 @@ from typing import Any
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_mailchimp_export.connection import ConnectionSettings
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 from airflow_mailchimp_export.errors import ExportError, PermanentError
 from airflow_mailchimp_export.hooks import MailchimpHook, invalid_token, to_settings
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
-from airflow_mailchimp_export.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
+from airflow_mailchimp_export.settings.connection import ConnectionSettings
 
 _NOT_FOUND = 404
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
-from airflow_mailchimp_export.run_folder import PLAN, RunFolder
+from airflow_mailchimp_export.state.run import PLAN, RunFolder
 from benchmarks.stopwatch import Stopwatch
 
 T = TypeVar("T")

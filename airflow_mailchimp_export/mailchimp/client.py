@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 
 from airflow_mailchimp_export.errors import RetryableError, TimedOut
-from airflow_mailchimp_export.mailchimp.gate import Gate
+from airflow_mailchimp_export.mailchimp.limiter import Gate
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
 from airflow_mailchimp_export.mailchimp.protocol import (
     Call,

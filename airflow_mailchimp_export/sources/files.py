@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.config import FileFormat
+from airflow_mailchimp_export.settings.segments import FileFormat
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type
 from airflow_mailchimp_export.sources.csv_part import CsvPart
 from airflow_mailchimp_export.sources.finding import FoundFile

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final, Protocol, Self, TypeAlias
 from urllib.parse import unquote
 
-from airflow_mailchimp_export.config import FileFormat, FileSpec
+from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec
 from airflow_mailchimp_export.sources.place import Place, listed, reading
 
 _EXTENSIONS: Final = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from upath import UPath
 
-from airflow_mailchimp_export.config import FileSpec, Segment
+from airflow_mailchimp_export.settings.segments import FileSpec, Segment
 from airflow_mailchimp_export.sources.files import FileSource
 from airflow_mailchimp_export.sources.finding import PathFactory, StoragePath, find_files
 from airflow_mailchimp_export.sources.source import Source

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.config import ArrowData
+from airflow_mailchimp_export.settings.segments import ArrowData
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, plain_type
 from airflow_mailchimp_export.sources.place import Place
 from airflow_mailchimp_export.sources.source import BATCH_ROWS

@@ -13,10 +13,10 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from airflow_mailchimp_export.connection import AuthMethod, ConnectionSettings
 from airflow_mailchimp_export.errors import ConfigError, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.provider_info import get_provider_info
+from airflow_mailchimp_export.settings.connection import AuthMethod, ConnectionSettings
 from scripts.services import free_port
 from tests.airflow.people import write_listed
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_mailchimp_export import watch
-from airflow_mailchimp_export.report import Counts
+from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.delivery import watch
 from tests.airflow.people import (
     LISTED,
     SEGMENTS,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_mailchimp_export import watch
+from airflow_mailchimp_export.delivery import watch
 from airflow_mailchimp_export.errors import RetryableError
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_mailchimp_export import watch
+from airflow_mailchimp_export.delivery import watch
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import batches, submit
 

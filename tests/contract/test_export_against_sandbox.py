@@ -20,17 +20,20 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from airflow_mailchimp_export.config import ExportOptions, parse_segments
-from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
+from airflow_mailchimp_export.accounting.report import Counts, Report
+from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.errors import ConfigError, PermanentError, TooManyRejects
-from airflow_mailchimp_export.export import Export, settle
-from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.export import Export
+from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import REPORT, ExportFolder, RunFolder
+from airflow_mailchimp_export.options import ExportOptions
+from airflow_mailchimp_export.settings.segments import parse_segments
+from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.state.run import REPORT, ExportFolder, RunFolder
 from scripts.sandbox_service import Sandbox
 from tests.conftest import AUDIENCE, REPOSITORY
 

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mailchimp_export.config import ExportOptions, parse_segments
-from airflow_mailchimp_export.connection import ConnectionSettings
-from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.accounting.report import Report
+from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.provider_info import get_provider_info
-from airflow_mailchimp_export.report import Report
+from airflow_mailchimp_export.settings.connection import ConnectionSettings
+from airflow_mailchimp_export.settings.segments import parse_segments
 from tests.docs.pages import PAGES, REPOSITORY, Block, Page, blocks, names, page, spans
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mailchimp_export.connection import EXTRAS, ConnectionSettings
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.provider_info import get_provider_info
+from airflow_mailchimp_export.settings.connection import EXTRAS, ConnectionSettings
 from tests.docs.pages import columns, page, pairs
 
 KEY = "0123456789abcdef0123456789abcdef-us21"

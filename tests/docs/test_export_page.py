@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from airflow_mailchimp_export import run_folder
-from airflow_mailchimp_export.config import OPTIONS, ExportOptions, parse_segments
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.field_map import parse_field_map
-from airflow_mailchimp_export.merge_values import Problem, converter
+from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.fields.values import Problem, converter
 from airflow_mailchimp_export.model import MergeField
+from airflow_mailchimp_export.options import OPTIONS, ExportOptions
 from airflow_mailchimp_export.sandbox.merge_fields import MergeType
+from airflow_mailchimp_export.settings.segments import parse_segments
+from airflow_mailchimp_export.state import run as run_files
 from tests.docs.pages import REPOSITORY, columns, names, page, pairs, plain, spans
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ def test_values() -> None:
 
 def test_files() -> None:
     """The table has the files that a run leaves."""
-    constants = {name: value for name, value in vars(run_folder).items() if name.isupper() and name[0] != "_"}
-    files = {value for value in constants.values() if isinstance(value, str) and "." in value}
+    constants = {name: value for name, value in vars(run_files).items() if name.isupper() and name[0] != "_"}
+    files = {value for value in constants.values() if isinstance(value, str) and "." in value[1:]}
     assert set(names(page("export").table("Files", "file", "what is in it"))) == files
 
 

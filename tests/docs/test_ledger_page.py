@@ -9,12 +9,14 @@ from pathlib import Path
 
 import duckdb
 
-from airflow_mailchimp_export import forget, ledger, lock, run_folder
-from airflow_mailchimp_export.config import OnLeave
+from airflow_mailchimp_export import forget
 from airflow_mailchimp_export.model import Effect
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.state import ledger, lock
+from airflow_mailchimp_export.state import run as run_files
 from tests.docs.pages import REPOSITORY, names, page, spans
 
-REPORT_SQL = REPOSITORY / "airflow_mailchimp_export" / "report.sql"
+REPORT_SQL = REPOSITORY / "airflow_mailchimp_export" / "accounting" / "accounts.sql"
 
 
 def test_columns() -> None:
@@ -67,12 +69,12 @@ def test_places_of_people() -> None:
     searched = names(page("erasure").table("Where it looks", "file", "what is removed"))
     sentence = next(line for line in page("erasure").prose.splitlines() if "hold nobody" in line)
     files = {
-        run_folder.PLAN,
-        run_folder.RUN,
-        run_folder.BATCHES,
-        run_folder.OUTCOMES,
-        run_folder.REJECTS,
-        run_folder.REPORT,
+        run_files.PLAN,
+        run_files.RUN,
+        run_files.BATCHES,
+        run_files.OUTCOMES,
+        run_files.REJECTS,
+        run_files.REPORT,
     }
     assert {*searched, *spans(sentence)} == {*files, ledger.LEDGER, ledger.SET_ASIDE}
 

@@ -6,14 +6,39 @@ from dataclasses import fields
 from datetime import timedelta
 from importlib import import_module
 
-from airflow_mailchimp_export.accounts import REJECT_COLUMNS
-from airflow_mailchimp_export.field_map import remedy_for
+from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS
+from airflow_mailchimp_export.accounting.report import Counts, Report
+from airflow_mailchimp_export.fields.field_map import remedy_for
+from airflow_mailchimp_export.fields.values import WarningKind
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.refusals import REMEDIES, SUPPRESSING
-from airflow_mailchimp_export.merge_values import WarningKind
 from airflow_mailchimp_export.model import MergeField, Reason, Verdict
-from airflow_mailchimp_export.report import Counts, Report
 from tests.docs.pages import Page, columns, names, page, pairs
+
+NUMBERS = {
+    "members in a request, at most": "model.MAX_CHUNK_MEMBERS",
+    "people in a batch, at most": "delivery.batches.MAX_BATCH_PEOPLE",
+    "bytes in a batch, at most": "delivery.batches.MAX_BATCH_BYTES",
+    "times that a call is made, at most": "mailchimp.pace.Pace.attempts",
+    "seconds of the first pause": "mailchimp.pace.Pace.first_pause",
+    "seconds of the first pause after a time-out": "mailchimp.pace.Pace.timeout_pause",
+    "seconds of the longest pause": "mailchimp.pace.Pace.longest_pause",
+    "seconds after which a call is given up": "mailchimp.pace.Pace.deadline",
+    "good answers before one more connection is used": "mailchimp.limiter.GROW_AFTER",
+    "chunks without an answer in a row before direct delivery fails": "delivery.pool.HOPELESS_FAILURES",
+    "members refused one by one, none accepted between, before it fails": "delivery.upserts.HOPELESS_REFUSALS",
+    "times that a batch's results are fetched": "delivery.results.DOWNLOADS",
+    "seconds before the second fetch, doubled for each further one": "delivery.results.FIRST_PAUSE",
+    "seconds between the first looks at a batch": "delivery.watch.FIRST_PAUSE",
+    "seconds between two looks, at most": "delivery.watch.LONGEST_PAUSE",
+    "seconds without progress after which waiting ends": "delivery.watch.DEFAULT_STALL_TIMEOUT",
+    "seconds between two looks at who opted out, at least": "delivery.opt_outs.FRESH_FOR",
+    "seconds by which clocks may differ": "delivery.opt_outs.CLOCK_MARGIN",
+    "seconds for which a run that is at work holds the lock": "state.lock.LEASE",
+    "seconds between two renewals of it": "state.lock.RENEW_EVERY",
+    "seconds for which a run holds it that waits for Mailchimp": "state.lock.WAITING_LEASE",
+}
+"""Where the code has each number."""
 
 COUNTS = [count.name for count in fields(Counts)]
 
@@ -62,8 +87,9 @@ def test_verdicts() -> None:
 
 def test_numbers() -> None:
     """Every number of the delivery is the code's."""
-    table = page("delivery").table("What is sent again", "number", "value", "in")
-    assert pairs(table, 2, 1) == [(path, repr(found(path))) for path, _ in pairs(table, 2, 1)]
+    table = page("delivery").table("What is sent again", "number", "value")
+    shown = {row[0]: row[1].strip("`") for row in table}
+    assert shown == {number: repr(found(path)) for number, path in NUMBERS.items()}
 
 
 def counted_as(reason: Reason) -> str:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import requests
 
-from airflow_mailchimp_export.run_folder import REPORT
+from airflow_mailchimp_export.state.run import REPORT
 from scripts.airflow_stack import AirflowStack
 from scripts.sandbox_service import Sandbox, start_sandbox, to_environment
 

@@ -17,20 +17,23 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from airflow_mailchimp_export.config import ExportOptions, OnLeave, parse_segments
-from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
+from airflow_mailchimp_export.accounting.report import Report
+from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.errors import ExportError
-from airflow_mailchimp_export.export import Export, settle
-from airflow_mailchimp_export.field_map import parse_field_map
-from airflow_mailchimp_export.lock import LOCK
+from airflow_mailchimp_export.export import Export
+from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Report
-from airflow_mailchimp_export.run_folder import ExportFolder, RunFolder
+from airflow_mailchimp_export.options import ExportOptions, OnLeave
+from airflow_mailchimp_export.settings.segments import parse_segments
+from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from scripts.sandbox_service import Sandbox, start_sandbox
 
 AUDIENCE = "a1b2c3d4e5"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from airflow_mailchimp_export.run_folder import ExportFolder
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.server import running
 from airflow_mailchimp_export.sandbox.settings import Settings
+from airflow_mailchimp_export.state.run import ExportFolder
 from tests.unit.life import Life
 
 QUICK_BATCHES = {

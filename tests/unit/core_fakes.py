@@ -16,16 +16,18 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.config import ExportOptions, parse_segments
-from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
+from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.errors import FieldProblem, PermanentError, RetryableError
 from airflow_mailchimp_export.export import Export
-from airflow_mailchimp_export.field_map import parse_field_map
+from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
-from airflow_mailchimp_export.manifest import Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.model import Chunk, Delivery, Member, MemberStatus
-from airflow_mailchimp_export.run_folder import RunFolder
+from airflow_mailchimp_export.options import ExportOptions
+from airflow_mailchimp_export.settings.segments import parse_segments
 from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally, Tallies
+from airflow_mailchimp_export.state.run import RunFolder
 
 AUDIENCE_ID = "a1b2c3d4e5"
 LIST = f"/lists/{AUDIENCE_ID}"

@@ -12,18 +12,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
-from airflow_mailchimp_export.config import ExportOptions, parse_segments
-from airflow_mailchimp_export.definition import ExportDefinition, Gateway, RunIdentity
-from airflow_mailchimp_export.export import Export, Submission, settle
-from airflow_mailchimp_export.field_map import parse_field_map
-from airflow_mailchimp_export.ledger import LEDGER
+from airflow_mailchimp_export.accounting.report import Report
+from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.export import Export, Submission
+from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Delivery
-from airflow_mailchimp_export.report import Report
-from airflow_mailchimp_export.run_folder import OUTCOMES, ExportFolder, RunFolder
+from airflow_mailchimp_export.options import ExportOptions
+from airflow_mailchimp_export.settings.segments import parse_segments
+from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.state.ledger import LEDGER
+from airflow_mailchimp_export.state.run import OUTCOMES, ExportFolder, RunFolder
 
 if TYPE_CHECKING:
     from airflow_mailchimp_export.sandbox.account import Account

@@ -12,14 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export import answers
-from airflow_mailchimp_export.accounts import REJECT_COLUMNS, Accounts
-from airflow_mailchimp_export.chunks import PlanWriter
+from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, Accounts
+from airflow_mailchimp_export.accounting.report import Findings
 from airflow_mailchimp_export.mailchimp.refusals import REMEDIES
 from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reject
-from airflow_mailchimp_export.plan import Membership, PlannedBlock, SetAside
-from airflow_mailchimp_export.report import Findings
-from airflow_mailchimp_export.run_folder import OUTCOMES, PLAN, REJECTS, RunFolder
+from airflow_mailchimp_export.state import answers
+from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, PlanWriter, SetAside
+from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
 from tests.unit.core_fakes import MANIFEST, hash_of, member, run_folder
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))

@@ -11,21 +11,12 @@ from typing import Any
 
 import pytest
 
-from airflow_mailchimp_export.audience import (
-    BILLED,
-    FRESH_FOR,
-    UNTOUCHABLE,
-    OptOuts,
-    count_members,
-    create_merge_fields,
-    read_audience,
-    read_members,
-    read_tag,
-    read_tags,
-)
+from airflow_mailchimp_export.delivery.opt_outs import FRESH_FOR, OptOuts
 from airflow_mailchimp_export.errors import PermanentError
+from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
+from airflow_mailchimp_export.planning.audience import BILLED, UNTOUCHABLE, create_merge_fields, read_audience
 from tests.unit.core_fakes import AUDIENCE_ID, LIST, FakeClient, hash_of, raising, refusal
 
 MEMBERS = f"GET {LIST}/members"

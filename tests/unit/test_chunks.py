@@ -8,13 +8,6 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mailchimp_export.chunks import (
-    SCHEMA,
-    PlanWriter,
-    read_chunks,
-    read_leave_chunks,
-    read_renames,
-)
 from airflow_mailchimp_export.model import (
     MAX_CHUNK_MEMBERS,
     Chunk,
@@ -25,7 +18,18 @@ from airflow_mailchimp_export.model import (
     Reason,
     Reject,
 )
-from airflow_mailchimp_export.plan import Leaver, Membership, PlannedBlock, Rename, SetAside
+from airflow_mailchimp_export.state.plan_file import (
+    SCHEMA,
+    Leaver,
+    Membership,
+    PlannedBlock,
+    PlanWriter,
+    Rename,
+    SetAside,
+    read_chunks,
+    read_leave_chunks,
+    read_renames,
+)
 from tests.unit.core_fakes import hash_of, member
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mailchimp_export.collection import DOWNLOADS, Collected, Collector
+from airflow_mailchimp_export.delivery.results import DOWNLOADS, Collected, Collector
 from airflow_mailchimp_export.errors import AccessDenied, RetryableError
-from airflow_mailchimp_export.manifest import SubmittedBatch
 from airflow_mailchimp_export.model import LeaveChunk, LeaveKind
-from airflow_mailchimp_export.run_folder import RunFolder
+from airflow_mailchimp_export.state.manifest import SubmittedBatch
+from airflow_mailchimp_export.state.run import RunFolder
 from tests.unit.core_fakes import (
     FakeClient,
     FakeClock,

@@ -13,19 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.config import (
-    MAX_EXPORT_NAME_LENGTH,
-    OPTIONS,
-    ExportOptions,
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.model import MemberStatus
+from airflow_mailchimp_export.options import MAX_EXPORT_NAME_LENGTH, OPTIONS, ExportOptions, parse_export_name
+from airflow_mailchimp_export.settings.segments import (
     FileFormat,
     FileSpec,
     Segment,
     TableSpec,
-    parse_export_name,
     parse_segments,
 )
-from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.model import MemberStatus
 
 
 class TestOptions:

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.connection import (
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.settings.connection import (
     EXTRAS,
     OAUTH_METADATA_URL,
     AuthMethod,
     ConnectionSettings,
 )
-from airflow_mailchimp_export.errors import ConfigError
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 TOKEN = "0123456789abcdef0123456789abcdef"

@@ -13,23 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.delivery import (
-    HOPELESS_FAILURES,
-    HOPELESS_REFUSALS,
+from airflow_mailchimp_export.delivery.batches import (
     MAX_BATCH_BYTES,
     MAX_BATCH_PEOPLE,
     Operation,
-    Upserter,
-    deliver_directly,
     packed,
     submit_batches,
     to_operation,
 )
+from airflow_mailchimp_export.delivery.pool import HOPELESS_FAILURES, deliver_directly
+from airflow_mailchimp_export.delivery.upserts import HOPELESS_REFUSALS, Upserter
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, RetryableError
-from airflow_mailchimp_export.mailchimp.cancelling import cancel_batches
+from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Request
-from airflow_mailchimp_export.manifest import SubmittedBatch
 from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason
+from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from tests.unit.core_fakes import (
     AUDIENCE_ID,
     LIST,

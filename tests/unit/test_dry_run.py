@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mailchimp_export.config import OnLeave
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import StopLoss
-from airflow_mailchimp_export.ledger import LEDGER
-from airflow_mailchimp_export.lock import LOCK
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import PLAN, REJECTS, REPORT
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.state.ledger import LEDGER
+from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.run import PLAN, REJECTS, REPORT
 from tests.unit.life import Life, changing, people
 
 ADA, BO, CY, DEE = (f"{name}@brieftaube.eu" for name in ("ada", "bo", "cy", "dee"))

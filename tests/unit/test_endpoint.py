@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.endpoint import Endpoint, HostRules, parse_endpoint
 from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.settings.endpoint import Endpoint, HostRules, parse_endpoint
 
 STRICT = HostRules()
 LENIENT = HostRules(allow_insecure=True, allow_custom=True)

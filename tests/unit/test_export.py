@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import (
     AccessDenied,
     ConfigError,
@@ -24,12 +25,12 @@ from airflow_mailchimp_export.errors import (
     SourceError,
     TooManyRejects,
 )
-from airflow_mailchimp_export.export import Export, settle
+from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.mailchimp.protocol import Request
-from airflow_mailchimp_export.manifest import batches_from_json
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN, RunFolder
+from airflow_mailchimp_export.settling import settle
+from airflow_mailchimp_export.state.manifest import batches_from_json
+from airflow_mailchimp_export.state.run import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN, RunFolder
 from tests.unit.core_fakes import (
     AUDIENCE_ID,
     LIST,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.field_map import (
+from airflow_mailchimp_export.fields.field_map import (
     Blank,
     FieldMapper,
     FieldRule,
@@ -21,7 +21,7 @@ from airflow_mailchimp_export.field_map import (
     ProfileBlock,
     parse_field_map,
 )
-from airflow_mailchimp_export.merge_values import WarningKind
+from airflow_mailchimp_export.fields.values import WarningKind
 from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Profile, Reason, Reject
 
 PARTS = {"addr1": "street", "city": "town", "state": "state", "zip": "postcode"}

@@ -15,22 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
-from airflow_mailchimp_export import answers
 from airflow_mailchimp_export import forget as program
-from airflow_mailchimp_export.accounts import REJECT_COLUMNS, defused
+from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, defused
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
 from airflow_mailchimp_export.forget import default_root, forget, main
-from airflow_mailchimp_export.ledger import LEDGER, SET_ASIDE, read_mark, set_aside
-from airflow_mailchimp_export.lock import LOCK, Lock
 from airflow_mailchimp_export.model import Effect, Outcome
-from airflow_mailchimp_export.run_folder import (
-    OUTCOMES,
-    PLAN,
-    REJECTS,
-    ExportFolder,
-    Folder,
-    RunFolder,
-)
+from airflow_mailchimp_export.state import answers
+from airflow_mailchimp_export.state.folder import Folder
+from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE, read_mark, set_aside
+from airflow_mailchimp_export.state.lock import LOCK, Lock
+from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, ExportFolder, RunFolder
 from tests.unit.life import Life, people
 
 ADA, BO, FAKE, ODD = "ada@brieftaube.eu", "bo@brieftaube.eu", "ada@example.com", "+ada@example.com"

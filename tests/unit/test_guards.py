@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_mailchimp_export.errors import ConfigError, TooManyRejects
-from airflow_mailchimp_export.guards import check_contract, check_rejects, check_volume
+from airflow_mailchimp_export.planning.guards import check_contract, check_rejects, check_volume
 
 
 class TestVolume:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mailchimp_export.config import OnLeave
-from airflow_mailchimp_export.ledger import LEDGER
+from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
-from airflow_mailchimp_export.report import Counts
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.state.ledger import LEDGER
 from tests.unit.life import Life, changing, one_by_one, people
 
 ADA, BO, CY = "ada@brieftaube.eu", "bo@brieftaube.eu", "cy@brieftaube.eu"

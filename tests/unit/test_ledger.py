@@ -14,8 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.ledger import (
+from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.state.ledger import (
     LEDGER,
     METADATA_KEY,
     SET_ASIDE,
@@ -25,9 +27,7 @@ from airflow_mailchimp_export.ledger import (
     read_mark,
     set_aside,
 )
-from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import REPORT, ExportFolder
+from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.unit.life import AUDIENCE, Life, changing, one_by_one, people
 
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"

@@ -13,8 +13,8 @@ import pytest
 from upath import UPath
 
 from airflow_mailchimp_export.errors import ExportBusy
-from airflow_mailchimp_export.lock import LEASE, LOCK, WAITING_LEASE, Lock
-from airflow_mailchimp_export.run_folder import REPORT, ExportFolder
+from airflow_mailchimp_export.state.lock import LEASE, LOCK, WAITING_LEASE, Lock
+from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.unit.core_fakes import FakeClock
 
 ROUNDS = 60

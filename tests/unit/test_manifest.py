@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from airflow_mailchimp_export.manifest import (
+from airflow_mailchimp_export.model import Delivery
+from airflow_mailchimp_export.state.manifest import (
     FieldWarning,
     Manifest,
     SegmentTally,
@@ -15,7 +16,6 @@ from airflow_mailchimp_export.manifest import (
     batches_from_json,
     batches_to_json,
 )
-from airflow_mailchimp_export.model import Delivery
 
 MANIFEST = Manifest(
     export="dag.task",

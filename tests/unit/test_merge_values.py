@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.merge_values import (
+from airflow_mailchimp_export.fields.values import (
     MAX_TEXT_BYTES,
     Problem,
     WarningKind,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from airflow_mailchimp_export.config import OnLeave
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Counts, Report
+from airflow_mailchimp_export.options import OnLeave
 from tests.unit.life import Life, people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(700)]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_mailchimp_export import model
+from airflow_mailchimp_export.accounting.report import Counts, Findings, draw_up
 from airflow_mailchimp_export.model import Audience, Batch, Effect, MemberStatus, Reason
-from airflow_mailchimp_export.report import Counts, Findings, draw_up
 from tests.unit.core_fakes import MANIFEST
 
 KINDS = [

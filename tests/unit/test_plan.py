@@ -13,12 +13,13 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from airflow_mailchimp_export.config import Segment, TableSpec
 from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.errors import ConfigError, SourceError
 from airflow_mailchimp_export.model import MemberStatus
-from airflow_mailchimp_export.plan import Membership, Plan, PlanTallies
-from airflow_mailchimp_export.staging import Layout, common_schema, empty_block, staging_block
+from airflow_mailchimp_export.planning.plan import Plan, PlanTallies
+from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
+from airflow_mailchimp_export.settings.segments import Segment, TableSpec
+from airflow_mailchimp_export.state.plan_file import Membership
 from tests.unit.core_fakes import FakeSource, emails, hash_of
 
 VALID = (
@@ -495,7 +496,7 @@ class TestDatabase:
     def test_incoming_data_is_let_go(self, workshop: Path) -> None:
         """Arrow data are known only inside the with block, also after one that failed."""
         block = empty_block(Layout(emails().schema, mapped=1))
-        with Database(workshop, "plan.sql") as database:
+        with Database(workshop, "planning/plan.sql") as database:
             with pytest.raises(ZeroDivisionError), database.incoming(block):
                 raise ZeroDivisionError
             with pytest.raises(duckdb.CatalogException, match="incoming"):
@@ -507,11 +508,14 @@ class TestDatabase:
         """What DuckDB cannot read or write is a ConfigError that names the place to look at, not a bare error."""
         missing = quoted(workshop / "nowhere.parquet")
         with (
-            Database(workshop, "plan.sql") as database,
+            Database(workshop, "planning/plan.sql") as database,
             pytest.raises(ConfigError, match=r"temporary folder .* \(IOException\)\. Free space"),
         ):
             database.script("ledger", path=missing)
-        with Database(workshop, "report.sql") as database, pytest.raises(ConfigError, match="temporary"):
+        with (
+            Database(workshop, "accounting/accounts.sql") as database,
+            pytest.raises(ConfigError, match="temporary"),
+        ):
             database.run("accounts", plan=str(workshop / "nowhere.parquet"), dry_run=False)
 
     def test_paths_are_quoted(self) -> None:

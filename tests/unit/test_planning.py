@@ -8,14 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from airflow_mailchimp_export.config import OnLeave
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import ConfigError, SourceError, StopLoss
-from airflow_mailchimp_export.ledger import LEDGER, SET_ASIDE, read_mark
-from airflow_mailchimp_export.lock import LOCK
-from airflow_mailchimp_export.manifest import Manifest
 from airflow_mailchimp_export.model import Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import PLAN, REPORT, RUN, ExportFolder
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE, read_mark
+from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.manifest import Manifest
+from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder
 from tests.unit.core_fakes import LIST, FakeMailchimp, emails, export, many
 
 CHANGES = {"POST", "PUT", "DELETE", "PATCH"}

@@ -12,8 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from airflow_mailchimp_export.connection import EXTRAS, MAX_CONNECTIONS, ConnectionSettings
 from airflow_mailchimp_export.provider_info import get_provider_info
+from airflow_mailchimp_export.settings.connection import EXTRAS, MAX_CONNECTIONS, ConnectionSettings
 
 KEY = "0123456789abcdef0123456789abcdef-us21"
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_mailchimp_export.config import OnLeave
-from airflow_mailchimp_export.lock import LOCK
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.model import Delivery
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import REPORT, ExportFolder
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.fixtures.release_0_1_0 import ALL, BATCH, DIRECT, DIRECT_TYPED, Fixture, Moment
 from tests.unit.life import AUDIENCE, Life, changing, members_sent
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from airflow_mailchimp_export.delivery.removals import Remover, to_leave_outcomes
+from airflow_mailchimp_export.delivery.renames import rename_members
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, RetryableError
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Effect, LeaveChunk, LeaveKind, Outcome, Reason
-from airflow_mailchimp_export.plan import Rename
-from airflow_mailchimp_export.removal import Remover, rename_members, to_leave_outcomes
+from airflow_mailchimp_export.state.plan_file import Rename
 from tests.unit.core_fakes import AUDIENCE_ID, LIST, Consent, FakeClient, hash_of, in_turn, raising, refusal
 
 ADA, BO = "ada@mail.eu", "bo@mail.eu"

@@ -12,9 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_mailchimp_export import __version__
-from airflow_mailchimp_export.manifest import FieldWarning, Manifest, SegmentTally, Tallies
+from airflow_mailchimp_export.accounting.report import (
+    Counts,
+    Findings,
+    Report,
+    SegmentAccount,
+    draw_up,
+    judge,
+)
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Counts, Findings, Report, SegmentAccount, draw_up, judge
+from airflow_mailchimp_export.state.manifest import FieldWarning, Manifest, SegmentTally, Tallies
 
 PINNED = {
     *("export", "run_id", "dag_id", "audience_id", "export_user", "started_at", "finished_at", "delivery"),

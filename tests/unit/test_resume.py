@@ -7,12 +7,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from airflow_mailchimp_export import answers
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
-from airflow_mailchimp_export.lock import LOCK
 from airflow_mailchimp_export.model import Delivery, Effect, Outcome, Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import BATCHES, PLAN, REPORT, RUN, RunFolder
+from airflow_mailchimp_export.state import answers
+from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.run import BATCHES, PLAN, REPORT, RUN, RunFolder
 from tests.unit.life import Life, changing, members_sent, one_by_one, people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(1200)]

@@ -13,7 +13,7 @@ import pytest
 from upath import UPath
 
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.run_folder import PLAN, REPORT, RUN, ExportFolder, RunFolder
+from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder, RunFolder
 
 
 @pytest.fixture(params=["path", "file url", "memory"])

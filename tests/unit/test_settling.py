@@ -13,14 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import ConfigError, PermanentError, RetryableError
-from airflow_mailchimp_export.export import settle, submitted_batches
-from airflow_mailchimp_export.ledger import LEDGER, read_mark
-from airflow_mailchimp_export.lock import LOCK
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.report import Counts, Report
-from airflow_mailchimp_export.run_folder import OUTCOMES, REPORT, ExportFolder, RunFolder
+from airflow_mailchimp_export.settling import settle
+from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
+from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder, submitted_batches
 from tests.unit.core_fakes import (
     LIST,
     FakeMailchimp,

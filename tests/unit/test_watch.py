@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from airflow_mailchimp_export.delivery.watch import BatchWatch
 from airflow_mailchimp_export.model import Batch
-from airflow_mailchimp_export.watch import BatchWatch
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from airflow_mailchimp_export.errors import PermanentError, RetryableError, Thro
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import operation_results
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient, to_retryable
-from airflow_mailchimp_export.mailchimp.gate import GROW_AFTER, Gate
+from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, Gate
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response
 from tests.fakes import (

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.mailchimp.gate import GROW_AFTER, NARROW_EVERY, Gate
+from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, NARROW_EVERY, Gate
 from tests.fakes import FakeClock
 
 MOMENT = 0.05

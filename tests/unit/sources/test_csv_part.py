@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.config import FileFormat, FileSpec, Segment
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec, Segment
 from airflow_mailchimp_export.sources.csv_part import MAX_ROW_BYTES, CountingStream
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import Source

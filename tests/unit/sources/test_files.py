@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mailchimp_export.config import FileSpec, Segment
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.settings.segments import FileSpec, Segment
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import BATCH_ROWS, Source
 

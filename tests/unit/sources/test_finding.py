@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from airflow_mailchimp_export.config import FileFormat, FileSpec
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec
 from airflow_mailchimp_export.sources.finding import FoundFile, find_files
 from airflow_mailchimp_export.sources.opening import plain_path
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from airflow_mailchimp_export.config import Segment, TableSpec
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.settings.segments import Segment, TableSpec
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import BATCH_ROWS, Source
 

@@ -1,0 +1,246 @@
+"""The account of one run: every row that was read, under exactly one name."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+
+from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.model import Effect, Verdict
+from airflow_mailchimp_export.state.manifest import FieldWarning, Manifest, SegmentTally, Tallies
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many rows came to what.
+
+    ``rows_read`` is the sum of all others but ``removed`` and ``removal_failed``, which count people
+    who left. ``merged`` are further rows of a person already counted.
+    """
+
+    rows_read: int = 0
+    merged: int = 0
+    rejected: int = 0
+    suppressed: int = 0
+    unchanged: int = 0
+    created: int = 0
+    updated: int = 0
+    unconfirmed: int = 0
+    removed: int = 0
+    removal_failed: int = 0
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether every row is under exactly one name."""
+        sent = self.created + self.updated + self.unconfirmed
+        return self.rows_read == self.merged + self.rejected + self.suppressed + self.unchanged + sent
+
+    @property
+    def people(self) -> int:
+        """How many people the rows stand for; a row without a usable address counts as one."""
+        return self.rows_read - self.merged
+
+    @property
+    def confirmed(self) -> int:
+        """How many people are in the audience as the export wants them."""
+        return self.unchanged + self.created + self.updated
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentAccount:
+    """What a segment came to.
+
+    :param rows: rows at the source.
+    :param members: people of the segment who are in the audience, with its tag.
+    :param joined: those of them who got the tag by this run.
+    :param left: people who lost it by this run.
+    """
+
+    rows: int
+    members: int
+    joined: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The account of one run, as ``report.json`` holds it.
+
+    :param address_changes: how many members were renamed, and how many could not be.
+    :param examples: of a dry run, masked addresses for each effect.
+    :param differing: merged rows whose mapped values differ from those of the row that counts.
+    :param error: what stopped the run; empty where nothing did.
+    """
+
+    export: str
+    run_id: str
+    dag_id: str
+    audience_id: str
+    export_user: str
+    started_at: str
+    finished_at: str
+    delivery: str
+    dry_run: bool
+    verdict: Verdict
+    counts: Counts
+    rejects_by_reason: dict[str, int]
+    suppressed_by_reason: dict[str, int]
+    segments: dict[str, SegmentAccount]
+    batch_ids: tuple[str, ...]
+    address_changes: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    differing: int = 0
+    warnings: tuple[FieldWarning, ...] = ()
+    error: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Return the report as JSON."""
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+
+    @classmethod
+    def from_json(cls, content: bytes) -> Report:
+        """Read a report."""
+        values: dict[str, Any] = orjson.loads(content)
+        return cls(
+            **{
+                **values,
+                "verdict": Verdict(values["verdict"]),
+                "counts": Counts(**values["counts"]),
+                "segments": {name: SegmentAccount(**item) for name, item in values["segments"].items()},
+                "batch_ids": tuple(values["batch_ids"]),
+                "warnings": tuple(FieldWarning.from_json(item) for item in values["warnings"]),
+            }
+        )
+
+    def table(self) -> str:
+        """Return the report as a small table for the log; it holds no address."""
+        lines = [f"Export {self.export} to audience {self.audience_id}: {self.verdict.value.upper()}"]
+        lines += [f"  {name:<16}{number:>12,}" for name, number in asdict(self.counts).items()]
+        lines += _section("rejected, by reason", self.rejects_by_reason)
+        lines += _section("suppressed, by reason", self.suppressed_by_reason)
+        lines += [
+            f"  segment {name!r}: {account.rows:,} rows, {account.members:,} members, "
+            f"{account.joined:,} joined, {account.left:,} left"
+            for name, account in self.segments.items()
+        ]
+        lines += [
+            f"  warning: {item.count:,} x {item.field}: {item.kind}. {item.remedy}" for item in self.warnings
+        ]
+        lines += [f"  merged rows that differ from the first: {self.differing:,}"] if self.differing else []
+        return "\n".join(lines + ([f"  error: {self.error}"] if self.error else []))
+
+
+def _section(title: str, numbers: Mapping[str, int]) -> list[str]:
+    return (
+        [f"  {title}:", *(f"    {name:<18}{number:>8,}" for name, number in numbers.items())]
+        if numbers
+        else []
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the accounts of a run say, before it is judged.
+
+    :param members: by segment, who of those sent is in the audience.
+    :param joined: by segment, who of them did not carry its tag before.
+    :param left: by tag, who lost it.
+    """
+
+    effects: Mapping[str, int] = field(default_factory=dict)
+    rejects_by_reason: dict[str, int] = field(default_factory=dict)
+    suppressed_by_reason: dict[str, int] = field(default_factory=dict)
+    members: Mapping[str, int] = field(default_factory=dict)
+    joined: Mapping[str, int] = field(default_factory=dict)
+    left: Mapping[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+
+def draw_up(manifest: Manifest, findings: Findings, *, batch_ids: tuple[str, ...], error: str = "") -> Report:
+    """Return the report of a run."""
+    counts = _counts(manifest.tallies, findings.effects)
+    return Report(
+        export=manifest.export,
+        run_id=manifest.run_id,
+        dag_id=manifest.dag_id,
+        audience_id=manifest.audience_id,
+        export_user=manifest.export_user,
+        started_at=manifest.started_at,
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        delivery=manifest.delivery.value,
+        dry_run=manifest.dry_run,
+        verdict=judge(counts, max_reject_ratio=manifest.max_reject_ratio, error=error),
+        counts=counts,
+        rejects_by_reason=findings.rejects_by_reason,
+        suppressed_by_reason=findings.suppressed_by_reason,
+        segments={segment.name: _segment_account(segment, findings) for segment in manifest.segments},
+        batch_ids=batch_ids,
+        address_changes={
+            effect.value: findings.effects.get(effect.value, 0)
+            for effect in (Effect.RENAMED, Effect.RENAME_REFUSED)
+        },
+        examples=findings.examples,
+        differing=manifest.tallies.differing,
+        warnings=manifest.warnings,
+        error=error,
+        versions=_versions(),
+    )
+
+
+def _counts(tallies: Tallies, effects: Mapping[str, int]) -> Counts:
+    counted = (
+        Effect.REJECTED,
+        Effect.SUPPRESSED,
+        Effect.CREATED,
+        Effect.UPDATED,
+        Effect.UNCONFIRMED,
+        Effect.REMOVED,
+        Effect.REMOVAL_FAILED,
+    )
+    return Counts(
+        rows_read=tallies.rows_read,
+        merged=tallies.merged,
+        unchanged=tallies.unchanged,
+        **{effect.value: effects.get(effect.value, 0) for effect in counted},
+    )
+
+
+def _segment_account(segment: SegmentTally, findings: Findings) -> SegmentAccount:
+    return SegmentAccount(
+        rows=segment.rows,
+        members=segment.unchanged + findings.members.get(segment.name, 0),
+        joined=findings.joined.get(segment.name, 0),
+        left=findings.left.get(segment.tag, 0),
+    )
+
+
+def judge(counts: Counts, *, max_reject_ratio: float, error: str = "") -> Verdict:
+    """Return how a run ended.
+
+    It failed when something stopped it, when its counts do not add up, when too much was refused,
+    or when nothing of what was sent got an answer.
+    """
+    nothing_confirmed = counts.unconfirmed > 0 and counts.created + counts.updated == 0
+    if error or not counts.adds_up or nothing_confirmed:
+        return Verdict.FAILED
+    if counts.rejected > max_reject_ratio * counts.people:
+        return Verdict.FAILED
+    return (
+        Verdict.PARTIAL if counts.rejected or counts.unconfirmed or counts.removal_failed else Verdict.SUCCESS
+    )
+
+
+def _versions() -> dict[str, str]:
+    packages = ("apache-airflow-core", "duckdb", "pyarrow", "requests")
+    return {
+        "airflow-mailchimp-export": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }

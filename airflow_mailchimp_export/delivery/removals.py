@@ -1,0 +1,99 @@
+"""Taking tags from people who left, and archiving them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from airflow_mailchimp_export.errors import AccessDenied, PermanentError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.archive import OperationResult
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.protocol import Call
+from airflow_mailchimp_export.model import Effect, LeaveChunk, LeaveKind, Outcome, Reason
+
+_NOT_FOUND = 404
+
+Outcomes = tuple[Outcome, ...]
+
+
+class Remover:
+    """Lets people leave, all of one chunk in the same way.
+
+    :param permit: called before each request; raises to stop the export.
+    """
+
+    def __init__(self, client: MailchimpClient, audience_id: str, *, permit: Callable[[], None]) -> None:
+        self._client = client
+        self._audience_id = audience_id
+        self._permit = permit
+
+    @cached_property
+    def _tag_ids(self) -> dict[str, int]:
+        return self._client.send(calls.tags(self._audience_id))
+
+    def call(self, chunk: LeaveChunk) -> Call[Outcomes] | None:
+        """Return the request for a chunk; ``None`` where nobody can carry the tag because it is gone."""
+        if chunk.kind is LeaveKind.ARCHIVE:
+            return calls.archive(self._audience_id, chunk.emails[0])
+        tag_id = self._tag_ids.get(chunk.tag)
+        return None if tag_id is None else calls.untag(self._audience_id, tag_id, chunk.emails)
+
+    def remove(self, chunk: LeaveChunk) -> Outcomes:
+        """Return what became of each person.
+
+        :raises RetryableError: when Mailchimp could not be reached in the end.
+        :raises AccessDenied: when the key may not do this.
+        """
+        call = self.call(chunk)
+        if call is None:
+            return removed(chunk)
+        self._permit()
+        try:
+            outcomes = self._client.send(call)
+        except AccessDenied:
+            raise
+        except PermanentError as refusal:
+            return self._after_refusal(chunk, refusal)
+        return tuple(self._checked(outcome, chunk.tag) for outcome in outcomes)
+
+    def _after_refusal(self, chunk: LeaveChunk, refusal: PermanentError) -> Outcomes:
+        if refusal.status == _NOT_FOUND:
+            return removed(chunk)
+        if len(chunk.emails) == 1:
+            return (
+                Outcome(chunk.emails[0], Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refusal.words),
+            )
+        middle = len(chunk.emails) // 2
+        halves = (chunk.emails[:middle], chunk.emails[middle:])
+        parts = (LeaveChunk(chunk.number, chunk.kind, chunk.tag, emails) for emails in halves)
+        return tuple(outcome for part in parts for outcome in self.remove(part))
+
+    def _checked(self, outcome: Outcome, tag: str) -> Outcome:
+        """Look at the member of whom Mailchimp says that the tag could not be taken: who is not there has none."""
+        if outcome.effect is Effect.REMOVED:
+            return outcome
+        try:
+            tags = self._client.send(calls.member_tags(self._audience_id, outcome.email))
+        except AccessDenied:
+            raise
+        except PermanentError as refusal:
+            return Outcome(outcome.email, Effect.REMOVED) if refusal.status == _NOT_FOUND else outcome
+        return outcome if tag in tags else Outcome(outcome.email, Effect.REMOVED)
+
+
+def removed(chunk: LeaveChunk) -> Outcomes:
+    """Return the outcomes where everybody of a chunk is gone."""
+    return tuple(Outcome(email, Effect.REMOVED) for email in chunk.emails)
+
+
+def to_leave_outcomes(chunk: LeaveChunk, result: OperationResult) -> Outcomes:
+    """Return what an operation says of people who leave; nothing where somebody could not be removed."""
+    if result.status == _NOT_FOUND:
+        return removed(chunk)
+    if not 200 <= result.status < 300:
+        return ()
+    if chunk.kind is LeaveKind.ARCHIVE:
+        return removed(chunk)
+    outcomes = calls.to_untagged(chunk.emails, result.answer) if result.answer is not None else ()
+    return outcomes if all(outcome.effect is Effect.REMOVED for outcome in outcomes) else ()

@@ -1,0 +1,136 @@
+"""Fetching what Mailchimp answered to the batches of a run.
+
+Whatever a batch does not tell in the end stays unconfirmed, and is sent again by the next run.
+No wait here is without an end.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from airflow_mailchimp_export.delivery.removals import to_leave_outcomes
+from airflow_mailchimp_export.errors import PermanentError, RetryableError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
+from airflow_mailchimp_export.mailchimp.batches import cancel_batches
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.model import Batch, LeaveChunk, Outcome
+from airflow_mailchimp_export.state import answers
+from airflow_mailchimp_export.state.answers import Answer
+from airflow_mailchimp_export.state.manifest import SubmittedBatch
+from airflow_mailchimp_export.state.run import RunFolder
+
+log = logging.getLogger(__name__)
+
+DOWNLOADS = 5
+"""Times that a batch's results are fetched before they count as unreadable; the link is new each time."""
+
+FIRST_PAUSE = 2.0
+"""Seconds before the second download, doubled for each further one."""
+
+_NOT_FOUND = 404
+
+
+@dataclass(slots=True)
+class Collected:
+    """What a batch told.
+
+    :ivar members: how many people its answers name.
+    :ivar refused: the numbers of the chunks whose request was refused or failed as a whole.
+    """
+
+    members: int = 0
+    refused: list[int] = field(default_factory=list)
+
+
+class Collector:
+    """Fetches the answers to batches into a run's folder.
+
+    :param leaving: the chunks by which people leave, by number.
+    :param sleep: waits that many seconds.
+    """
+
+    def __init__(
+        self,
+        client: MailchimpClient,
+        folder: RunFolder,
+        leaving: Mapping[int, LeaveChunk],
+        *,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._client = client
+        self._folder = folder
+        self._leaving = leaving
+        self._sleep = sleep
+
+    def collect(self, batches: Iterable[SubmittedBatch]) -> Iterator[Collected]:
+        """Fetch the answers to each batch that has some."""
+        for submitted in batches:
+            collected = self._collect(submitted)
+            if collected is None:
+                log.warning(
+                    "Batch %s: its members stay unconfirmed and are sent again next time", submitted.id
+                )
+            else:
+                yield collected
+
+    def _collect(self, submitted: SubmittedBatch) -> Collected | None:
+        for attempt in range(DOWNLOADS):
+            if attempt:
+                self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
+            try:
+                batch = self._ready(submitted.id)
+                return self._download(batch) if batch else None
+            except RetryableError as error:
+                log.warning("Batch %s: %s", submitted.id, error)
+        return None
+
+    def _ready(self, batch_id: str) -> Batch | None:
+        """Return a finished batch; ``None`` where waiting any longer is pointless."""
+        try:
+            batch = self._client.send(calls.batch(batch_id))
+        except PermanentError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            log.warning("Batch %s is gone: Mailchimp keeps results for seven days", batch_id)
+            return None
+        if not batch.finished:
+            log.warning("Batch %s is not finished: %s", batch_id, batch.status)
+            # Worked off later, it could give a tag to somebody who has left by then.
+            cancel_batches(self._client, [batch_id])
+            return None
+        if not batch.response_body_url:
+            raise RetryableError("finished, but without a link to its results")
+        return batch
+
+    def _download(self, batch: Batch) -> Collected:
+        collected = Collected()
+        with self._client.download(batch.response_body_url) as stream:
+            results = self._answered(operation_results(stream), collected)
+            collected.members = answers.keep(
+                self._folder, answers.batch_key(batch.id), results, refused=collected.refused
+            )
+        return collected
+
+    def _answered(self, results: Iterable[OperationResult], collected: Collected) -> Iterator[Answer]:
+        for result in results:
+            number = int(result.operation_id) if result.operation_id.isdigit() else None
+            chunk = self._leaving.get(number) if number is not None else None
+            outcomes = _outcomes(chunk, result)
+            if outcomes:
+                yield chunk.number if chunk else None, outcomes
+            elif number is not None:
+                collected.refused.append(number)
+
+
+def _outcomes(chunk: LeaveChunk | None, result: OperationResult) -> tuple[Outcome, ...]:
+    """Return what an operation says of people; nothing where it failed as a whole."""
+    try:
+        if chunk:
+            return to_leave_outcomes(chunk, result)
+        taken = 200 <= result.status < 300 and result.answer is not None
+        return calls.to_outcomes(result.answer) if taken else ()
+    except (AttributeError, KeyError, TypeError) as error:
+        raise RetryableError("The results of a batch are not in the documented shape") from error

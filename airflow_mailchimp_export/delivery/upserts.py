@@ -1,0 +1,97 @@
+"""Sending the members of a chunk, and dividing a chunk that is refused as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from airflow_mailchimp_export.errors import AccessDenied, PermanentError
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.protocol import Call
+from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
+from airflow_mailchimp_export.model import Chunk, Outcome
+
+_DIVISIBLE = frozenset({400, 413, 422})
+"""The refusals of a whole request for which one of its members may be to blame."""
+
+HOPELESS_REFUSALS = 50
+"""Members refused one by one, without any accepted between, after which the members are not to blame."""
+
+
+class Upserter:
+    """Sends a chunk, and divides it when Mailchimp refuses it whole.
+
+    :param permit: called before each request; raises to stop the export.
+    """
+
+    def __init__(
+        self,
+        client: MailchimpClient,
+        audience_id: str,
+        *,
+        permit: Callable[[], None],
+        skip_merge_validation: bool = False,
+    ) -> None:
+        self._client = client
+        self._audience_id = audience_id
+        self._permit = permit
+        self._skip_merge_validation = skip_merge_validation
+        # Whether Mailchimp trims the answer as asked: not documented for this call, so found out.
+        self._trims: bool | None = None
+        self._refused_in_a_row = 0
+
+    def call(self, chunk: Chunk, *, trimmed: bool = True) -> Call[tuple[Outcome, ...]]:
+        """Return the request for a chunk."""
+        return calls.upsert(
+            self._audience_id, chunk, skip_merge_validation=self._skip_merge_validation, trimmed=trimmed
+        )
+
+    def upsert(self, chunk: Chunk) -> tuple[Outcome, ...]:
+        """Return what became of each member.
+
+        :raises RetryableError: when Mailchimp could not be reached in the end.
+        :raises PermanentError: when it refuses for a reason that is not in the members.
+        """
+        try:
+            outcomes = self._send(chunk)
+        except PermanentError as refusal:
+            if isinstance(refusal, AccessDenied) or refusal.status not in _DIVISIBLE:
+                raise
+            return self._divide(chunk, refusal)
+        self._refused_in_a_row = 0
+        return outcomes
+
+    def _send(self, chunk: Chunk) -> tuple[Outcome, ...]:
+        self._permit()
+        if self._trims is not False:
+            try:
+                outcomes = self._client.send(self.call(chunk))
+            except PermanentError as refusal:
+                if self._trims or refusal.status not in _DIVISIBLE:
+                    raise
+            else:
+                self._trims = self._trims or bool(outcomes)
+                if self._trims:
+                    return outcomes
+            self._permit()
+        outcomes = self._client.send(self.call(chunk, trimmed=False))
+        self._trims = False
+        return outcomes
+
+    def _divide(self, chunk: Chunk, refusal: PermanentError) -> tuple[Outcome, ...]:
+        if len(chunk.members) > 1:
+            middle = len(chunk.members) // 2
+            halves = (Chunk(chunk.number, part) for part in (chunk.members[:middle], chunk.members[middle:]))
+            return tuple(outcome for half in halves for outcome in self.upsert(half))
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row >= HOPELESS_REFUSALS:
+            raise refusal
+        return (_refused_alone(chunk, refusal),)
+
+
+def _refused_alone(chunk: Chunk, refusal: PermanentError) -> Outcome:
+    problem = next(iter(refusal.problems), None)
+    field, message = (problem.field, problem.message) if problem else ("", "")
+    reason = why(refusal.words, field=field, field_message=message)
+    words = " ".join(part for part in (refusal.words, message) if part)
+    return Outcome(chunk.members[0].email, effect_of(reason), reason=reason, field=field, words=words)

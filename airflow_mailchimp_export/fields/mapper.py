@@ -1,0 +1,165 @@
+"""Profiles become members: the values of each merge field, and what becomes of those that do not fit."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Any
+
+import orjson
+
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.fields.values import Convert, Problem, Sendable, WarningKind
+from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Profile, Reason, Reject
+
+MAX_EXAMPLES = 5
+"""Most positions that one warning names."""
+
+Settled = Sendable | Reject | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileBlock:
+    """Some profiles, column by column.
+
+    :param columns: the values of :attr:`~airflow_mailchimp_export.fields.field_map.FieldMap.columns`, in that order.
+    :param first_row: the position of the first profile, from which the positions of warnings count.
+    """
+
+    subscriber_hashes: Sequence[str]
+    emails: Sequence[str]
+    statuses: Sequence[str]
+    tags: Sequence[Sequence[str] | None]
+    columns: Sequence[Sequence[object]]
+    first_row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldWarning:
+    """Values of one merge field that were left out or cut, all for the same reason.
+
+    :param positions: of the first few of these profiles.
+    """
+
+    tag: str
+    kind: WarningKind
+    count: int
+    positions: tuple[int, ...]
+    remedy: str
+
+
+def remedy_for(kind: WarningKind, field: MergeField) -> str:
+    """Say what to give instead."""
+    is_choice = kind is WarningKind.NOT_A_CHOICE
+    return f"Value must be one of: {', '.join(field.choices)}." if is_choice else kind.remedy
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """How one merge field is filled.
+
+    :param for_blank: what a blank becomes; ``None`` leaves the field out.
+    :param columns: where its columns stand among :attr:`~airflow_mailchimp_export.fields.field_map.FieldMap.columns`.
+    """
+
+    field: MergeField
+    convert: Convert
+    for_blank: Settled
+    columns: tuple[int, ...]
+    parts: tuple[str, ...]
+
+    def read(self, block: ProfileBlock) -> Iterable[object]:
+        """Take the values out of a block."""
+        picked = [block.columns[column] for column in self.columns]
+        return self.addresses(zip(*picked, strict=True)) if self.parts else picked[0]
+
+    def addresses(self, rows: Iterable[Any]) -> Iterator[dict[str, object]]:
+        """Give the values of an address the names of their parts."""
+        return (dict(zip(self.parts, row, strict=True)) for row in rows)
+
+
+class FieldMapper:
+    """A field map that suits its audience; made by ``FieldMap.resolve``."""
+
+    def __init__(self, fillings: Iterable[Filling]) -> None:
+        self._fillings = {filling.field.tag: filling for filling in fillings}
+        self._counts: Counter[tuple[str, WarningKind]] = Counter()
+        self._positions: defaultdict[tuple[str, WarningKind], list[int]] = defaultdict(list)
+
+    @property
+    def warnings(self) -> tuple[FieldWarning, ...]:
+        """What was left out or cut so far."""
+        return tuple(
+            FieldWarning(tag, kind, count, (*self._positions[tag, kind],), self._remedy(tag, kind))
+            for (tag, kind), count in self._counts.items()
+        )
+
+    def check_column(self, tag: str, values: Iterable[object]) -> None:
+        """Read values until one fits the merge field.
+
+        :param values: of the tag's column; of an address in parts a tuple for each profile, one value a part.
+        :raises ConfigError: there are values, and none fits; mend the column, or map another one.
+        """
+        filling, problem = self._fillings[tag], None
+        for converted in map(filling.convert, filling.addresses(values) if filling.parts else values):
+            if isinstance(converted, Problem) and converted.instead is None:
+                problem = converted
+            elif converted is not None:
+                return
+        if problem:
+            told = f"no value of the column for {tag} fits the type {filling.field.type}"
+            raise ConfigError(f"{told}. {self._remedy(tag, problem.kind)}")
+
+    def to_member(self, profile: Profile) -> Member | Reject:
+        """Make one profile a member; see :meth:`to_members`, which is for many."""
+        columns = [(value,) for value in profile.values]
+        key, email, status, tags = profile.subscriber_hash, profile.email, profile.status, profile.tags
+        return next(self.to_members(ProfileBlock((key,), (email,), (status,), (tags,), columns)))
+
+    def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:
+        """Make each profile a member, in order, or a reject where a required field is blank or wrong."""
+        rejects: dict[int, Reject] = {}
+        tags = tuple(self._fillings)
+        filled = [self._fill(filling, block, rejects) for filling in self._fillings.values()]
+        rows = zip(*filled, strict=True) if filled else repeat((), len(block.emails))
+        people = zip(block.subscriber_hashes, block.emails, block.statuses, block.tags, rows, strict=True)
+        for row, (key, email, status, segments, values) in enumerate(people):
+            if row in rejects:
+                yield rejects[row]
+                continue
+            payload: dict[str, object] = {"email_address": email, "status": status}
+            sent = {tag: value for tag, value in zip(tags, values, strict=True) if value is not None}
+            if sent:
+                payload["merge_fields"] = sent
+            if segments:
+                payload["tags"] = segments
+            yield Member(key, email, _STATUSES[status], orjson.dumps(payload))
+
+    def _fill(self, filling: Filling, block: ProfileBlock, rejects: dict[int, Reject]) -> list[object]:
+        """Convert one merge field's values; ``None`` is left out of the payload."""
+        sent: list[object] = [*map(filling.convert, filling.read(block))]
+        for row, value in enumerate(sent):
+            if value is None or isinstance(value, Problem):
+                sent[row] = settled = self._settle(filling, value, block.first_row + row)
+                if isinstance(settled, Reject):
+                    rejects.setdefault(row, settled)
+        return sent
+
+    def _settle(self, filling: Filling, value: Problem | None, position: int) -> Settled:
+        if value is None:
+            return filling.for_blank
+        if value.instead is None and filling.field.required:
+            return Reject(Reason.INVALID_FIELD, filling.field.tag)
+        key = filling.field.tag, value.kind
+        self._counts[key] += 1
+        if len(self._positions[key]) < MAX_EXAMPLES:
+            self._positions[key].append(position)
+        return value.instead
+
+    def _remedy(self, tag: str, kind: WarningKind) -> str:
+        return remedy_for(kind, self._fillings[tag].field)
+
+
+_STATUSES: dict[str, MemberStatus] = {status.value: status for status in MemberStatus}

@@ -1,0 +1,230 @@
+"""Values of a source as the merge fields of an audience take them.
+
+What each type takes: https://mailchimp.com/developer/marketing/docs/merge-fields/
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from functools import partial
+from math import isfinite, nan
+
+import numpy as np
+
+from airflow_mailchimp_export.fields.text import (
+    MAX_TEXT_BYTES,
+    Convert,
+    Converted,
+    Problem,
+    Sendable,
+    WarningKind,
+    clean,
+    spelled,
+    to_text,
+)
+from airflow_mailchimp_export.model import MergeField
+
+__all__ = [
+    "ADDRESS_PARTS",
+    "MAX_TEXT_BYTES",
+    "REQUIRED_ADDRESS_PARTS",
+    "Convert",
+    "Converted",
+    "Problem",
+    "Sendable",
+    "WarningKind",
+    "converter",
+    "narrowed",
+    "to_text",
+]
+
+REQUIRED_ADDRESS_PARTS = ("addr1", "city", "state", "zip")
+"""An address without one of them is refused: https://mailchimp.com/developer/marketing/docs/merge-fields/"""
+
+ADDRESS_PARTS = ("addr1", "addr2", "city", "state", "zip", "country")
+
+
+def converter(field: MergeField) -> Convert:
+    """Make the conversion for a merge field; a type that this version does not know is sent as text.
+
+    The conversion is total: whatever a source holds, it answers with what is sent, with ``None`` for a blank,
+    or with a :class:`Problem`, and never raises.
+    """
+    match field.type:
+        case "phone" if field.phone_format.casefold() == "us":
+            return _tidied(_us_phone, WarningKind.NOT_A_PHONE)
+        case "radio" | "dropdown":
+            choices = frozenset(filter(str.strip, field.choices))
+            fit = partial(_choice, choices, _spelled_alike(choices))
+            return _tidied(fit, WarningKind.NOT_A_CHOICE)
+        case "address":
+            # Mailchimp may name the country by a number of its own, which it can also fill in by itself.
+            country = field.default_country if _COUNTRY.fullmatch(field.default_country) else ""
+            return _tidied(partial(_address, country), WarningKind.NOT_AN_ADDRESS)
+        case known if known in _FITTING:
+            return _tidied(*_FITTING[known])
+    return to_text
+
+
+def narrowed(convert: Convert, dtype: type[np.floating]) -> Convert:
+    """Undo the widening of 16 and 32-bit floats, which makes 19.989999771118164 of 19.99."""
+    return lambda value: convert(float(str(dtype(value))) if isinstance(value, float) else value)
+
+
+def _tidied(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:
+    """Let a conversion see only clean text and no blanks; its ``None`` becomes the problem."""
+    problem = Problem(kind)
+
+    def convert(value: object) -> Converted:
+        tidy = _tidy(value)
+        if tidy is None:
+            return None
+        sent = fit(tidy)
+        return problem if sent is None else sent
+
+    return convert
+
+
+def _tidy(value: object) -> object:
+    if isinstance(value, str):
+        return clean(value) or None
+    if isinstance(value, dict):
+        return {part: text for part in ADDRESS_PARTS if (text := spelled(value.get(part))) != ""} or None
+    return value
+
+
+_NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+_EXACT_DIGITS = 18
+"""Whole numbers of so many digits fit the integers of JSON readers; longer ones are sent as floats."""
+
+
+def _number(value: object) -> Converted:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = Decimal(value) if len(value) <= _EXACT_DIGITS else float(value)
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < _EXACT_DIGITS:
+        value = int(value) if value == int(value) else value
+    if isinstance(value, int) and abs(value) < 10**_EXACT_DIGITS:
+        return int(value)
+    try:
+        number = float(value) if isinstance(value, int | float | Decimal) else nan
+    except (OverflowError, ValueError):  # an integer past 1e308, a signalling NaN
+        return None
+    return number if isfinite(number) else None
+
+
+_LAYOUTS = (
+    r"(?P<year>\d{4})(?P<mark>[-/])(?P<month>\d\d?)(?P=mark)(?P<day>\d\d?)",
+    r"(?P<day>\d\d?)-(?P<month>\d\d?)-(?P<year>\d{4})",
+    r"(?P<month>\d\d?)/(?P<day>\d\d?)/(?P<year>\d{4})",
+)
+
+_DAYS = tuple(re.compile(layout + r"(?:[T ]\d\d?:\d\d.*)?", re.ASCII) for layout in _LAYOUTS)
+
+_BIRTHDAYS = (*_DAYS, re.compile(r"(?P<month>\d\d?)[-/](?P<day>\d\d?)", re.ASCII))
+
+_A_LEAP_YEAR = "2000"
+
+
+def _date(value: object) -> Converted:
+    day = _day(value, _DAYS)
+    return day.isoformat() if day else None
+
+
+def _birthday(value: object) -> Converted:
+    day = _day(value, _BIRTHDAYS)
+    return f"{day.month:02}/{day.day:02}" if day else None
+
+
+def _day(value: object, layouts: Iterable[re.Pattern[str]]) -> date | None:
+    if isinstance(value, date):
+        return value.date() if isinstance(value, datetime) else value
+    text = value if isinstance(value, str) else ""
+    found = next(filter(None, (layout.fullmatch(text) for layout in layouts)), None)
+    return _existing(**found.groupdict()) if found else None
+
+
+def _existing(month: str, day: str, year: str = _A_LEAP_YEAR, mark: str = "") -> date | None:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def _digits(value: object) -> str:
+    """Give text as it is and a whole number as its digits; "" for anything else."""
+    if isinstance(value, str):
+        return value
+    digits = spelled(value) if isinstance(value, int | float | Decimal) else None
+    return digits if digits and digits.isdigit() else ""
+
+
+def _phone(value: object) -> Converted:
+    return to_text(_digits(value))
+
+
+_US_PHONE = re.compile(r"(?:\+?1)?(\d{3})(\d{3})(\d{4})", re.ASCII)
+
+_PHONE_MARKS = re.compile(r"[\s().\-/]")
+
+
+def _us_phone(value: object) -> Converted:
+    found = _US_PHONE.fullmatch(_PHONE_MARKS.sub("", _digits(value)))
+    return "-".join(found.groups()) if found else None
+
+
+_ZIP = re.compile(r"(\d{5})(?:[- ]?\d{4})?", re.ASCII)
+
+
+def _zip(value: object) -> Converted:
+    digits = _digits(value)
+    # A number has lost the zeros in front; text has not, so that a short one is no US code.
+    found = _ZIP.fullmatch(digits if isinstance(value, str) else digits and digits.zfill(5))
+    return found and found[1]
+
+
+_URL = re.compile(
+    r"https?://(?:[^\s/?#@]*@)?(?:[^\s/?#@:\[\]]+|\[[0-9a-f:.]+\])(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE
+)
+
+
+def _url(value: object) -> Converted:
+    return value if isinstance(value, str) and _URL.fullmatch(value) else None
+
+
+def _spelled_alike(choices: Iterable[str]) -> dict[str, str]:
+    """Map a choice without case and edges to the audience's spelling, where only one has it."""
+    times = Counter(choice.strip().casefold() for choice in choices)
+    return {key: choice for choice in choices if times[key := choice.strip().casefold()] == 1}
+
+
+def _choice(choices: Container[str], alike: Mapping[str, str], value: object) -> Converted:
+    text = spelled(value) or ""
+    return text if text in choices else alike.get(text.casefold())
+
+
+_COUNTRY = re.compile(r"(?:[A-Za-z]{2})?")
+
+
+def _address(default_country: str, value: object) -> Converted:
+    given: dict[str, str] = value if isinstance(value, dict) else {}
+    country = (given.get("country") or default_country).upper()
+    parts = {part: text for part in ADDRESS_PARTS if (text := given.get(part))}
+    if not _COUNTRY.fullmatch(country) or not parts.keys() >= set(REQUIRED_ADDRESS_PARTS):
+        return None
+    return parts | {"country": country} if country else parts
+
+
+_FITTING: dict[str, tuple[Callable[[object], Converted], WarningKind]] = {
+    "number": (_number, WarningKind.NOT_A_NUMBER),
+    "date": (_date, WarningKind.NOT_A_DATE),
+    "birthday": (_birthday, WarningKind.NOT_A_BIRTHDAY),
+    "phone": (_phone, WarningKind.NOT_A_PHONE),
+    "zip": (_zip, WarningKind.NOT_A_ZIP),
+    "url": (_url, WarningKind.NOT_A_URL),
+    "imageurl": (_url, WarningKind.NOT_A_URL),
+}

@@ -1,0 +1,36 @@
+"""What an export has to know of the audience before it sends anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.model import Audience, MemberStatus, MergeField
+
+UNTOUCHABLE = (
+    MemberStatus.UNSUBSCRIBED,
+    MemberStatus.CLEANED,
+    MemberStatus.PENDING,
+    MemberStatus.TRANSACTIONAL,
+    MemberStatus.ARCHIVED,
+)
+"""Where members stand who are never sent anything."""
+
+BILLED = (MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.TRANSACTIONAL)
+"""Who counts towards the contract: https://mailchimp.com/help/about-your-contacts/"""
+
+
+def read_audience(client: MailchimpClient, audience_id: str) -> Audience:
+    """Return the audience with its merge fields."""
+    found = client.send(calls.audience(audience_id))
+    merge_fields = client.send(calls.merge_fields(audience_id))
+    return replace(found, merge_fields=merge_fields)
+
+
+def create_merge_fields(
+    client: MailchimpClient, audience_id: str, fields: Iterable[MergeField]
+) -> tuple[MergeField, ...]:
+    """Add merge fields to an audience; return them as Mailchimp made them."""
+    return tuple(client.send(calls.create_merge_field(audience_id, field)) for field in fields)

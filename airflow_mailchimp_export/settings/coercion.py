@@ -1,0 +1,175 @@
+"""Values that people and programs set, made into the types that the settings want.
+
+Airflow hands over what stands in a form, a URI, an environment variable or a template: a number may come as
+text and an unset field as ``null`` or ``""``.
+Each function here makes a parser of one kind of value; :func:`fitting` says whose value it was when it fails.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, TypeVar
+
+from airflow_mailchimp_export.errors import ConfigError
+
+_T = TypeVar("_T")
+
+_E = TypeVar("_E", bound=StrEnum)
+
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+class Unfit(ValueError):
+    """A value is not of the wanted kind; the text completes the sentence "... must be"."""
+
+
+def is_blank(value: object) -> bool:
+    """Whether nothing was set: null, an empty list, or text without a visible character."""
+    if isinstance(value, str):
+        return not value.strip()
+    return value is None or (isinstance(value, list | tuple) and not value)
+
+
+def kind(value: object) -> str:
+    """Describe a value without showing it: it may be a key that was put into the wrong field."""
+    if isinstance(value, str):
+        return f"text of {len(value)} characters" if value.strip() else "empty text"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a switch (true or false)"
+    if isinstance(value, int | float):
+        return "a whole number" if isinstance(value, int) else "a decimal number"
+    return f"a value of type {type(value).__name__}"
+
+
+def fitting(name: str, value: object, parse: Callable[[object], _T]) -> _T:
+    """Parse a value.
+
+    :param name: how the reader knows the setting, e.g. ``Timeout (timeout)``.
+    :raises ConfigError: names the setting, what it must be, and what kind of value was given.
+    """
+    try:
+        return parse(value)
+    except Unfit as unfit:
+        raise ConfigError(f"{name} must be {unfit}; given was {kind(value)}.") from unfit
+
+
+def switch(value: object) -> bool:
+    """Parse true or false, also as their usual words and as 0 or 1."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str | int) and str(value).strip().lower() in _BOOLEANS:
+        return _BOOLEANS[str(value).strip().lower()]
+    raise Unfit("true or false")
+
+
+def number(minimum: float, maximum: float) -> Callable[[object], float]:
+    """Make a parser of numbers within bounds, both included."""
+
+    def parse(value: object) -> float:
+        parsed = _float(value)
+        if not minimum <= parsed <= maximum:
+            raise Unfit(f"a number from {minimum:g} to {maximum:g}")
+        return parsed
+
+    return parse
+
+
+def whole_number(minimum: int, maximum: int | None = None) -> Callable[[object], int]:
+    """Make a parser of whole numbers within bounds, both included."""
+    wanted = f"a whole number from {minimum} {'upwards' if maximum is None else f'to {maximum}'}"
+
+    def parse(value: object) -> int:
+        parsed = _float(value)
+        if not (parsed.is_integer() and minimum <= parsed <= (math.inf if maximum is None else maximum)):
+            raise Unfit(wanted)
+        return int(parsed)
+
+    return parse
+
+
+def choice(*allowed: _E) -> Callable[[object], _E]:
+    """Make a parser of one of a few words, whatever their case."""
+    words = {member.value: member for member in allowed}
+
+    def parse(value: object) -> _E:
+        word = str(value).strip().lower().replace("-", "_")
+        if word not in words:
+            raise Unfit(" or ".join(repr(word) for word in words))
+        return words[word]
+
+    return parse
+
+
+def line(value: object) -> str:
+    """Parse one line of text, without the blanks around it."""
+    if not isinstance(value, str) or not value.strip().isprintable():
+        raise Unfit("one line of text")
+    return value.strip()
+
+
+def matching(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str]:
+    """Make a parser of text that a pattern describes wholly."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or not pattern.fullmatch(value.strip()):
+            raise Unfit(wanted)
+        return value.strip()
+
+    return parse
+
+
+def words(value: object) -> tuple[str, ...]:
+    """Parse a list of texts: a list, JSON text of one, or text parted by commas or line ends."""
+    listed = _listed(value) if isinstance(value, str) else value
+    if not isinstance(listed, Sequence) or not all(isinstance(word, str) for word in listed):
+        raise Unfit("a list of names, or text with commas or line ends between them")
+    return tuple(word.strip() for word in listed if word.strip())
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Parse a mapping whose keys are texts."""
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise Unfit("a mapping with names as keys")
+    return value
+
+
+def check_keys(where: str, given: Mapping[str, object], *, allowed: tuple[str, ...]) -> None:
+    """Let no key pass that means nothing.
+
+    :raises ConfigError: names the unknown keys and the allowed ones.
+    """
+    unknown = sorted(set(given) - set(allowed))
+    if unknown:
+        raise ConfigError(
+            f"{where} has unknown keys: {', '.join(unknown)}. Allowed are {', '.join(allowed)}."
+        )
+
+
+def _float(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise Unfit("a number")
+    try:
+        parsed = float(value)
+    except (ValueError, OverflowError) as error:
+        raise Unfit("a number") from error
+    if not math.isfinite(parsed):
+        raise Unfit("a finite number")
+    return parsed
+
+
+def _listed(text: str) -> object:
+    if not text.strip().startswith("["):
+        return re.split(r"[,\n]", text)
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Unfit("a list of names: what begins with [ has to be JSON") from error

@@ -1,0 +1,167 @@
+"""Which profiles an export sends: named segments, and where each lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.settings.coercion import (
+    check_keys,
+    choice,
+    fitting,
+    is_blank,
+    kind,
+    line,
+    mapping,
+)
+
+MAX_TAG_LENGTH: Final = 100
+"""Longest name of a tag: https://mailchimp.com/help/getting-started-tags/"""
+
+_T = TypeVar("_T")
+
+
+class FileFormat(StrEnum):
+    """How profiles are written in files."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+@runtime_checkable
+class ArrowData(Protocol):
+    """A data frame or table that offers itself to Arrow: pandas.DataFrame, pyarrow.Table and their like.
+
+    https://arrow.apache.org/docs/format/CDataInterface/PyCapsuleInterface.html
+    """
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand out the rows as an Arrow stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """Profiles in files.
+
+    :param uri: a file, a folder, or a glob, on any object storage.
+    :param format: ``None`` means that the files' extensions tell.
+    :param conn_id: the Airflow connection of the object storage.
+    """
+
+    uri: str
+    format: FileFormat | None = None
+    conn_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """Profiles in memory; they are kept out of what is printed and compared."""
+
+    table: ArrowData = field(repr=False, compare=False)
+
+
+SegmentSource: TypeAlias = FileSpec | TableSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A named set of profiles at the source.
+
+    :param name: how the export names it.
+    :param tag: the tag that its members carry in the audience.
+    """
+
+    name: str
+    tag: str
+    source: SegmentSource
+
+
+def parse_segments(segments: Mapping[str, object]) -> tuple[Segment, ...]:
+    """Check which profiles are to be exported.
+
+    :param segments: the segments' names and, for each, a URI, a mapping with the keys uri, format, tag and
+        conn_id, or a data frame or table.
+    :raises ConfigError: names the segment, what is wrong with it, and the remedy.
+    """
+    if isinstance(segments, str):
+        raise ConfigError(
+            "segments must be a mapping, not text: a template gives text unless its DAG has "
+            "render_template_as_native_obj=True."
+        )
+    given = fitting("segments", segments, mapping)
+    if not given:
+        raise ConfigError("segments is empty: name at least one segment and where its profiles are.")
+    return tuple(_segment(name, value) for name, value in given.items())
+
+
+def _segment(name: str, value: object) -> Segment:
+    where = f"segment {name!r}"
+    if isinstance(value, Mapping):
+        given = fitting(where, value, mapping)
+        return Segment(name, _tag(where, given.get("tag"), name), _described_source(where, given))
+    return Segment(name, _tag(where, None, name), _plain_source(where, value))
+
+
+def _tag(where: str, tag: object, name: str) -> str:
+    raw = name if tag is None else tag
+    fits = (
+        isinstance(raw, str) and 1 <= len(raw) <= MAX_TAG_LENGTH and raw.isprintable() and raw == raw.strip()
+    )
+    if not (isinstance(raw, str) and fits):
+        raise ConfigError(
+            f"{where}: {'its name' if tag is None else 'tag'} cannot be a tag in Mailchimp: it must be text "
+            f"of 1 to {MAX_TAG_LENGTH} characters, without control characters, and without blanks at its ends"
+            f"; given was {kind(raw)}."
+        )
+    return raw
+
+
+def _plain_source(where: str, value: object) -> SegmentSource:
+    if isinstance(value, str):
+        return FileSpec(_uri(where, value))
+    if isinstance(value, TableSpec):
+        return value
+    if isinstance(value, ArrowData):
+        return TableSpec(value)
+    raise ConfigError(
+        f"{where} must be a URI, a mapping with the key 'uri', or a data frame or table; "
+        f"given was {kind(value)}."
+    )
+
+
+def _described_source(where: str, given: Mapping[str, object]) -> SegmentSource:
+    if "sql" in given:
+        raise ConfigError(
+            f"{where}: SQL sources are not supported yet; name files with the key 'uri' instead."
+        )
+    check_keys(where, given, allowed=("uri", "format", "tag", "conn_id"))
+    if is_blank(given.get("uri")):
+        raise ConfigError(f"{where} has no 'uri': say which file, folder or glob holds its profiles.")
+    return FileSpec(
+        uri=_uri(where, given["uri"]),
+        format=_optional(f"{where}: format", given.get("format"), choice(*FileFormat)),
+        conn_id=_optional(f"{where}: conn_id", given.get("conn_id"), line),
+    )
+
+
+def _optional(name: str, value: object, parse: Callable[[object], _T]) -> _T | None:
+    return None if is_blank(value) else fitting(name, value, parse)
+
+
+def _uri(where: str, value: object) -> str:
+    uri = fitting(f"{where}: uri", value, line)
+    if not uri or uri[0] in "{[":
+        raise ConfigError(
+            f"{where}: uri must name a file, a folder or a glob; given was {kind(value)}"
+            f"{', which looks like a mapping or list that became text' if uri else ''}."
+        )
+    if re.match(r"[a-z0-9+.-]+://[^/]*:[^/]*@", uri, re.IGNORECASE):
+        raise ConfigError(
+            f"{where}: uri holds a password: keep it in an Airflow connection and name its conn_id."
+        )
+    return uri

@@ -1,0 +1,3 @@
+"""What runs leave under ``exports_root``: each kind of file with its codec and its version."""
+
+from __future__ import annotations

@@ -1,0 +1,277 @@
+"""The plan of a run as a file, and the chunks that travel.
+
+``plan.parquet`` holds a row for each person who is to be sent, with the very JSON that is sent, a row for each
+tag that somebody loses, and a row for each profile that is not sent, with the reason. So a run can be finished
+by anyone who has the folder, without the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from airflow_mailchimp_export.model import (
+    MAX_CHUNK_MEMBERS,
+    Change,
+    Chunk,
+    Effect,
+    LeaveChunk,
+    LeaveKind,
+    Member,
+    MemberStatus,
+    Reject,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A combination of segments that people are in, and the tags that it stands for."""
+
+    segments: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBlock:
+    """Profiles to be sent, column by column; ``columns`` is in the order of the field map's columns."""
+
+    hashes: list[str]
+    emails: list[str]
+    statuses: list[str]
+    memberships: list[int]
+    fingerprints: list[int]
+    profile_ids: list[str | None]
+    new: list[bool]
+    sources: list[str]
+    columns: list[list[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Rows that are not sent, column by column, and why."""
+
+    effects: list[str]
+    reasons: list[str]
+    fields: list[str]
+    hashes: list[str]
+    emails: list[str]
+    segments: list[list[str]]
+    fingerprints: list[int | None]
+    profile_ids: list[str | None]
+    sources: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaver:
+    """A person who lost a tag, or is to be archived.
+
+    :param kind: ``untag`` or ``archive``.
+    """
+
+    kind: str
+    tag: str
+    subscriber_hash: str
+    email: str
+    profile_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A member whose address changed at the source."""
+
+    old_hash: str
+    old_email: str
+    email: str
+    status: str
+
+
+SCHEMA = pa.schema(
+    [
+        ("chunk", pa.int32()),
+        ("change", pa.string()),
+        ("subscriber_hash", pa.string()),
+        ("email", pa.string()),
+        ("status", pa.string()),
+        ("profile_id", pa.string()),
+        ("fingerprint", pa.uint64()),
+        ("tags", pa.list_(pa.string())),
+        ("segments", pa.list_(pa.string())),
+        ("source", pa.string()),
+        ("is_new", pa.bool_()),
+        ("payload", pa.binary()),
+        ("leave", pa.string()),
+        ("new_email", pa.string()),
+        ("effect", pa.string()),
+        ("reason", pa.string()),
+        ("field", pa.string()),
+    ]
+)
+
+_TO_SEND = ["chunk", "subscriber_hash", "email", "status", "payload"]
+
+_TO_LEAVE = ["chunk", "leave", "tags", "email"]
+
+_TO_RENAME = ["subscriber_hash", "email", "new_email", "status"]
+
+
+class PlanWriter:
+    """Numbers the chunks and writes the plan; use it in ``with``.
+
+    Who is sent comes first, then who leaves: chunks are numbered in that order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self.planned = 0
+        self.rejected = 0
+        self.leave_chunks = 0
+
+    @property
+    def upsert_chunks(self) -> int:
+        """How many chunks of members to be sent there are so far."""
+        return -(-self.planned // MAX_CHUNK_MEMBERS)
+
+    def __enter__(self) -> PlanWriter:
+        """Open the file."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Complete the file."""
+        self._writer.close()
+
+    def write(
+        self, block: PlannedBlock, members: Sequence[Member | Reject], memberships: Sequence[Membership]
+    ) -> None:
+        """Write a block of profiles and what became of each: a member to send, or a reject."""
+        index = pa.array(block.memberships, pa.int32())
+        rejects = [member if isinstance(member, Reject) else None for member in members]
+        self._write(
+            {
+                "chunk": self._numbered(members),
+                "change": [None if reject else Change.UPSERT.value for reject in rejects],
+                "subscriber_hash": block.hashes,
+                "email": block.emails,
+                "status": block.statuses,
+                "profile_id": block.profile_ids,
+                "fingerprint": block.fingerprints,
+                "tags": _lists([membership.tags for membership in memberships]).take(index),
+                "segments": _lists([membership.segments for membership in memberships]).take(index),
+                "source": block.sources,
+                "is_new": block.new,
+                "payload": [None if isinstance(member, Reject) else member.payload for member in members],
+                "effect": [reject and Effect.REJECTED.value for reject in rejects],
+                "reason": [reject and reject.reason.value for reject in rejects],
+                "field": [reject and reject.field for reject in rejects],
+            },
+            len(members),
+        )
+
+    def set_aside(self, rows: SetAside) -> None:
+        """Write profiles that are not sent."""
+        self.rejected += rows.effects.count(Effect.REJECTED.value)
+        known = {
+            "subscriber_hash": rows.hashes,
+            "email": rows.emails,
+            "profile_id": rows.profile_ids,
+            "fingerprint": rows.fingerprints,
+            "segments": rows.segments,
+            "source": rows.sources,
+            "effect": rows.effects,
+            "reason": rows.reasons,
+            "field": rows.fields,
+        }
+        self._write(known, len(rows.hashes))
+
+    def rename(self, renames: Sequence[Rename]) -> None:
+        """Write the members whose address changed."""
+        known = {
+            "change": [Change.RENAME.value for _ in renames],
+            "subscriber_hash": [rename.old_hash for rename in renames],
+            "email": [rename.old_email for rename in renames],
+            "new_email": [rename.email for rename in renames],
+            "status": [rename.status for rename in renames],
+        }
+        self._write(known, len(renames))
+
+    def leave(self, leavers: Iterable[Leaver]) -> None:
+        """Write who leaves; call it once, with everybody, tag by tag."""
+        for (kind, tag), group in groupby(leavers, key=lambda leaver: (leaver.kind, leaver.tag)):
+            size = MAX_CHUNK_MEMBERS if kind == LeaveKind.UNTAG else 1
+            people = list(group)
+            for start in range(0, len(people), size):
+                self._leave_together(people[start : start + size], kind, tag)
+
+    def _leave_together(self, leavers: Sequence[Leaver], kind: str, tag: str) -> None:
+        number = self.upsert_chunks + self.leave_chunks
+        self.leave_chunks += 1
+        known = {
+            "chunk": [number for _ in leavers],
+            "change": [Change.LEAVE.value for _ in leavers],
+            "leave": [kind for _ in leavers],
+            "subscriber_hash": [leaver.subscriber_hash for leaver in leavers],
+            "email": [leaver.email for leaver in leavers],
+            "profile_id": [leaver.profile_id for leaver in leavers],
+            "tags": [[tag] if tag else [] for _ in leavers],
+        }
+        self._write(known, len(leavers))
+
+    def _numbered(self, members: Sequence[Member | Reject]) -> list[int | None]:
+        numbers: list[int | None] = []
+        for member in members:
+            if isinstance(member, Reject):
+                numbers.append(None)
+                self.rejected += 1
+            else:
+                numbers.append(self.planned // MAX_CHUNK_MEMBERS)
+                self.planned += 1
+        return numbers
+
+    def _write(self, known: dict[str, Any], size: int) -> None:
+        columns = [pa.array(known.get(field.name, pa.nulls(size)), field.type) for field in SCHEMA]
+        self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+
+
+def _lists(values: Sequence[Sequence[str]]) -> pa.Array:
+    return pa.array(values, pa.list_(pa.string()))
+
+
+def read_chunks(path: Path) -> Iterator[Chunk]:
+    """Yield the chunks of members to be sent, in order."""
+    for number, rows in groupby(_rows(path, Change.UPSERT, _TO_SEND), key=itemgetter(0)):
+        yield Chunk(number, tuple(_to_member(row) for row in rows))
+
+
+def read_leave_chunks(path: Path) -> Iterator[LeaveChunk]:
+    """Yield the chunks of people who leave, in order."""
+    for number, rows in groupby(_rows(path, Change.LEAVE, _TO_LEAVE), key=itemgetter(0)):
+        people = list(rows)
+        _, kind, tags, _ = people[0]
+        yield LeaveChunk(number, LeaveKind(kind), "".join(tags), tuple(row[3] for row in people))
+
+
+def read_renames(path: Path) -> list[Rename]:
+    """Return the members whose address changed."""
+    return [Rename(*row) for row in _rows(path, Change.RENAME, _TO_RENAME)]
+
+
+def _rows(path: Path, change: Change, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    with pq.ParquetFile(path) as plan:
+        for batch in plan.iter_batches(columns=["change", *columns]):
+            wanted = batch.filter(pc.equal(batch.column("change"), change.value)).select(columns)
+            yield from zip(*(column.to_pylist() for column in wanted.columns), strict=True)
+
+
+def _to_member(row: tuple[Any, ...]) -> Member:
+    _, subscriber_hash, email, status, payload = row
+    return Member(subscriber_hash, email, MemberStatus(status), payload)
