@@ -33,14 +33,14 @@ class Database:
     :param statements: one of the package's SQL files, such as ``planning/plan.sql``.
     """
 
-    def __init__(self, workshop: Path, statements: str) -> None:
+    def __init__(self, scratch_dir: Path, statements: str) -> None:
         text = files(__package__).joinpath(statements).read_text(encoding="utf-8")
         self._statements: dict[str, str] = dict(_NAMED.findall(text))
         self._connection = duckdb.connect(
-            str(workshop / f"{Path(statements).stem}.duckdb"),
+            str(scratch_dir / f"{Path(statements).stem}.duckdb"),
             config={
                 "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(workshop / "spill"),
+                "temp_directory": str(scratch_dir / "spill"),
                 "preserve_insertion_order": False,
             },
         )

@@ -5,7 +5,7 @@
     ExportError
     ├── ConfigError          the set-up is wrong: mend it, then run again; never retried
     ├── SourceError          a segment could not be read: mend the source, or retry when it is back
-    ├── StopLoss             more would be removed than the export allows; nothing was sent
+    ├── RemovalLimitExceeded more would be removed than the export allows; nothing was sent
     ├── TooManyRejects       the run ended, but too many profiles were refused
     ├── ExportBusy           another run of the same export is at work
     └── MailchimpError
@@ -37,7 +37,7 @@ class SourceError(ExportError):
     """A segment could not be read to its end."""
 
 
-class StopLoss(ExportError):
+class RemovalLimitExceeded(ExportError):
     """More people would be removed than the export allows."""
 
 
@@ -99,3 +99,7 @@ class PermanentError(MailchimpError):
 
 class AccessDenied(PermanentError):
     """The key, the user's role or the plan does not allow the call."""
+
+
+StopLoss = RemovalLimitExceeded
+"""The name of :class:`RemovalLimitExceeded` in release 0.1.0."""

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_mailchimp_export.accounting.report import Findings, Report, draw_up
+from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.errors import (
@@ -19,11 +19,11 @@ from airflow_mailchimp_export.errors import (
     ExportError,
     RetryableError,
 )
+from airflow_mailchimp_export.finalizing import finalize, publish
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Effect
 from airflow_mailchimp_export.planning import guards
 from airflow_mailchimp_export.planning.planner import Planner
-from airflow_mailchimp_export.settling import publish, settle
 from airflow_mailchimp_export.sources.finding import PathFactory
 from airflow_mailchimp_export.state.lock import Lock
 from airflow_mailchimp_export.state.manifest import (
@@ -78,28 +78,28 @@ class Export:
         :raises ExportBusy: when another run of the export is at work; nothing was sent.
         :raises ConfigError: when the set-up is wrong; nothing was sent.
         :raises SourceError: when a segment cannot be read; nothing was sent.
-        :raises StopLoss: when too many would leave; nothing was sent.
+        :raises RemovalLimitExceeded: when too many would leave; nothing was sent.
         :raises TooManyRejects: when too many profiles cannot be sent; nothing was sent.
         :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
         with self._lock.held():
             if not self._dry_run:
-                self._settle_the_dead()
+                self._recover_abandoned_runs()
             manifest = self._planned()
             batches = self._shipped(manifest, on_batch)
             if not batches:
-                return Submission((), settle(self._folder, gateway=self._gateway))
+                return Submission((), finalize(self._folder, gateway=self._gateway))
             self._lock.keep_waiting()
         return Submission(tuple(batch.id for batch in batches), report=None)
 
-    def _settle_the_dead(self) -> None:
+    def _recover_abandoned_runs(self) -> None:
         """Take in what earlier runs sent that nobody accounted for, so that the ledger knows of it."""
         for folder in self._export_folder.runs():
-            if folder.name == self._folder.name or folder.is_settled():
+            if folder.name == self._folder.name or folder.is_finished():
                 continue
             if folder.is_planned():
                 log.warning("Run %s was never accounted for; doing it now", folder.name)
-                settle(folder, gateway=self._gateway, keep_lock=True)
+                finalize(folder, gateway=self._gateway, keep_lock=True)
             else:
                 self._export_folder.remove_run(folder)
 
@@ -139,16 +139,16 @@ class Export:
         if batches and isinstance(error, RetryableError):
             return
         try:
-            settle(self._folder, gateway=self._gateway, error=str(error))
+            finalize(self._folder, gateway=self._gateway, error=str(error))
         except ExportError as further:
             log.warning("No report could be written: %s", further)
 
     def _report_unplanned(self, error: str) -> None:
         """Leave a report behind even of a run that could not be planned."""
         outline = self._planner.outline()
-        findings = Findings({Effect.UNCONFIRMED.value: outline.tallies.rows_read})
+        aggregates = Aggregates({Effect.UNCONFIRMED.value: outline.tallies.rows_read})
         try:
-            publish(self._folder, draw_up(outline, findings, batch_ids=(), error=error))
+            publish(self._folder, build_report(outline, aggregates, batch_ids=(), error=error))
         except ConfigError as further:
             log.warning("No report could be written: %s", further)
         self._lock.release()

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, defused
+from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, escape_formula
 from airflow_mailchimp_export.errors import ConfigError, ExportError
 from airflow_mailchimp_export.mailchimp.calls import subscriber_hash
 from airflow_mailchimp_export.state.folder import Folder
@@ -125,7 +125,7 @@ def _strike_out_rejects(run: RunFolder, email: str) -> Iterator[Found]:
     text = run.read(REJECTS).decode("utf-8-sig")
     lines = list(csv.reader(io.StringIO(text, newline="")))
     at = REJECT_COLUMNS.index("email")
-    kept = [line for line in lines if line[at] != defused(email)]
+    kept = [line for line in lines if line[at] != escape_formula(email)]
     if len(kept) < len(lines):
         with run.writing(REJECTS) as draft, draft.open("w", newline="", encoding="utf-8-sig") as handle:
             csv.writer(handle).writerows(kept)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_mailchimp_export import legacy_form
-from airflow_mailchimp_export.errors import ConfigError, ExportError, PermanentError, StopLoss, TooManyRejects
+from airflow_mailchimp_export.errors import (
+    ConfigError,
+    ExportError,
+    PermanentError,
+    RemovalLimitExceeded,
+    TooManyRejects,
+)
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
@@ -117,11 +123,11 @@ def to_settings(connection: Connection) -> ConnectionSettings:
 
 
 @contextmanager
-def failing_for_good() -> Iterator[None]:
+def no_retry_on_permanent_errors() -> Iterator[None]:
     """Keep Airflow from retrying where the set-up is wrong or Mailchimp said no."""
     try:
         yield
-    except (ConfigError, PermanentError, StopLoss, TooManyRejects) as error:
+    except (ConfigError, PermanentError, RemovalLimitExceeded, TooManyRejects) as error:
         raise AirflowFailException(str(error)) from error
 
 

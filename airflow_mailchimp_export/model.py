@@ -43,7 +43,7 @@ class Effect(StrEnum):
     RENAME_REFUSED = "rename_refused"
 
 
-class LeaveKind(StrEnum):
+class RemovalKind(StrEnum):
     """How a person leaves."""
 
     UNTAG = "untag"
@@ -169,7 +169,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class LeaveChunk:
+class RemovalChunk:
     """People who leave in the same way.
 
     :param tag: the tag that they lose; empty for those who are archived.
@@ -177,7 +177,7 @@ class LeaveChunk:
     """
 
     number: int
-    kind: LeaveKind
+    kind: RemovalKind
     tag: str
     emails: tuple[str, ...]
 

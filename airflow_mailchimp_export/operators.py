@@ -23,14 +23,14 @@ from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, Batch
 from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
-from airflow_mailchimp_export.hooks import MailchimpHook, failing_for_good, to_client
+from airflow_mailchimp_export.finalizing import finalize
+from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors, to_client
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, OnLeave, parse_export_name
-from airflow_mailchimp_export.sensors import check_event, look
-from airflow_mailchimp_export.settings.coercion import choice, fitting, switch
+from airflow_mailchimp_export.sensors import check_event, poll_once
+from airflow_mailchimp_export.settings.coercion import boolean, choice, parse_setting
 from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
@@ -135,12 +135,12 @@ class SegmentToMailchimpOperator(BaseOperator):
 
     @segments.setter
     def segments(self, segments: Any) -> None:
-        self._segments = _shielded(segments)
+        self._segments = _hide_rows(segments)
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan and send; then wait and account, where this task is to do it all."""
         hook = MailchimpHook(self.mailchimp_conn_id)
-        with failing_for_good(), to_client(settings := hook.settings()) as client:
+        with no_retry_on_permanent_errors(), to_client(settings := hook.settings()) as client:
             definition = self._definition(context, settings)
             folder = self._folder(context, definition.name)
             gateway = Gateway(client, hook.permit(self.dag_id))
@@ -160,7 +160,7 @@ class SegmentToMailchimpOperator(BaseOperator):
                 kwargs={"run_uri": folder.uri, "batch_ids": list(submission.batch_ids)},
             )
         self._wait(hook, submission.batch_ids)
-        return self._settle(hook, folder)
+        return self._finalize(hook, folder)
 
     def execute_complete(
         self,
@@ -177,7 +177,7 @@ class SegmentToMailchimpOperator(BaseOperator):
             self.log.info("Waiting for the batches ended: %s", check_event(event, batch_ids))
         except RetryableError as error:
             self.log.warning("%s", error)
-        return self._settle(MailchimpHook(self.mailchimp_conn_id), RunFolder(_storage_path(run_uri, None)))
+        return self._finalize(MailchimpHook(self.mailchimp_conn_id), RunFolder(_storage_path(run_uri, None)))
 
     def on_kill(self) -> None:
         """Cancel the batches that this run has pending."""
@@ -196,10 +196,10 @@ class SegmentToMailchimpOperator(BaseOperator):
             audience_id=audience_id,
             segments=parse_segments(self.segments),
             field_map=parse_field_map(self.field_map),
-            delivery=fitting("delivery", self.delivery, choice(*Delivery)),
-            on_leave=fitting("on_leave", self.on_leave, choice(*OnLeave)),
-            dry_run=fitting("dry_run", self.dry_run, switch),
-            full=fitting("full", self.full, switch),
+            delivery=parse_setting("delivery", self.delivery, choice(*Delivery)),
+            on_leave=parse_setting("on_leave", self.on_leave, choice(*OnLeave)),
+            dry_run=parse_setting("dry_run", self.dry_run, boolean),
+            full=parse_setting("full", self.full, boolean),
             options=ExportOptions.from_value(self.options),
             contact_limit=settings.contact_limit,
         )
@@ -217,15 +217,15 @@ class SegmentToMailchimpOperator(BaseOperator):
 
     def _wait(self, hook: MailchimpHook, batch_ids: Sequence[str]) -> None:
         watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
-        with failing_for_good(), hook.client() as client:
-            look(client, watch)
+        with no_retry_on_permanent_errors(), hook.client() as client:
+            poll_once(client, watch)
             while watch.waiting and not watch.stalled(now=time.monotonic()):
                 self.log.info("Waiting for Mailchimp: %s", watch.progress())
                 time.sleep(watch.pause())
-                look(client, watch)
+                poll_once(client, watch)
 
-    def _settle(self, hook: MailchimpHook, folder: RunFolder) -> dict[str, Any]:
-        return _settled(hook, folder, dag_id=self.dag_id)
+    def _finalize(self, hook: MailchimpHook, folder: RunFolder) -> dict[str, Any]:
+        return _finalized(hook, folder, dag_id=self.dag_id)
 
 
 class MailchimpExportReportOperator(BaseOperator):
@@ -256,12 +256,12 @@ class MailchimpExportReportOperator(BaseOperator):
                 "There is no run to account for: the export task did not hand one over"
             )
         folder = RunFolder(_storage_path(self.run_uri, None))
-        return _settled(MailchimpHook(self.mailchimp_conn_id), folder, dag_id=self.dag_id)
+        return _finalized(MailchimpHook(self.mailchimp_conn_id), folder, dag_id=self.dag_id)
 
 
-def _settled(hook: MailchimpHook, folder: RunFolder, *, dag_id: str) -> dict[str, Any]:
-    with failing_for_good(), hook.client() as client:
-        report = settle(folder, gateway=Gateway(client, hook.permit(dag_id)))
+def _finalized(hook: MailchimpHook, folder: RunFolder, *, dag_id: str) -> dict[str, Any]:
+    with no_retry_on_permanent_errors(), hook.client() as client:
+        report = finalize(folder, gateway=Gateway(client, hook.permit(dag_id)))
     return _told(report, folder)
 
 
@@ -306,7 +306,7 @@ def _default_root() -> str:
     return str(Path(os.path.expandvars(home)).expanduser() / "mailchimp_exports")
 
 
-def _shielded(segments: Any) -> Any:
+def _hide_rows(segments: Any) -> Any:
     """Wrap data frames, because Airflow shows template fields as text, with their first rows."""
     if not isinstance(segments, Mapping):
         return segments

@@ -12,14 +12,14 @@ from typing import Any, Final
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.settings.coercion import (
+    boolean,
     check_keys,
     choice,
-    fitting,
     is_blank,
-    line,
     mapping,
     number,
-    switch,
+    parse_setting,
+    single_line,
     whole_number,
 )
 
@@ -70,10 +70,10 @@ class ExportOptions:
         :raises ConfigError: names the option, what it must be, and what kind of value was given.
         """
         raw = asdict(value) if isinstance(value, cls) else value
-        given = {} if raw is None else fitting("options", raw, mapping)
+        given = {} if raw is None else parse_setting("options", raw, mapping)
         check_keys("options", given, allowed=tuple(OPTIONS))
         checked: dict[str, Any] = {
-            name: fitting(f"options: {name}", set_to, OPTIONS[name])
+            name: parse_setting(f"options: {name}", set_to, OPTIONS[name])
             for name, set_to in given.items()
             if not is_blank(set_to)
         }
@@ -85,10 +85,10 @@ OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "max_profiles": whole_number(1),
     "max_removal_ratio": number(0, 1),
     "max_reject_ratio": number(0, 1),
-    "create_merge_fields": switch,
-    "skip_merge_validation": switch,
-    "profile_id": line,
-    "adopt_existing_tag": switch,
+    "create_merge_fields": boolean,
+    "skip_merge_validation": boolean,
+    "profile_id": single_line,
+    "adopt_existing_tag": boolean,
     "keep_runs": whole_number(1),
 }
 """What makes each option's value of what was set."""
@@ -102,7 +102,7 @@ def parse_export_name(name: str) -> str:
 
     :raises ConfigError: the name is empty or no text.
     """
-    named = fitting("export_name", name, line)
+    named = parse_setting("export_name", name, single_line)
     if not named:
         raise ConfigError("export_name is empty: leave it out to get <dag_id>.<task_id>, or give it a name.")
     safe = re.sub(rb"[^A-Za-z0-9._-]", lambda match: b"~%02x" % match[0][0], named.encode()).decode()

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
 from airflow_mailchimp_export.errors import PermanentError, RetryableError
-from airflow_mailchimp_export.hooks import MailchimpHook, failing_for_good
+from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
@@ -83,7 +83,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
         """
         told = check_event(event, self.batch_ids)
         if told == "stalled":
-            raise gave_up(self.stall_timeout)
+            raise stalled_error(self.stall_timeout)
 
     def poke(self, context: Context) -> bool:
         """Look at the batches that are not known to be finished.
@@ -100,11 +100,11 @@ class MailchimpBatchSensor(BaseSensorOperator):
         if self._watch is None:
             seconds = to_seconds(self.stall_timeout)
             self._watch = BatchWatch(self.batch_ids, stall_timeout=seconds, now=time.monotonic())
-        with failing_for_good(), MailchimpHook(self.mailchimp_conn_id).client() as client:
-            look(client, self._watch)
+        with no_retry_on_permanent_errors(), MailchimpHook(self.mailchimp_conn_id).client() as client:
+            poll_once(client, self._watch)
         self.log.info("Waiting for Mailchimp: %s", self._watch.progress())
         if self._watch.waiting and self._watch.stalled(now=time.monotonic()):
-            raise gave_up(self.stall_timeout)
+            raise stalled_error(self.stall_timeout)
         return not self._watch.waiting
 
     def on_kill(self) -> None:
@@ -113,7 +113,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
             MailchimpHook(self.mailchimp_conn_id).cancel_batches(tuple(self.batch_ids))
 
 
-def look(client: MailchimpClient, watch: BatchWatch) -> None:
+def poll_once(client: MailchimpClient, watch: BatchWatch) -> None:
     """Ask once for each batch that is not known to be over."""
     for batch_id in watch.waiting:
         try:
@@ -139,7 +139,7 @@ def check_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> str:
     return str(status)
 
 
-def gave_up(stall_timeout: float | timedelta) -> AirflowSensorTimeout:
+def stalled_error(stall_timeout: float | timedelta) -> AirflowSensorTimeout:
     """Return the error of a sensor that waits no longer."""
     return AirflowSensorTimeout(
         f"No batch has moved for {to_seconds(stall_timeout):,.0f} s (stall_timeout), so waiting is given up. "

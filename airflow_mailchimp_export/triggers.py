@@ -77,13 +77,13 @@ class MailchimpBatchTrigger(BaseTrigger):
             # Whoever deferred has looked a moment ago. Besides, Airflow fails a task whose trigger fires
             # before the scheduler knows that it deferred: https://github.com/apache/airflow/issues/72716
             await asyncio.sleep(watch.pause())
-            while await self._look(client, watch):
+            while await self._poll_once(client, watch):
                 if watch.stalled(now=time.monotonic()):
                     return "stalled"
                 await asyncio.sleep(watch.pause())
         return "finished"
 
-    async def _look(self, client: AsyncMailchimpClient, watch: BatchWatch) -> bool:
+    async def _poll_once(self, client: AsyncMailchimpClient, watch: BatchWatch) -> bool:
         for batch_id in watch.waiting:
             try:
                 watch.note(await client.send(calls.batch(batch_id)), now=time.monotonic())

@@ -15,13 +15,13 @@ from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import RunFolder
@@ -71,7 +71,7 @@ def measure_batch(task: Mapping[str, Any]) -> dict[str, Any]:
         watch.enter("wait")
         _wait(client, batch_ids)
         watch.enter("settle")
-        report = settle(folder, gateway=_gateway(client))
+        report = finalize(folder, gateway=_gateway(client))
     return {"phases": watch.stop(), "batches": len(batch_ids), **_told(report)}
 
 

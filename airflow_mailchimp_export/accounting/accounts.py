@@ -12,11 +12,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.accounting.report import Findings
+from airflow_mailchimp_export.accounting.report import Aggregates
 from airflow_mailchimp_export.database import Database, quoted, quoted_text
 from airflow_mailchimp_export.mailchimp.refusals import REMEDIES
 from airflow_mailchimp_export.model import Effect, Reason
-from airflow_mailchimp_export.state.ledger import LEDGER, METADATA_KEY, LedgerMark, lent
+from airflow_mailchimp_export.state.ledger import LEDGER, METADATA_KEY, LedgerMark, open_local
 from airflow_mailchimp_export.state.manifest import Manifest
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
 
@@ -30,7 +30,7 @@ _NO_ANSWERS = (
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-class Accounts:
+class Reconciliation:
     """The accounts of one run; use it in ``with``.
 
     :param folder: the run's folder, with its plan and the answers kept so far.
@@ -41,13 +41,13 @@ class Accounts:
         self._manifest = manifest
         self._open = ExitStack()
 
-    def __enter__(self) -> Accounts:
+    def __enter__(self) -> Reconciliation:
         """Bring plan, answers and ledger together."""
-        workshop = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
-        self._database = self._open.enter_context(Database(workshop, "accounting/accounts.sql"))
+        scratch_dir = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
+        self._database = self._open.enter_context(Database(scratch_dir, "accounting/accounts.sql"))
         plan = self._open.enter_context(self._folder.reading(PLAN))
         self._database.run("macros")
-        self._know(self._open.enter_context(lent(self._folder.export_folder())))
+        self._load_ledger(self._open.enter_context(open_local(self._folder.export_folder())))
         self._database.script("answers", answers=self._answers())
         self._database.run("accounts", plan=str(plan), dry_run=self._manifest.dry_run)
         self._database.run("drop_renamed")
@@ -57,11 +57,11 @@ class Accounts:
         """Close the database."""
         self._open.close()
 
-    def findings(self) -> Findings:
+    def aggregates(self) -> Aggregates:
         """Return the numbers for the report."""
         names = [segment.name for segment in self._manifest.segments]
         tags = [segment.tag for segment in self._manifest.segments]
-        return Findings(
+        return Aggregates(
             effects=self._numbers("effects"),
             rejects_by_reason=self._numbers("reasons", effect=Effect.REJECTED.value),
             suppressed_by_reason=self._numbers("reasons", effect=Effect.SUPPRESSED.value),
@@ -99,7 +99,7 @@ class Accounts:
                 "write_ledger", path=quoted(draft), key=METADATA_KEY, mark=quoted_text(mark.to_json())
             )
 
-    def _know(self, ledger: Path | None) -> None:
+    def _load_ledger(self, ledger: Path | None) -> None:
         if ledger is None:
             self._database.run("no_ledger")
         else:
@@ -109,7 +109,7 @@ class Accounts:
         for batch in self._database.batches("rejects"):
             for segments, source, email, field, reason, words in zip(*_columns(batch), strict=True):
                 cells = ("; ".join(segments), source, email, field, reason, words, REMEDIES[Reason(reason)])
-                yield [defused(cell) for cell in cells]
+                yield [escape_formula(cell) for cell in cells]
 
     def _answers(self) -> str:
         names = self._folder.answers()
@@ -126,6 +126,6 @@ def _columns(batch: pa.RecordBatch) -> list[list[Any]]:
     return [column.to_pylist() for column in batch.columns]
 
 
-def defused(cell: str) -> str:
+def escape_formula(cell: str) -> str:
     """A spreadsheet runs what starts like a formula: https://owasp.org/www-community/attacks/CSV_Injection"""
     return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell

@@ -53,7 +53,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentAccount:
+class SegmentSummary:
     """What a segment came to.
 
     :param rows: rows at the source.
@@ -91,7 +91,7 @@ class Report:
     counts: Counts
     rejects_by_reason: dict[str, int]
     suppressed_by_reason: dict[str, int]
-    segments: dict[str, SegmentAccount]
+    segments: dict[str, SegmentSummary]
     batch_ids: tuple[str, ...]
     address_changes: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class Report:
                 **values,
                 "verdict": Verdict(values["verdict"]),
                 "counts": Counts(**values["counts"]),
-                "segments": {name: SegmentAccount(**item) for name, item in values["segments"].items()},
+                "segments": {name: SegmentSummary(**item) for name, item in values["segments"].items()},
                 "batch_ids": tuple(values["batch_ids"]),
                 "warnings": tuple(FieldWarning.from_json(item) for item in values["warnings"]),
             }
@@ -146,7 +146,7 @@ def _section(title: str, numbers: Mapping[str, int]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class Aggregates:
     """What the accounts of a run say, before it is judged.
 
     :param members: by segment, who of those sent is in the audience.
@@ -163,9 +163,11 @@ class Findings:
     examples: dict[str, list[str]] = field(default_factory=dict)
 
 
-def draw_up(manifest: Manifest, findings: Findings, *, batch_ids: tuple[str, ...], error: str = "") -> Report:
+def build_report(
+    manifest: Manifest, aggregates: Aggregates, *, batch_ids: tuple[str, ...], error: str = ""
+) -> Report:
     """Return the report of a run."""
-    counts = _counts(manifest.tallies, findings.effects)
+    counts = _counts(manifest.tallies, aggregates.effects)
     return Report(
         export=manifest.export,
         run_id=manifest.run_id,
@@ -176,17 +178,17 @@ def draw_up(manifest: Manifest, findings: Findings, *, batch_ids: tuple[str, ...
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         delivery=manifest.delivery.value,
         dry_run=manifest.dry_run,
-        verdict=judge(counts, max_reject_ratio=manifest.max_reject_ratio, error=error),
+        verdict=verdict_of(counts, max_reject_ratio=manifest.max_reject_ratio, error=error),
         counts=counts,
-        rejects_by_reason=findings.rejects_by_reason,
-        suppressed_by_reason=findings.suppressed_by_reason,
-        segments={segment.name: _segment_account(segment, findings) for segment in manifest.segments},
+        rejects_by_reason=aggregates.rejects_by_reason,
+        suppressed_by_reason=aggregates.suppressed_by_reason,
+        segments={segment.name: _segment_summary(segment, aggregates) for segment in manifest.segments},
         batch_ids=batch_ids,
         address_changes={
-            effect.value: findings.effects.get(effect.value, 0)
+            effect.value: aggregates.effects.get(effect.value, 0)
             for effect in (Effect.RENAMED, Effect.RENAME_REFUSED)
         },
-        examples=findings.examples,
+        examples=aggregates.examples,
         differing=manifest.tallies.differing,
         warnings=manifest.warnings,
         error=error,
@@ -212,16 +214,16 @@ def _counts(tallies: Tallies, effects: Mapping[str, int]) -> Counts:
     )
 
 
-def _segment_account(segment: SegmentTally, findings: Findings) -> SegmentAccount:
-    return SegmentAccount(
+def _segment_summary(segment: SegmentTally, aggregates: Aggregates) -> SegmentSummary:
+    return SegmentSummary(
         rows=segment.rows,
-        members=segment.unchanged + findings.members.get(segment.name, 0),
-        joined=findings.joined.get(segment.name, 0),
-        left=findings.left.get(segment.tag, 0),
+        members=segment.unchanged + aggregates.members.get(segment.name, 0),
+        joined=aggregates.joined.get(segment.name, 0),
+        left=aggregates.left.get(segment.tag, 0),
     )
 
 
-def judge(counts: Counts, *, max_reject_ratio: float, error: str = "") -> Verdict:
+def verdict_of(counts: Counts, *, max_reject_ratio: float, error: str = "") -> Verdict:
     """Return how a run ended.
 
     It failed when something stopped it, when its counts do not add up, when too much was refused,

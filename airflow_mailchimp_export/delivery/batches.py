@@ -40,14 +40,14 @@ def submit_batches(
     operations: Iterable[Operation], client: MailchimpClient, *, permit: Callable[[], None]
 ) -> Iterator[tuple[SubmittedBatch, int]]:
     """Hand chunks over as batches; yield each one that was taken, with the number of people in it."""
-    for group in packed(operations):
+    for group in group_into_batches(operations):
         permit()
         taken = client.send(calls.submit_batch(operation.content for operation in group))
         numbers = tuple(operation.number for operation in group)
         yield SubmittedBatch(taken.id, numbers), sum(operation.people for operation in group)
 
 
-def packed(operations: Iterable[Operation]) -> Iterator[tuple[Operation, ...]]:
+def group_into_batches(operations: Iterable[Operation]) -> Iterator[tuple[Operation, ...]]:
     """Group operations so that each group makes a batch of bearable size."""
     group: list[Operation] = []
     people = size = 0

@@ -46,10 +46,10 @@ class OptOuts:
         """Return which of these people said no meanwhile, and how."""
         with self._one_at_a_time:
             if self._now() - self._looked_at >= FRESH_FOR:
-                self._look()
+                self._refresh()
         return {email: self._known[email] for email in emails if email in self._known}
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         looked_at = self._now()
         for status in (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED):
             for members in read_members(self._client, self._audience_id, status, since=self._since):

@@ -16,7 +16,7 @@ from airflow_mailchimp_export.model import Outcome
 
 log = logging.getLogger(__name__)
 
-HOPELESS_FAILURES = 5
+MAX_CONSECUTIVE_FAILURES = 5
 """Chunks given up in a row after which Mailchimp counts as out of reach."""
 
 C = TypeVar("C")
@@ -53,7 +53,7 @@ def deliver_directly(
             except RetryableError as error:
                 failures += 1
                 log.warning("A chunk got no answer and stays unconfirmed: %s", error)
-                if failures >= HOPELESS_FAILURES:
+                if failures >= MAX_CONSECUTIVE_FAILURES:
                     raise
                 continue
             failures = 0

@@ -10,7 +10,7 @@ from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.protocol import Call
-from airflow_mailchimp_export.model import Effect, LeaveChunk, LeaveKind, Outcome, Reason
+from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
 
 _NOT_FOUND = 404
 
@@ -32,14 +32,14 @@ class Remover:
     def _tag_ids(self) -> dict[str, int]:
         return self._client.send(calls.tags(self._audience_id))
 
-    def call(self, chunk: LeaveChunk) -> Call[Outcomes] | None:
+    def call(self, chunk: RemovalChunk) -> Call[Outcomes] | None:
         """Return the request for a chunk; ``None`` where nobody can carry the tag because it is gone."""
-        if chunk.kind is LeaveKind.ARCHIVE:
+        if chunk.kind is RemovalKind.ARCHIVE:
             return calls.archive(self._audience_id, chunk.emails[0])
         tag_id = self._tag_ids.get(chunk.tag)
         return None if tag_id is None else calls.untag(self._audience_id, tag_id, chunk.emails)
 
-    def remove(self, chunk: LeaveChunk) -> Outcomes:
+    def remove(self, chunk: RemovalChunk) -> Outcomes:
         """Return what became of each person.
 
         :raises RetryableError: when Mailchimp could not be reached in the end.
@@ -57,7 +57,7 @@ class Remover:
             return self._after_refusal(chunk, refusal)
         return tuple(self._checked(outcome, chunk.tag) for outcome in outcomes)
 
-    def _after_refusal(self, chunk: LeaveChunk, refusal: PermanentError) -> Outcomes:
+    def _after_refusal(self, chunk: RemovalChunk, refusal: PermanentError) -> Outcomes:
         if refusal.status == _NOT_FOUND:
             return removed(chunk)
         if len(chunk.emails) == 1:
@@ -66,7 +66,7 @@ class Remover:
             )
         middle = len(chunk.emails) // 2
         halves = (chunk.emails[:middle], chunk.emails[middle:])
-        parts = (LeaveChunk(chunk.number, chunk.kind, chunk.tag, emails) for emails in halves)
+        parts = (RemovalChunk(chunk.number, chunk.kind, chunk.tag, emails) for emails in halves)
         return tuple(outcome for part in parts for outcome in self.remove(part))
 
     def _checked(self, outcome: Outcome, tag: str) -> Outcome:
@@ -82,18 +82,18 @@ class Remover:
         return outcome if tag in tags else Outcome(outcome.email, Effect.REMOVED)
 
 
-def removed(chunk: LeaveChunk) -> Outcomes:
+def removed(chunk: RemovalChunk) -> Outcomes:
     """Return the outcomes where everybody of a chunk is gone."""
     return tuple(Outcome(email, Effect.REMOVED) for email in chunk.emails)
 
 
-def to_leave_outcomes(chunk: LeaveChunk, result: OperationResult) -> Outcomes:
+def to_removal_outcomes(chunk: RemovalChunk, result: OperationResult) -> Outcomes:
     """Return what an operation says of people who leave; nothing where somebody could not be removed."""
     if result.status == _NOT_FOUND:
         return removed(chunk)
     if not 200 <= result.status < 300:
         return ()
-    if chunk.kind is LeaveKind.ARCHIVE:
+    if chunk.kind is RemovalKind.ARCHIVE:
         return removed(chunk)
     outcomes = calls.to_untagged(chunk.emails, result.answer) if result.answer is not None else ()
     return outcomes if all(outcome.effect is Effect.REMOVED for outcome in outcomes) else ()

@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from airflow_mailchimp_export.delivery.removals import to_leave_outcomes
+from airflow_mailchimp_export.delivery.removals import to_removal_outcomes
 from airflow_mailchimp_export.errors import PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
-from airflow_mailchimp_export.model import Batch, LeaveChunk, Outcome
+from airflow_mailchimp_export.model import Batch, Outcome, RemovalChunk
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.answers import Answer
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
@@ -56,7 +56,7 @@ class Collector:
         self,
         client: MailchimpClient,
         folder: RunFolder,
-        leaving: Mapping[int, LeaveChunk],
+        leaving: Mapping[int, RemovalChunk],
         *,
         sleep: Callable[[float], None],
     ) -> None:
@@ -125,11 +125,11 @@ class Collector:
                 collected.refused.append(number)
 
 
-def _outcomes(chunk: LeaveChunk | None, result: OperationResult) -> tuple[Outcome, ...]:
+def _outcomes(chunk: RemovalChunk | None, result: OperationResult) -> tuple[Outcome, ...]:
     """Return what an operation says of people; nothing where it failed as a whole."""
     try:
         if chunk:
-            return to_leave_outcomes(chunk, result)
+            return to_removal_outcomes(chunk, result)
         taken = 200 <= result.status < 300 and result.answer is not None
         return calls.to_outcomes(result.answer) if taken else ()
     except (AttributeError, KeyError, TypeError) as error:

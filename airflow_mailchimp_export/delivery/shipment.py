@@ -13,7 +13,7 @@ from airflow_mailchimp_export.delivery.removals import Remover, removed
 from airflow_mailchimp_export.delivery.renames import rename_members
 from airflow_mailchimp_export.delivery.upserts import Upserter
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.model import Chunk, Effect, LeaveChunk, Outcome, Reason
+from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.progress import Progress
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.manifest import (
@@ -21,7 +21,7 @@ from airflow_mailchimp_export.state.manifest import (
     SubmittedBatch,
     batches_to_json,
 )
-from airflow_mailchimp_export.state.plan_file import read_chunks, read_leave_chunks, read_renames
+from airflow_mailchimp_export.state.plan_file import read_chunks, read_removal_chunks, read_renames
 from airflow_mailchimp_export.state.run import BATCHES, PLAN, RunFolder, submitted_batches
 
 
@@ -69,9 +69,9 @@ class Shipment:
         with self._folder.reading(PLAN) as plan, self._progress("Sending") as progress:
             chunks = (chunk for chunk in read_chunks(plan) if chunk.number in wanted)
             sent = deliver_directly(chunks, self._upsert, connections=connections, keep=self._keep)
-            leaving = (chunk for chunk in read_leave_chunks(plan) if chunk.number in wanted)
+            leaving = (chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted)
             left = deliver_directly(
-                leaving, self._remover.remove, connections=connections, keep=self._keep_left
+                leaving, self._remover.remove, connections=connections, keep=self._keep_removed
             )
             for people in chain(sent, left):
                 progress.advance(people)
@@ -82,8 +82,8 @@ class Shipment:
         wanted = self._open_numbers() - {number for batch in batches for number in batch.chunks}
         with self._folder.reading(PLAN) as plan, self._progress("Handing over") as progress:
             chunks = (chunk for chunk in read_chunks(plan) if chunk.number in wanted)
-            leaving = (chunk for chunk in read_leave_chunks(plan) if chunk.number in wanted)
-            for operations in (self._upserts(chunks), self._leaves(leaving)):
+            leaving = (chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted)
+            for operations in (self._upserts(chunks), self._removals(leaving)):
                 for batch, people in submit_batches(
                     operations, self._gateway.client, permit=self._gateway.permit
                 ):
@@ -101,7 +101,7 @@ class Shipment:
         for chunk in chunks:
             spared, left = self._spared(chunk)
             if spared:
-                answers.keep(self._folder, answers.spared_key(chunk.number), [(None, spared)])
+                answers.keep(self._folder, answers.opted_out_key(chunk.number), [(None, spared)])
             if left.members:
                 yield to_operation(chunk.number, len(left.members), self._upserter.call(left))
 
@@ -115,13 +115,13 @@ class Shipment:
         left = tuple(member for member in chunk.members if member.email not in said_no)
         return spared, Chunk(chunk.number, left)
 
-    def _leaves(self, chunks: Iterable[LeaveChunk]) -> Iterator[Operation]:
+    def _removals(self, chunks: Iterable[RemovalChunk]) -> Iterator[Operation]:
         for chunk in chunks:
             call = self._remover.call(chunk)
             if call:
                 yield to_operation(chunk.number, len(chunk.emails), call)
             else:
-                self._keep_left(chunk, removed(chunk))
+                self._keep_removed(chunk, removed(chunk))
 
     def _open_numbers(self) -> frozenset[int]:
         tallies = self._manifest.tallies
@@ -132,7 +132,7 @@ class Shipment:
     def _keep(self, chunk: Chunk, outcomes: Sequence[Outcome]) -> None:
         answers.keep(self._folder, answers.chunk_key(chunk.number), [(None, outcomes)])
 
-    def _keep_left(self, chunk: LeaveChunk, outcomes: Sequence[Outcome]) -> None:
+    def _keep_removed(self, chunk: RemovalChunk, outcomes: Sequence[Outcome]) -> None:
         answers.keep(self._folder, answers.chunk_key(chunk.number), [(chunk.number, outcomes)])
 
     def _progress(self, what: str) -> Progress:

@@ -14,7 +14,7 @@ from airflow_mailchimp_export.model import Chunk, Outcome
 _DIVISIBLE = frozenset({400, 413, 422})
 """The refusals of a whole request for which one of its members may be to blame."""
 
-HOPELESS_REFUSALS = 50
+MAX_CONSECUTIVE_REJECTIONS = 50
 """Members refused one by one, without any accepted between, after which the members are not to blame."""
 
 
@@ -84,7 +84,7 @@ class Upserter:
             halves = (Chunk(chunk.number, part) for part in (chunk.members[:middle], chunk.members[middle:]))
             return tuple(outcome for half in halves for outcome in self.upsert(half))
         self._refused_in_a_row += 1
-        if self._refused_in_a_row >= HOPELESS_REFUSALS:
+        if self._refused_in_a_row >= MAX_CONSECUTIVE_REJECTIONS:
             raise refusal
         return (_refused_alone(chunk, refusal),)
 

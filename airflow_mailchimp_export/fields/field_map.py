@@ -24,9 +24,9 @@ from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.mapper import (
     FieldMapper,
     FieldWarning,
-    Filling,
+    MergeValue,
     ProfileBlock,
-    Settled,
+    ResolvedField,
     remedy_for,
 )
 from airflow_mailchimp_export.fields.values import (
@@ -44,9 +44,9 @@ __all__ = [
     "FieldMapper",
     "FieldRule",
     "FieldWarning",
-    "Filling",
+    "MergeValue",
     "ProfileBlock",
-    "Settled",
+    "ResolvedField",
     "parse_field_map",
     "remedy_for",
 ]
@@ -140,8 +140,8 @@ def _column(where: str, given: object) -> str:
 def _check_keys(tag: str, given: Iterable[object], known: Sequence[str]) -> None:
     for key in given:
         if key not in known:
-            told = f'field_map: {tag} has the unknown key "{key}"{_close(key, known)}'
-            raise ConfigError(f"{told}; known are {', '.join(known)}")
+            message = f'field_map: {tag} has the unknown key "{key}"{_close(key, known)}'
+            raise ConfigError(f"{message}; known are {', '.join(known)}")
 
 
 def _close(word: object, known: Iterable[str]) -> str:
@@ -188,22 +188,22 @@ class FieldMap:
             merge_fields = {tag: replace(field, required=False) for tag, field in merge_fields.items()}
         if problems := [*self._problems(merge_fields, schema)]:
             known = ", ".join(f'{field.tag} "{field.name}" ({field.type})' for field in merge_fields.values())
-            told = "\n- ".join(["the field map does not suit the audience or the source:", *problems])
-            raise ConfigError(f"{told}\nThe audience's merge fields: {known or 'none'}.")
-        return FieldMapper(self._filling(rule, merge_fields[rule.tag], schema) for rule in self.rules)
+            message = "\n- ".join(["the field map does not suit the audience or the source:", *problems])
+            raise ConfigError(f"{message}\nThe audience's merge fields: {known or 'none'}.")
+        return FieldMapper(self._resolved(rule, merge_fields[rule.tag], schema) for rule in self.rules)
 
-    def _filling(self, rule: FieldRule, field: MergeField, schema: pa.Schema) -> Filling:
+    def _resolved(self, rule: FieldRule, field: MergeField, schema: pa.Schema) -> ResolvedField:
         convert, arrow = converter(field), schema.field(rule.columns[0]).type
         default = convert(rule.default)
-        for_blank: Settled = "" if rule.blank is Blank.CLEAR else None
+        blank_value: MergeValue = "" if rule.blank is Blank.CLEAR else None
         if default is not None and not isinstance(default, Problem):
-            for_blank = default
+            blank_value = default
         elif field.required:
-            for_blank = Reject(Reason.REQUIRED_FIELD, field.tag)
-        return Filling(
+            blank_value = Reject(Reason.REQUIRED_FIELD, field.tag)
+        return ResolvedField(
             field=field,
             convert=narrowed(convert, arrow.to_pandas_dtype()) if arrow in _NARROW else convert,
-            for_blank=for_blank,
+            blank_value=blank_value,
             columns=tuple(map(self.columns.index, rule.columns)),
             parts=rule.parts,
         )
@@ -214,8 +214,8 @@ class FieldMap:
             if rule.tag in merge_fields:
                 yield from _rule_problems(rule, merge_fields[rule.tag], schema)
             else:
-                told = f"{rule.tag} is no merge field of the audience{_close(rule.tag, merge_fields)}"
-                yield f"{told}: mend the tag, or set create_merge_fields=True"
+                message = f"{rule.tag} is no merge field of the audience{_close(rule.tag, merge_fields)}"
+                yield f"{message}: mend the tag, or set create_merge_fields=True"
         unfilled = merge_fields.keys() - {rule.tag for rule in self.rules}
         for tag in (tag for tag in sorted(unfilled) if merge_fields[tag].required):
             yield f"{tag} is required by the audience: map a column to it, or set skip_merge_validation=True"
@@ -234,8 +234,8 @@ def _rule_problems(rule: FieldRule, field: MergeField, schema: pa.Schema) -> Ite
 def _column_problems(rule: FieldRule, merge_type: str, schema: pa.Schema) -> Iterator[str]:
     for column in rule.columns:
         if column not in schema.names:
-            told = f'the source has no column "{column}" for {rule.tag}{_close(column, schema.names)}'
-            yield f"{told}; it has {', '.join(schema.names)}"
+            message = f'the source has no column "{column}" for {rule.tag}{_close(column, schema.names)}'
+            yield f"{message}; it has {', '.join(schema.names)}"
         elif not _can_fit(arrow := schema.field(column).type, merge_type):
             yield f'column "{column}" of type {arrow} can never fill {rule.tag} of type {merge_type}'
 

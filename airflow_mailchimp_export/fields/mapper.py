@@ -17,7 +17,7 @@ from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Pro
 MAX_EXAMPLES = 5
 """Most positions that one warning names."""
 
-Settled = Sendable | Reject | None
+MergeValue = Sendable | Reject | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def remedy_for(kind: WarningKind, field: MergeField) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Filling:
+class ResolvedField:
     """How one merge field is filled.
 
     :param for_blank: what a blank becomes; ``None`` leaves the field out.
@@ -66,7 +66,7 @@ class Filling:
 
     field: MergeField
     convert: Convert
-    for_blank: Settled
+    blank_value: MergeValue
     columns: tuple[int, ...]
     parts: tuple[str, ...]
 
@@ -83,8 +83,8 @@ class Filling:
 class FieldMapper:
     """A field map that suits its audience; made by ``FieldMap.resolve``."""
 
-    def __init__(self, fillings: Iterable[Filling]) -> None:
-        self._fillings = {filling.field.tag: filling for filling in fillings}
+    def __init__(self, fillings: Iterable[ResolvedField]) -> None:
+        self._fields = {filling.field.tag: filling for filling in fillings}
         self._counts: Counter[tuple[str, WarningKind]] = Counter()
         self._positions: defaultdict[tuple[str, WarningKind], list[int]] = defaultdict(list)
 
@@ -102,15 +102,15 @@ class FieldMapper:
         :param values: of the tag's column; of an address in parts a tuple for each profile, one value a part.
         :raises ConfigError: there are values, and none fits; mend the column, or map another one.
         """
-        filling, problem = self._fillings[tag], None
+        filling, problem = self._fields[tag], None
         for converted in map(filling.convert, filling.addresses(values) if filling.parts else values):
             if isinstance(converted, Problem) and converted.instead is None:
                 problem = converted
             elif converted is not None:
                 return
         if problem:
-            told = f"no value of the column for {tag} fits the type {filling.field.type}"
-            raise ConfigError(f"{told}. {self._remedy(tag, problem.kind)}")
+            message = f"no value of the column for {tag} fits the type {filling.field.type}"
+            raise ConfigError(f"{message}. {self._remedy(tag, problem.kind)}")
 
     def to_member(self, profile: Profile) -> Member | Reject:
         """Make one profile a member; see :meth:`to_members`, which is for many."""
@@ -121,8 +121,8 @@ class FieldMapper:
     def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:
         """Make each profile a member, in order, or a reject where a required field is blank or wrong."""
         rejects: dict[int, Reject] = {}
-        tags = tuple(self._fillings)
-        filled = [self._fill(filling, block, rejects) for filling in self._fillings.values()]
+        tags = tuple(self._fields)
+        filled = [self._fill(filling, block, rejects) for filling in self._fields.values()]
         rows = zip(*filled, strict=True) if filled else repeat((), len(block.emails))
         people = zip(block.subscriber_hashes, block.emails, block.statuses, block.tags, rows, strict=True)
         for row, (key, email, status, segments, values) in enumerate(people):
@@ -137,19 +137,19 @@ class FieldMapper:
                 payload["tags"] = segments
             yield Member(key, email, _STATUSES[status], orjson.dumps(payload))
 
-    def _fill(self, filling: Filling, block: ProfileBlock, rejects: dict[int, Reject]) -> list[object]:
+    def _fill(self, filling: ResolvedField, block: ProfileBlock, rejects: dict[int, Reject]) -> list[object]:
         """Convert one merge field's values; ``None`` is left out of the payload."""
         sent: list[object] = [*map(filling.convert, filling.read(block))]
         for row, value in enumerate(sent):
             if value is None or isinstance(value, Problem):
-                sent[row] = settled = self._settle(filling, value, block.first_row + row)
+                sent[row] = settled = self._finalize(filling, value, block.first_row + row)
                 if isinstance(settled, Reject):
                     rejects.setdefault(row, settled)
         return sent
 
-    def _settle(self, filling: Filling, value: Problem | None, position: int) -> Settled:
+    def _finalize(self, filling: ResolvedField, value: Problem | None, position: int) -> MergeValue:
         if value is None:
-            return filling.for_blank
+            return filling.blank_value
         if value.instead is None and filling.field.required:
             return Reject(Reason.INVALID_FIELD, filling.field.tag)
         key = filling.field.tag, value.kind
@@ -159,7 +159,7 @@ class FieldMapper:
         return value.instead
 
     def _remedy(self, tag: str, kind: WarningKind) -> str:
-        return remedy_for(kind, self._fillings[tag].field)
+        return remedy_for(kind, self._fields[tag].field)
 
 
 _STATUSES: dict[str, MemberStatus] = {status.value: status for status in MemberStatus}

@@ -56,17 +56,17 @@ def converter(field: MergeField) -> Convert:
     """
     match field.type:
         case "phone" if field.phone_format.casefold() == "us":
-            return _tidied(_us_phone, WarningKind.NOT_A_PHONE)
+            return _normalised(_us_phone, WarningKind.NOT_A_PHONE)
         case "radio" | "dropdown":
             choices = frozenset(filter(str.strip, field.choices))
             fit = partial(_choice, choices, _spelled_alike(choices))
-            return _tidied(fit, WarningKind.NOT_A_CHOICE)
+            return _normalised(fit, WarningKind.NOT_A_CHOICE)
         case "address":
             # Mailchimp may name the country by a number of its own, which it can also fill in by itself.
             country = field.default_country if _COUNTRY.fullmatch(field.default_country) else ""
-            return _tidied(partial(_address, country), WarningKind.NOT_AN_ADDRESS)
+            return _normalised(partial(_address, country), WarningKind.NOT_AN_ADDRESS)
         case known if known in _FITTING:
-            return _tidied(*_FITTING[known])
+            return _normalised(*_FITTING[known])
     return to_text
 
 
@@ -75,12 +75,12 @@ def narrowed(convert: Convert, dtype: type[np.floating]) -> Convert:
     return lambda value: convert(float(str(dtype(value))) if isinstance(value, float) else value)
 
 
-def _tidied(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:
+def _normalised(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:
     """Let a conversion see only clean text and no blanks; its ``None`` becomes the problem."""
     problem = Problem(kind)
 
     def convert(value: object) -> Converted:
-        tidy = _tidy(value)
+        tidy = _normal(value)
         if tidy is None:
             return None
         sent = fit(tidy)
@@ -89,7 +89,7 @@ def _tidied(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:
     return convert
 
 
-def _tidy(value: object) -> object:
+def _normal(value: object) -> object:
     if isinstance(value, str):
         return clean(value) or None
     if isinstance(value, dict):

@@ -74,10 +74,10 @@ class AsyncMailchimpClient:
         :raises PermanentError: as soon as Mailchimp refuses.
         """
         flow = exchange(call, self._pace, clock=time.monotonic)
-        came_of_it: Response | RetryableError | None = None
+        result: Response | RetryableError | None = None
         try:
             while True:
-                came_of_it = await self._act(flow.send(came_of_it))
+                result = await self._act(flow.send(result))
         except StopIteration as answered:
             return cast(T, answered.value)
 

@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 
 from airflow_mailchimp_export.errors import RetryableError, TimedOut
-from airflow_mailchimp_export.mailchimp.limiter import Gate
+from airflow_mailchimp_export.mailchimp.limiter import AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
 from airflow_mailchimp_export.mailchimp.protocol import (
     Call,
@@ -57,7 +57,7 @@ class MailchimpClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.max_connections = max_connections
-        self.gate = Gate(max_connections, clock=clock)
+        self.limiter = AdaptiveLimiter(max_connections, clock=clock)
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout
         self._pace = pace or Pace()
@@ -85,21 +85,21 @@ class MailchimpClient:
         :raises PermanentError: as soon as Mailchimp refuses.
         """
         flow = exchange(call, self._pace, clock=self._clock)
-        came_of_it: Response | RetryableError | None = None
+        result: Response | RetryableError | None = None
         with ExitStack() as slot:
             try:
                 while True:
-                    came_of_it = self._act(flow.send(came_of_it), slot)
+                    result = self._act(flow.send(result), slot)
             except StopIteration as answered:
-                self.gate.praise()
+                self.limiter.record_success()
                 return cast(T, answered.value)
 
     def _act(self, step: Request | Pause, slot: ExitStack) -> Response | RetryableError | None:
         if isinstance(step, Request):
-            slot.enter_context(self.gate.slot())
+            slot.enter_context(self.limiter.slot())
             return self._transmit(step)
         if step.pushed_back:
-            self.gate.narrow()
+            self.limiter.back_off()
         if not step.holds_connection:
             slot.close()
         self._sleep(step.seconds)

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 GROW_AFTER = 20
 """Good answers in a row before one more connection is used again after a push-back."""
 
-NARROW_EVERY = 1.0
+BACK_OFF_EVERY = 1.0
 """Seconds in which all push-backs count as one: the calls in flight are refused together."""
 
 
-class Gate:
+class AdaptiveLimiter:
     """Lets at most ``limit`` requests through at a time.
 
     Halved on a push-back, because Mailchimp's ten connections are shared by all integrations
@@ -29,7 +29,7 @@ class Gate:
         self._clock = clock
         self._inside = 0
         self._good = 0
-        self._narrowed_at = float("-inf")
+        self._backed_off_at = float("-inf")
         self._changed = threading.Condition()
 
     @property
@@ -50,16 +50,16 @@ class Gate:
                 self._inside -= 1
                 self._changed.notify_all()
 
-    def narrow(self) -> None:
+    def back_off(self) -> None:
         """Halve the limit after a push-back."""
         with self._changed:
-            if self._clock() - self._narrowed_at < NARROW_EVERY:
+            if self._clock() - self._backed_off_at < BACK_OFF_EVERY:
                 return
-            self._narrowed_at = self._clock()
+            self._backed_off_at = self._clock()
             self._limit = max(1, self._limit // 2)
             self._good = 0
 
-    def praise(self) -> None:
+    def record_success(self) -> None:
         """Count a good answer, and widen the limit after a row of them."""
         with self._changed:
             self._good += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from airflow_mailchimp_export.errors import ConfigError, StopLoss, TooManyRejects
+from airflow_mailchimp_export.errors import ConfigError, RemovalLimitExceeded, TooManyRejects
 
 
 def check_volume(rows: int, *, max_profiles: int) -> None:
@@ -53,16 +53,16 @@ def check_removals(
     :param leaving: how many people would lose a tag or be archived.
     :param owned: how many people this export has put there.
     :param emptied: segments that have nobody now, and how many they would lose.
-    :raises StopLoss: says how many and how to allow it once.
+    :raises RemovalLimitExceeded: says how many and how to allow it once.
     """
     allowed = "If that is meant, allow it once with max_removal_ratio"
     if emptied and max_removal_ratio < 1:
         named = ", ".join(f"{name!r} ({people:,} people)" for name, people in emptied)
-        raise StopLoss(
+        raise RemovalLimitExceeded(
             f"These segments are empty now but had people before: {named}. Nothing was sent. {allowed}=1"
         )
     if leaving > max_removal_ratio * owned:
-        raise StopLoss(
+        raise RemovalLimitExceeded(
             f"{leaving:,} of {owned:,} people would lose a tag or be archived, which is more than max_removal_ratio "
             f"allows ({max_removal_ratio:.0%}). Nothing was sent. {allowed}={leaving / owned:.2f} or more"
         )

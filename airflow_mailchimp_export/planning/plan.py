@@ -17,7 +17,7 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning.staging import Layout, empty_block, staging_block
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.source import Source
-from airflow_mailchimp_export.state.plan_file import Leaver, Membership, PlannedBlock, Rename, SetAside
+from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, Removal, Rename, SetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Plan:
 
     def __init__(
         self,
-        workshop: Path,
+        scratch_dir: Path,
         *,
         new_member_status: MemberStatus,
         fingerprints: Fingerprinting | None = None,
@@ -71,7 +71,7 @@ class Plan:
     ) -> None:
         self._sources: Sequence[Source] = ()
         self._has_ids = False
-        self._database = Database(workshop, "planning/plan.sql")
+        self._database = Database(scratch_dir, "planning/plan.sql")
         self._database.run("macros")
         self._fingerprints = fingerprints or Fingerprinting()
         settings = {
@@ -91,7 +91,7 @@ class Plan:
         """Close the database."""
         self._database.__exit__(*exc_info)
 
-    def know(self, ledger: Path | None) -> None:
+    def load_ledger(self, ledger: Path | None) -> None:
         """Take in what earlier runs did."""
         if ledger is None:
             self._database.run("no_ledger")
@@ -169,7 +169,7 @@ class Plan:
         """Return name, tag, number of rows and number of unchanged people of each segment."""
         return [(name, tag, rows, same) for name, tag, rows, same in self._database.rows("segment_tallies")]
 
-    def removals(self) -> tuple[int, int]:
+    def removal_totals(self) -> tuple[int, int]:
         """Return how many people lose a tag or are archived, and how many this export has put there in all."""
         leaving, owned = self._database.rows("removal_tallies")[0]
         return int(leaving), int(owned)
@@ -188,11 +188,11 @@ class Plan:
         """Return the members whose address changed."""
         return [Rename(*row) for row in self._database.rows("renames")]
 
-    def leavers(self) -> Iterator[list[Leaver]]:
+    def removals(self) -> Iterator[list[Removal]]:
         """Yield who lost which tag, tag by tag, and then who is archived."""
         for batch in self._database.batches("leavers"):
             yield [
-                Leaver(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+                Removal(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
             ]
 
     def upserts(self) -> Iterator[PlannedBlock]:

@@ -63,7 +63,7 @@ class Planner:
 
         :raises ConfigError: when the set-up is wrong.
         :raises SourceError: when a segment cannot be read.
-        :raises StopLoss: when too many would leave.
+        :raises RemovalLimitExceeded: when too many would leave.
         """
         self._gateway.permit()
         mark = self._ledger_mark()
@@ -72,14 +72,14 @@ class Planner:
             sources = [
                 stack.enter_context(closing(self._open(segment))) for segment in self._definition.segments
             ]
-            workshop = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            scratch_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             layout = self._layout(sources)
             merge_fields = self._merge_fields(audience, layout)
             mapper = self._mapper(merge_fields, layout)
             basis = self._basis(merge_fields, mark)
-            known = stack.enter_context(ledger.lent(self._folder.export_folder()))
-            plan = stack.enter_context(self._start(workshop, basis, mark))
-            version = self._know(plan, known, mark, basis)
+            known = stack.enter_context(ledger.open_local(self._folder.export_folder()))
+            plan = stack.enter_context(self._start(scratch_dir, basis, mark))
+            version = self._load_ledger(plan, known, mark, basis)
             self._stage(plan, sources, layout)
             self._check_columns(plan, mapper)
             self._look_up_standings(plan)
@@ -152,11 +152,11 @@ class Planner:
             profile_id=self._definition.options.profile_id,
         )
 
-    def _start(self, workshop: Path, basis: FingerprintBasis, mark: ledger.LedgerMark | None) -> Plan:
+    def _start(self, scratch_dir: Path, basis: FingerprintBasis, mark: ledger.LedgerMark | None) -> Plan:
         columns = self._definition.field_map.columns
         ordered = in_order(self._definition.field_map, basis.order).columns
         return Plan(
-            workshop,
+            scratch_dir,
             new_member_status=self._definition.options.new_member_status,
             fingerprints=Fingerprinting(
                 salt=basis.salt,
@@ -166,11 +166,11 @@ class Planner:
             full=self._definition.full,
         )
 
-    def _know(
+    def _load_ledger(
         self, plan: Plan, known: Path | None, mark: ledger.LedgerMark | None, basis: FingerprintBasis
     ) -> int:
         """Take in what earlier runs did; return the version of the ledger that tells it."""
-        plan.know(known)
+        plan.load_ledger(known)
         if mark is None and self._definition.options.adopt_existing_tag:
             return self._adopt(plan, basis)
         return mark.version if mark else 0
@@ -224,7 +224,7 @@ class Planner:
     def _check(self, plan: Plan) -> None:
         options = self._definition.options
         if self._definition.on_leave is not OnLeave.KEEP:
-            leaving, owned = plan.removals()
+            leaving, owned = plan.removal_totals()
             guards.check_removals(leaving, owned, plan.emptied(), max_removal_ratio=options.max_removal_ratio)
         self._check_contract(plan)
 
@@ -249,7 +249,7 @@ class Planner:
                 writer.set_aside(rows)
             writer.rename(plan.renames())
             examples = self._write_upserts(plan, mapper, writer)
-            writer.leave(chain.from_iterable(plan.leavers()))
+            writer.remove(chain.from_iterable(plan.removals()))
         tallies = plan.tallies()
         return self._manifest(
             tuple(SegmentTally(*row) for row in plan.segment_rows()),
@@ -261,7 +261,7 @@ class Planner:
                 rejected=writer.rejected,
                 planned=writer.planned,
                 upsert_chunks=writer.upsert_chunks,
-                leave_chunks=writer.leave_chunks,
+                leave_chunks=writer.removal_chunks,
             ),
             ledger_version=ledger_version,
             basis=basis,

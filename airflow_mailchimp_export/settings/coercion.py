@@ -26,7 +26,7 @@ _BOOLEANS: Final = {
 }
 
 
-class Unfit(ValueError):
+class InvalidValue(ValueError):
     """A value is not of the wanted kind; the text completes the sentence "... must be"."""
 
 
@@ -37,7 +37,7 @@ def is_blank(value: object) -> bool:
     return value is None or (isinstance(value, list | tuple) and not value)
 
 
-def kind(value: object) -> str:
+def describe_type(value: object) -> str:
     """Describe a value without showing it: it may be a key that was put into the wrong field."""
     if isinstance(value, str):
         return f"text of {len(value)} characters" if value.strip() else "empty text"
@@ -50,7 +50,7 @@ def kind(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def fitting(name: str, value: object, parse: Callable[[object], _T]) -> _T:
+def parse_setting(name: str, value: object, parse: Callable[[object], _T]) -> _T:
     """Parse a value.
 
     :param name: how the reader knows the setting, e.g. ``Timeout (timeout)``.
@@ -58,17 +58,17 @@ def fitting(name: str, value: object, parse: Callable[[object], _T]) -> _T:
     """
     try:
         return parse(value)
-    except Unfit as unfit:
-        raise ConfigError(f"{name} must be {unfit}; given was {kind(value)}.") from unfit
+    except InvalidValue as invalid:
+        raise ConfigError(f"{name} must be {invalid}; given was {describe_type(value)}.") from invalid
 
 
-def switch(value: object) -> bool:
+def boolean(value: object) -> bool:
     """Parse true or false, also as their usual words and as 0 or 1."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str | int) and str(value).strip().lower() in _BOOLEANS:
         return _BOOLEANS[str(value).strip().lower()]
-    raise Unfit("true or false")
+    raise InvalidValue("true or false")
 
 
 def number(minimum: float, maximum: float) -> Callable[[object], float]:
@@ -77,7 +77,7 @@ def number(minimum: float, maximum: float) -> Callable[[object], float]:
     def parse(value: object) -> float:
         parsed = _float(value)
         if not minimum <= parsed <= maximum:
-            raise Unfit(f"a number from {minimum:g} to {maximum:g}")
+            raise InvalidValue(f"a number from {minimum:g} to {maximum:g}")
         return parsed
 
     return parse
@@ -90,7 +90,7 @@ def whole_number(minimum: int, maximum: int | None = None) -> Callable[[object],
     def parse(value: object) -> int:
         parsed = _float(value)
         if not (parsed.is_integer() and minimum <= parsed <= (math.inf if maximum is None else maximum)):
-            raise Unfit(wanted)
+            raise InvalidValue(wanted)
         return int(parsed)
 
     return parse
@@ -98,21 +98,21 @@ def whole_number(minimum: int, maximum: int | None = None) -> Callable[[object],
 
 def choice(*allowed: _E) -> Callable[[object], _E]:
     """Make a parser of one of a few words, whatever their case."""
-    words = {member.value: member for member in allowed}
+    string_list = {member.value: member for member in allowed}
 
     def parse(value: object) -> _E:
         word = str(value).strip().lower().replace("-", "_")
-        if word not in words:
-            raise Unfit(" or ".join(repr(word) for word in words))
-        return words[word]
+        if word not in string_list:
+            raise InvalidValue(" or ".join(repr(word) for word in string_list))
+        return string_list[word]
 
     return parse
 
 
-def line(value: object) -> str:
+def single_line(value: object) -> str:
     """Parse one line of text, without the blanks around it."""
     if not isinstance(value, str) or not value.strip().isprintable():
-        raise Unfit("one line of text")
+        raise InvalidValue("one line of text")
     return value.strip()
 
 
@@ -121,24 +121,24 @@ def matching(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str]:
 
     def parse(value: object) -> str:
         if not isinstance(value, str) or not pattern.fullmatch(value.strip()):
-            raise Unfit(wanted)
+            raise InvalidValue(wanted)
         return value.strip()
 
     return parse
 
 
-def words(value: object) -> tuple[str, ...]:
+def string_list(value: object) -> tuple[str, ...]:
     """Parse a list of texts: a list, JSON text of one, or text parted by commas or line ends."""
     listed = _listed(value) if isinstance(value, str) else value
     if not isinstance(listed, Sequence) or not all(isinstance(word, str) for word in listed):
-        raise Unfit("a list of names, or text with commas or line ends between them")
+        raise InvalidValue("a list of names, or text with commas or line ends between them")
     return tuple(word.strip() for word in listed if word.strip())
 
 
 def mapping(value: object) -> Mapping[str, object]:
     """Parse a mapping whose keys are texts."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise Unfit("a mapping with names as keys")
+        raise InvalidValue("a mapping with names as keys")
     return value
 
 
@@ -156,13 +156,13 @@ def check_keys(where: str, given: Mapping[str, object], *, allowed: tuple[str, .
 
 def _float(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise Unfit("a number")
+        raise InvalidValue("a number")
     try:
         parsed = float(value)
     except (ValueError, OverflowError) as error:
-        raise Unfit("a number") from error
+        raise InvalidValue("a number") from error
     if not math.isfinite(parsed):
-        raise Unfit("a finite number")
+        raise InvalidValue("a finite number")
     return parsed
 
 
@@ -172,4 +172,4 @@ def _listed(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise Unfit("a list of names: what begins with [ has to be JSON") from error
+        raise InvalidValue("a list of names: what begins with [ has to be JSON") from error

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.coercion import (
+    boolean,
     choice,
-    fitting,
     is_blank,
-    line,
     matching,
     number,
-    switch,
+    parse_setting,
+    single_line,
+    string_list,
     whole_number,
-    words,
 )
 from airflow_mailchimp_export.settings.endpoint import MAX_PORT, SERVER_PREFIX, HostRules, parse_endpoint
 
@@ -92,7 +92,7 @@ class ConnectionSettings:
         :raises ConfigError: names the field that is wrong, and the remedy.
         """
         given: dict[str, Any] = {
-            key: fitting(f"{setting.label} ({key})", extra[key], setting.parse)
+            key: parse_setting(f"{setting.label} ({key})", extra[key], setting.parse)
             for key, setting in EXTRAS.items()
             if not is_blank(extra.get(key))
         }
@@ -109,7 +109,7 @@ class ConnectionSettings:
 
         :raises ConfigError: it is no server prefix.
         """
-        checked = fitting("The data center in Mailchimp's OAuth metadata", prefix, _server_prefix)
+        checked = parse_setting("The data center in Mailchimp's OAuth metadata", prefix, _server_prefix)
         endpoint = parse_endpoint(checked, rules=HostRules())
         return replace(self, server_prefix=checked, base_url=endpoint.base_url)
 
@@ -175,14 +175,14 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "auth_method": Extra("Authentication", choice(*AuthMethod)),
     "server_prefix": Extra("Server prefix", _server_prefix),
     "audience_id": Extra("Default audience id", AUDIENCE_ID),
-    "data_privacy_consent": Extra("I agree to the transfer of personal data", switch),
-    "export_user": Extra("Responsible for exports", line),
-    "allowed_dags": Extra("Allowed DAGs", words),
+    "data_privacy_consent": Extra("I agree to the transfer of personal data", boolean),
+    "export_user": Extra("Responsible for exports", single_line),
+    "allowed_dags": Extra("Allowed DAGs", string_list),
     "contact_limit": Extra("Contact limit", whole_number(1)),
     "max_connections": Extra("Most connections", whole_number(1, MAX_CONNECTIONS)),
     "timeout": Extra("Timeout in seconds", number(1, 600)),
-    "allow_insecure_host": Extra("Allow plain http", switch),
-    "allow_custom_host": Extra("Allow hosts outside mailchimp.com", switch),
+    "allow_insecure_host": Extra("Allow plain http", boolean),
+    "allow_custom_host": Extra("Allow hosts outside mailchimp.com", boolean),
 }
 
 _TOKEN: Final = "API key or OAuth token (password)"
@@ -193,7 +193,7 @@ _SUFFIX: Final = re.compile(rf".+-({SERVER_PREFIX.pattern})")
 def _token(password: object) -> str:
     if is_blank(password):
         raise ConfigError(f"{_TOKEN} is empty: create a key in Mailchimp under Profile, Extras, API keys.")
-    token = fitting(_TOKEN, password, line)
+    token = parse_setting(_TOKEN, password, single_line)
     unusable = next(
         (place for place, char in enumerate(token, 1) if char.isspace() or ord(char) > 0xFF), None
     )
@@ -210,16 +210,18 @@ def _key_suffix(key: str) -> str | None:
 
 
 def _host(value: object) -> str | None:
-    return None if is_blank(value) else fitting("Base URL (host)", value, line)
+    return None if is_blank(value) else parse_setting("Base URL (host)", value, single_line)
 
 
 def _port(value: object) -> int | None:
-    return None if is_blank(value) else fitting("Port (port)", value, whole_number(0, MAX_PORT)) or None
+    return None if is_blank(value) else parse_setting("Port (port)", value, whole_number(0, MAX_PORT)) or None
 
 
 def _scheme(value: object) -> str | None:
     # The path of a connection URI arrives as its schema, hence the version.
-    scheme = "" if is_blank(value) else fitting("Schema (schema)", value, line).lower().strip("/")
+    scheme = (
+        "" if is_blank(value) else parse_setting("Schema (schema)", value, single_line).lower().strip("/")
+    )
     if scheme in {"", "3.0"}:
         return None
     if scheme not in {"http", "https"}:

@@ -12,11 +12,11 @@ from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.coercion import (
     check_keys,
     choice,
-    fitting,
+    describe_type,
     is_blank,
-    kind,
-    line,
     mapping,
+    parse_setting,
+    single_line,
 )
 
 MAX_TAG_LENGTH: Final = 100
@@ -93,7 +93,7 @@ def parse_segments(segments: Mapping[str, object]) -> tuple[Segment, ...]:
             "segments must be a mapping, not text: a template gives text unless its DAG has "
             "render_template_as_native_obj=True."
         )
-    given = fitting("segments", segments, mapping)
+    given = parse_setting("segments", segments, mapping)
     if not given:
         raise ConfigError("segments is empty: name at least one segment and where its profiles are.")
     return tuple(_segment(name, value) for name, value in given.items())
@@ -102,7 +102,7 @@ def parse_segments(segments: Mapping[str, object]) -> tuple[Segment, ...]:
 def _segment(name: str, value: object) -> Segment:
     where = f"segment {name!r}"
     if isinstance(value, Mapping):
-        given = fitting(where, value, mapping)
+        given = parse_setting(where, value, mapping)
         return Segment(name, _tag(where, given.get("tag"), name), _described_source(where, given))
     return Segment(name, _tag(where, None, name), _plain_source(where, value))
 
@@ -116,7 +116,7 @@ def _tag(where: str, tag: object, name: str) -> str:
         raise ConfigError(
             f"{where}: {'its name' if tag is None else 'tag'} cannot be a tag in Mailchimp: it must be text "
             f"of 1 to {MAX_TAG_LENGTH} characters, without control characters, and without blanks at its ends"
-            f"; given was {kind(raw)}."
+            f"; given was {describe_type(raw)}."
         )
     return raw
 
@@ -130,7 +130,7 @@ def _plain_source(where: str, value: object) -> SegmentSource:
         return TableSpec(value)
     raise ConfigError(
         f"{where} must be a URI, a mapping with the key 'uri', or a data frame or table; "
-        f"given was {kind(value)}."
+        f"given was {describe_type(value)}."
     )
 
 
@@ -145,19 +145,19 @@ def _described_source(where: str, given: Mapping[str, object]) -> SegmentSource:
     return FileSpec(
         uri=_uri(where, given["uri"]),
         format=_optional(f"{where}: format", given.get("format"), choice(*FileFormat)),
-        conn_id=_optional(f"{where}: conn_id", given.get("conn_id"), line),
+        conn_id=_optional(f"{where}: conn_id", given.get("conn_id"), single_line),
     )
 
 
 def _optional(name: str, value: object, parse: Callable[[object], _T]) -> _T | None:
-    return None if is_blank(value) else fitting(name, value, parse)
+    return None if is_blank(value) else parse_setting(name, value, parse)
 
 
 def _uri(where: str, value: object) -> str:
-    uri = fitting(f"{where}: uri", value, line)
+    uri = parse_setting(f"{where}: uri", value, single_line)
     if not uri or uri[0] in "{[":
         raise ConfigError(
-            f"{where}: uri must name a file, a folder or a glob; given was {kind(value)}"
+            f"{where}: uri must name a file, a folder or a glob; given was {describe_type(value)}"
             f"{', which looks like a mapping or list that became text' if uri else ''}."
         )
     if re.match(r"[a-z0-9+.-]+://[^/]*:[^/]*@", uri, re.IGNORECASE):

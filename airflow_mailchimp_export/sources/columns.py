@@ -7,10 +7,10 @@ from difflib import get_close_matches
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.sources.place import Place, listed
+from airflow_mailchimp_export.sources.location import SourceLocation, listed
 
 
-def check_columns(wanted: Iterable[str], available: Sequence[str], *, place: Place) -> None:
+def check_columns(wanted: Iterable[str], available: Sequence[str], *, location: SourceLocation) -> None:
     """Make sure that each wanted column is there once.
 
     :raises SourceError: names a column that is missing or there twice, and lists those that there are.
@@ -19,9 +19,9 @@ def check_columns(wanted: Iterable[str], available: Sequence[str], *, place: Pla
         if column not in available:
             close = _close_match(column, available)
             hint = f" (did you mean {close!r}?)" if close else ""
-            raise place.error(f"there is no column {column!r}{hint}; there are {listed(available)}.")
+            raise location.error(f"there is no column {column!r}{hint}; there are {listed(available)}.")
         if available.count(column) > 1:
-            raise place.error(f"several columns are named {column!r}: rename all but one.")
+            raise location.error(f"several columns are named {column!r}: rename all but one.")
 
 
 def plain_type(given: pa.DataType) -> pa.DataType:
@@ -46,16 +46,16 @@ def common_type(column: str, types: Mapping[str, pa.DataType], *, segment: str) 
     kinds = set(plain.values())
     if len(kinds) > 1:
         for file, given in plain.items():
-            _check_tellable(column, given, Place(segment, file))
+            _check_tellable(column, given, SourceLocation(segment, file))
     return kinds.pop() if len(kinds) == 1 else pa.string()
 
 
-def as_batch(columns: Iterable[pa.Array], schema: pa.Schema, *, place: Place) -> pa.RecordBatch:
+def as_batch(columns: Iterable[pa.Array], schema: pa.Schema, *, location: SourceLocation) -> pa.RecordBatch:
     """Bring columns to the types of a schema.
 
     :raises SourceError: a value does not fit.
     """
-    cast = [_cast(values, field, place) for values, field in zip(columns, schema, strict=True)]
+    cast = [_cast(values, field, location) for values, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 
 
@@ -65,26 +65,26 @@ def _close_match(column: str, available: Sequence[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
-def _check_tellable(column: str, given: pa.DataType, place: Place) -> None:
+def _check_tellable(column: str, given: pa.DataType, location: SourceLocation) -> None:
     try:
         pa.nulls(0, given).cast(pa.string())
     except pa.ArrowNotImplementedError as error:
-        raise place.error(
+        raise location.error(
             f"column {column!r} is {given} here and of another type in other files of the segment: "
             "write all files with the same schema."
         ) from error
 
 
-def _cast(values: pa.Array, field: pa.Field, place: Place) -> pa.Array:
+def _cast(values: pa.Array, field: pa.Field, location: SourceLocation) -> pa.Array:
     if values.type == field.type:
         return values
     if pa.types.is_dictionary(values.type):
-        return _cast(values.dictionary_decode(), field, place)
+        return _cast(values.dictionary_decode(), field, location)
     try:
         return values.cast(field.type)
     except pa.ArrowInvalid:
         # What pyarrow says may quote a value.
-        raise place.error(
+        raise location.error(
             f"column {field.name!r} holds {values.type} values that cannot be read as {field.type}: "
             "write it as UTF-8 text."
         ) from None

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow.csv import ConvertOptions, InvalidRow, ParseOptions, ReadOptions, open_csv
 
 from airflow_mailchimp_export.sources.finding import FoundFile
-from airflow_mailchimp_export.sources.place import Place, reading
+from airflow_mailchimp_export.sources.location import SourceLocation, reading
 
 MAX_ROW_BYTES: Final = 2 * 1024 * 1024
 """Longest row; as much of a file is parsed at a time, and several times as much is held."""
@@ -26,9 +26,9 @@ class CsvPart:
     :param place: how it is named in errors.
     """
 
-    def __init__(self, found: FoundFile, place: Place) -> None:
+    def __init__(self, found: FoundFile, location: SourceLocation) -> None:
         self.found = found
-        self.place = place
+        self.location = location
 
     def schema(self) -> pa.Schema:
         """Look up what columns there are.
@@ -47,18 +47,18 @@ class CsvPart:
             counting = CountingStream(stream)
             yield from self._parsed(counting, columns)
             if counting.quotes % 2:
-                raise self.place.error(
+                raise self.location.error(
                     "has an odd number of quotes: one is never closed, and may have swallowed rows, "
                     "or it stands in a value: quote that value and write its quotes twice."
                 )
 
     def locate(self, row: int) -> str:
         """Say where a row stands, as a spreadsheet counts: the header is row 1."""
-        return f"{self.place.file}:{row + 2}"
+        return f"{self.location.file}:{row + 2}"
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
-        with reading(self.place), self.found.path.open("rb") as stored:
+        with reading(self.location), self.found.path.open("rb") as stored:
             if not self.found.path.name.lower().endswith(".gz"):
                 yield stored
                 return
@@ -71,13 +71,13 @@ class CsvPart:
             try:
                 header = next(csv.reader(text, strict=True), None)
             except csv.Error as error:
-                raise self.place.error(f"has no readable header ({error}).") from error
+                raise self.location.error(f"has no readable header ({error}).") from error
         if not header:
-            raise self.place.error("is empty: its first line must name the columns.")
+            raise self.location.error("is empty: its first line must name the columns.")
         if not _is_utf8("".join(header).encode(errors="surrogateescape")):
-            raise self.place.error(_not_utf8(1))
+            raise self.location.error(_not_utf8(1))
         if len(header) == 1 and {";", "\t"}.intersection(header[0]):
-            raise self.place.error("seems to part its columns by semicolons or tabs: they must be commas.")
+            raise self.location.error("seems to part its columns by semicolons or tabs: they must be commas.")
         return header
 
     def _parsed(self, stream: CountingStream, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -96,7 +96,7 @@ class CsvPart:
                 return  # a header without rows, and without the line end that pyarrow expects
             problem = self._explained(ragged, str(error))
             # What pyarrow says may quote a row.
-            raise self.place.error(problem) from None
+            raise self.location.error(problem) from None
 
     def _explained(self, ragged: Sequence[InvalidRow], words: str) -> str:
         if ragged:

@@ -14,8 +14,8 @@ from airflow_mailchimp_export.settings.segments import FileFormat
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type
 from airflow_mailchimp_export.sources.csv_part import CsvPart
 from airflow_mailchimp_export.sources.finding import FoundFile
+from airflow_mailchimp_export.sources.location import SourceLocation
 from airflow_mailchimp_export.sources.parquet_part import ParquetPart
-from airflow_mailchimp_export.sources.place import Place
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
 
 _LOOKING_AT_ONCE: Final = 8
@@ -30,7 +30,7 @@ class Part(Protocol):
         ...
 
     @property
-    def place(self) -> Place:
+    def location(self) -> SourceLocation:
         """How it is named in errors."""
         ...
 
@@ -47,7 +47,7 @@ class Part(Protocol):
         ...
 
 
-_PARTS: Final[Mapping[FileFormat, Callable[[FoundFile, Place], Part]]] = {
+_PARTS: Final[Mapping[FileFormat, Callable[[FoundFile, SourceLocation], Part]]] = {
     FileFormat.PARQUET: ParquetPart,
     FileFormat.CSV: CsvPart,
 }
@@ -63,7 +63,7 @@ class FileSource:
 
     def __init__(self, segment: str, files: Sequence[FoundFile], *, columns: Sequence[str]) -> None:
         self.segment = segment
-        parts = [_PARTS[file.format](file, Place(segment, file.label)) for file in files]
+        parts = [_PARTS[file.format](file, SourceLocation(segment, file.label)) for file in files]
         with ThreadPoolExecutor(_LOOKING_AT_ONCE) as pool:
             schemas = list(pool.map(lambda part: part.schema(), parts))
         self._parts = [_wanted(part, schema, columns) for part, schema in zip(parts, schemas, strict=True)]
@@ -91,7 +91,7 @@ class FileSource:
             self._reading.close()
 
     def _type(self, column: str) -> pa.DataType:
-        types = {wanted.part.place.file: wanted.types[column] for wanted in self._parts}
+        types = {wanted.part.location.file: wanted.types[column] for wanted in self._parts}
         return common_type(column, types, segment=self.segment)
 
     def _read(self) -> Generator[pa.RecordBatch]:
@@ -118,7 +118,7 @@ class _Wanted:
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         for batch in self.part.batches(self.read):
             columns = [self._column(name, batch) for name in schema.names]
-            yield as_batch(columns, schema, place=self.part.place)
+            yield as_batch(columns, schema, location=self.part.location)
 
     def _column(self, name: str, batch: pa.RecordBatch) -> pa.Array:
         if name in self.read:
@@ -129,7 +129,7 @@ class _Wanted:
 def _wanted(part: Part, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:
     partitions = part.found.partitions
     own = [column for column in columns if column in schema.names or column not in partitions]
-    check_columns(own, [*schema.names, *partitions], place=part.place)
+    check_columns(own, [*schema.names, *partitions], location=part.location)
     types = {column: schema.field(column).type if column in own else pa.string() for column in columns}
     return _Wanted(part, own or schema.names[:1], types)
 

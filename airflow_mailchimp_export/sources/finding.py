@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, Self, TypeAlias
 from urllib.parse import unquote
 
 from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec
-from airflow_mailchimp_export.sources.place import Place, listed, reading
+from airflow_mailchimp_export.sources.location import SourceLocation, listed, reading
 
 _EXTENSIONS: Final = {
     ".parquet": FileFormat.PARQUET,
@@ -79,14 +79,14 @@ def find_files(spec: FileSpec, *, segment: str, path_factory: PathFactory) -> tu
 
     :raises SourceError: there are none, their formats differ or are unknown, or a folder cannot be read.
     """
-    place = Place(segment)
-    with reading(Place(segment, spec.uri)):
+    location = SourceLocation(segment)
+    with reading(SourceLocation(segment, spec.uri)):
         root, pattern = _split(spec.uri)
         start = path_factory(root, spec.conn_id)
         if not (pattern or start.is_dir()):
-            return (_single(spec, start, place),)
+            return (_single(spec, start, location),)
         paths = _matches(start, pattern) if pattern else _below(start)
-        files = _usable({str(path): path for path in paths}, spec, place=place, is_glob=bool(pattern))
+        files = _usable({str(path): path for path in paths}, spec, location=location, is_glob=bool(pattern))
         return tuple(_found(path, given, root=str(start)) for path, given in files)
 
 
@@ -129,14 +129,14 @@ def _children(folder: StoragePath, glob: str) -> Iterator[StoragePath]:
             yield path
 
 
-def _single(spec: FileSpec, path: StoragePath, place: Place) -> FoundFile:
+def _single(spec: FileSpec, path: StoragePath, location: SourceLocation) -> FoundFile:
     if not path.is_file():
-        raise place.error(
+        raise location.error(
             f"there is no file or folder {spec.uri!r}; beside it there are {_neighbours(path)}."
         )
     given = spec.format or _format_of(path)
     if given is None:
-        raise place.error(
+        raise location.error(
             f"the name of {spec.uri!r} does not tell the format: add 'format' to the segment, "
             f"{' or '.join(FileFormat)}."
         )
@@ -150,18 +150,20 @@ def _neighbours(path: StoragePath) -> str:
 
 
 def _usable(
-    paths: Mapping[str, StoragePath], spec: FileSpec, *, place: Place, is_glob: bool
+    paths: Mapping[str, StoragePath], spec: FileSpec, *, location: SourceLocation, is_glob: bool
 ) -> list[tuple[StoragePath, FileFormat]]:
     anything = spec.format if is_glob else None
-    told = [(paths[key], anything or _format_of(paths[key])) for key in sorted(paths)]
-    usable = [(path, given) for path, given in told if given is not None and spec.format in {None, given}]
+    candidates = [(paths[key], anything or _format_of(paths[key])) for key in sorted(paths)]
+    usable = [
+        (path, given) for path, given in candidates if given is not None and spec.format in {None, given}
+    ]
     if not usable:
-        raise place.error(
+        raise location.error(
             f"no {spec.format or 'Parquet or CSV'} file is in {spec.uri!r}; "
-            f"there are {listed(path.name for path, _ in told)}. A glob must match files, not folders."
+            f"there are {listed(path.name for path, _ in candidates)}. A glob must match files, not folders."
         )
     if len({given for _, given in usable}) > 1:
-        raise place.error(
+        raise location.error(
             f"{spec.uri!r} has both Parquet and CSV files ({listed(path.name for path, _ in usable)}): "
             "add 'format' to the segment to choose."
         )

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_mailchimp_export.sources.finding import FoundFile
-from airflow_mailchimp_export.sources.place import Place, reading
+from airflow_mailchimp_export.sources.location import SourceLocation, reading
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
 
 
@@ -20,9 +20,9 @@ class ParquetPart:
     :param place: how it is named in errors.
     """
 
-    def __init__(self, found: FoundFile, place: Place) -> None:
+    def __init__(self, found: FoundFile, location: SourceLocation) -> None:
         self.found = found
-        self.place = place
+        self.location = location
 
     def schema(self) -> pa.Schema:
         """Look up what columns there are.
@@ -42,13 +42,13 @@ class ParquetPart:
 
     def locate(self, row: int) -> str:
         """Say where a row stands; the first one is 1."""
-        return f"{self.place.file}:{row + 1}"
+        return f"{self.location.file}:{row + 1}"
 
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
-        with reading(self.place), self.found.path.open("rb") as stream:
+        with reading(self.location), self.found.path.open("rb") as stream:
             if not stream.read(1):
-                raise self.place.error("is empty (0 bytes), which no Parquet file is.")
+                raise self.location.error("is empty (0 bytes), which no Parquet file is.")
             # Buffering ahead keeps what was read until the file ends: as much memory as the file is large.
             with pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True) as file:
                 yield file

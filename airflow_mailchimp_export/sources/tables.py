@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from airflow_mailchimp_export.settings.segments import ArrowData
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, plain_type
-from airflow_mailchimp_export.sources.place import Place
+from airflow_mailchimp_export.sources.location import SourceLocation
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
 
 if TYPE_CHECKING:
@@ -28,14 +28,14 @@ class TableSource:
 
     def __init__(self, segment: str, data: ArrowData, *, columns: Sequence[str]) -> None:
         self.segment = segment
-        self._place = Place(segment)
+        self._place = SourceLocation(segment)
         self._table = self._as_table(data, columns)
         self.schema = pa.schema([(field.name, plain_type(field.type)) for field in self._table.schema])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read from the first row to the last."""
         for batch in self._table.to_batches(max_chunksize=BATCH_ROWS):
-            yield as_batch(batch.columns, self.schema, place=self._place)
+            yield as_batch(batch.columns, self.schema, location=self._place)
 
     def locate(self, row: int) -> str:
         """Say which row it is; the first one is 1."""
@@ -48,7 +48,7 @@ class TableSource:
         if _is_pandas(data):
             return self._from_pandas(data, columns)
         table = data if isinstance(data, pa.Table) else self._from_arrow(data)
-        check_columns(columns, table.column_names, place=self._place)
+        check_columns(columns, table.column_names, location=self._place)
         return table.select(list(columns))
 
     def _from_arrow(self, data: ArrowData) -> pa.Table:
@@ -63,7 +63,7 @@ class TableSource:
 
     def _from_pandas(self, frame: pd.DataFrame, columns: Sequence[str]) -> pa.Table:
         names = [str(label) for label in frame.columns]
-        check_columns(columns, names, place=self._place)
+        check_columns(columns, names, location=self._place)
         series = [frame.iloc[:, names.index(column)] for column in columns]
         return pa.table([self._from_series(values) for values in series], names=list(columns))
 

@@ -70,7 +70,7 @@ def chunk_key(number: int) -> str:
     return f"chunk-{number:07d}"
 
 
-def spared_key(number: int) -> str:
+def opted_out_key(number: int) -> str:
     """Return the key of those who were left out of a chunk's operation."""
     return f"spared-{number:07d}"
 

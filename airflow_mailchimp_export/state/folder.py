@@ -68,8 +68,8 @@ class Folder:
         target = self._folder / name
         with self._writable(name):
             _make_folder(target.parent)
-            with tempfile.TemporaryDirectory(prefix=DRAFT, dir=_beside(target)) as workshop:
-                draft = Path(workshop) / target.name
+            with tempfile.TemporaryDirectory(prefix=DRAFT, dir=_beside(target)) as scratch_dir:
+                draft = Path(scratch_dir) / target.name
                 yield draft
                 _put_in_place(draft, target)
 
@@ -89,7 +89,7 @@ class Folder:
             return _linked(content, Path(str(target)))
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """Keep out whoever else asks to be alone here; on a local disk only, and no longer than the process lives."""
         if not is_local(self._folder):
             yield
@@ -116,8 +116,8 @@ class Folder:
         if is_local(place):
             yield Path(str(place))
             return
-        with tempfile.TemporaryDirectory() as workshop:
-            copy = Path(workshop) / place.name
+        with tempfile.TemporaryDirectory() as scratch_dir:
+            copy = Path(scratch_dir) / place.name
             with place.open("rb") as stored, copy.open("wb") as local:
                 shutil.copyfileobj(stored, local)
             yield copy
@@ -168,8 +168,8 @@ def _make_folder(folder: Path | UPath) -> None:
 
 
 def _linked(content: bytes, target: Path) -> bool:
-    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=target.parent) as workshop:
-        draft = Path(workshop) / target.name
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=target.parent) as scratch_dir:
+        draft = Path(scratch_dir) / target.name
         draft.write_bytes(content)
         draft.chmod(_OWNER_ONLY_FILE)
         try:

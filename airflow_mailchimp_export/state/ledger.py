@@ -102,7 +102,7 @@ def set_aside(folder: ExportFolder) -> None:
 
 
 @contextmanager
-def lent(folder: ExportFolder) -> Iterator[Path | None]:
+def open_local(folder: ExportFolder) -> Iterator[Path | None]:
     """Lend a local path to the ledger; ``None`` where there is none, or none that can be read."""
     if not folder.exists(LEDGER):
         yield None

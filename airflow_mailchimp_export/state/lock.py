@@ -99,13 +99,13 @@ class Lock:
 
     def release(self) -> None:
         """Let the next run have the lock, if it is still this run's."""
-        with self._folder.alone():
+        with self._folder.exclusive():
             lease = self._read()
             if lease and lease.run == self._run:
                 self._folder.remove(LOCK)
 
     def _take(self) -> None:
-        with self._folder.alone():
+        with self._folder.exclusive():
             lease = self._read()
             if lease and self._is_in_use(lease):
                 raise _busy(lease, self._folder, self._now())
@@ -118,12 +118,12 @@ class Lock:
         """A run that died between its report and the release of its lock has nothing left to do."""
         if lease.run == self._run or lease.until <= self._now():
             return False
-        return not self._folder.has_settled(lease.run)
+        return not self._folder.has_finished(lease.run)
 
     def _renew(self, done: threading.Event) -> None:
         while not done.wait(self._renew_every):
             try:
-                with self._folder.alone():
+                with self._folder.exclusive():
                     lease = self._read()
                     if lease and lease.run != self._run:
                         log.warning(

@@ -24,11 +24,11 @@ from airflow_mailchimp_export.model import (
     Change,
     Chunk,
     Effect,
-    LeaveChunk,
-    LeaveKind,
     Member,
     MemberStatus,
     Reject,
+    RemovalChunk,
+    RemovalKind,
 )
 
 
@@ -71,7 +71,7 @@ class SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaver:
+class Removal:
     """A person who lost a tag, or is to be archived.
 
     :param kind: ``untag`` or ``archive``.
@@ -118,7 +118,7 @@ SCHEMA = pa.schema(
 
 _TO_SEND = ["chunk", "subscriber_hash", "email", "status", "payload"]
 
-_TO_LEAVE = ["chunk", "leave", "tags", "email"]
+_TO_REMOVE = ["chunk", "leave", "tags", "email"]
 
 _TO_RENAME = ["subscriber_hash", "email", "new_email", "status"]
 
@@ -133,7 +133,7 @@ class PlanWriter:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
         self.planned = 0
         self.rejected = 0
-        self.leave_chunks = 0
+        self.removal_chunks = 0
 
     @property
     def upsert_chunks(self) -> int:
@@ -204,27 +204,27 @@ class PlanWriter:
         }
         self._write(known, len(renames))
 
-    def leave(self, leavers: Iterable[Leaver]) -> None:
+    def remove(self, removals: Iterable[Removal]) -> None:
         """Write who leaves; call it once, with everybody, tag by tag."""
-        for (kind, tag), group in groupby(leavers, key=lambda leaver: (leaver.kind, leaver.tag)):
-            size = MAX_CHUNK_MEMBERS if kind == LeaveKind.UNTAG else 1
+        for (kind, tag), group in groupby(removals, key=lambda removal: (removal.kind, removal.tag)):
+            size = MAX_CHUNK_MEMBERS if kind == RemovalKind.UNTAG else 1
             people = list(group)
             for start in range(0, len(people), size):
-                self._leave_together(people[start : start + size], kind, tag)
+                self._remove_together(people[start : start + size], kind, tag)
 
-    def _leave_together(self, leavers: Sequence[Leaver], kind: str, tag: str) -> None:
-        number = self.upsert_chunks + self.leave_chunks
-        self.leave_chunks += 1
+    def _remove_together(self, removals: Sequence[Removal], kind: str, tag: str) -> None:
+        number = self.upsert_chunks + self.removal_chunks
+        self.removal_chunks += 1
         known = {
-            "chunk": [number for _ in leavers],
-            "change": [Change.LEAVE.value for _ in leavers],
-            "leave": [kind for _ in leavers],
-            "subscriber_hash": [leaver.subscriber_hash for leaver in leavers],
-            "email": [leaver.email for leaver in leavers],
-            "profile_id": [leaver.profile_id for leaver in leavers],
-            "tags": [[tag] if tag else [] for _ in leavers],
+            "chunk": [number for _ in removals],
+            "change": [Change.LEAVE.value for _ in removals],
+            "leave": [kind for _ in removals],
+            "subscriber_hash": [removal.subscriber_hash for removal in removals],
+            "email": [removal.email for removal in removals],
+            "profile_id": [removal.profile_id for removal in removals],
+            "tags": [[tag] if tag else [] for _ in removals],
         }
-        self._write(known, len(leavers))
+        self._write(known, len(removals))
 
     def _numbered(self, members: Sequence[Member | Reject]) -> list[int | None]:
         numbers: list[int | None] = []
@@ -252,12 +252,12 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
         yield Chunk(number, tuple(_to_member(row) for row in rows))
 
 
-def read_leave_chunks(path: Path) -> Iterator[LeaveChunk]:
+def read_removal_chunks(path: Path) -> Iterator[RemovalChunk]:
     """Yield the chunks of people who leave, in order."""
-    for number, rows in groupby(_rows(path, Change.LEAVE, _TO_LEAVE), key=itemgetter(0)):
+    for number, rows in groupby(_rows(path, Change.LEAVE, _TO_REMOVE), key=itemgetter(0)):
         people = list(rows)
         _, kind, tags, _ = people[0]
-        yield LeaveChunk(number, LeaveKind(kind), "".join(tags), tuple(row[3] for row in people))
+        yield RemovalChunk(number, RemovalKind(kind), "".join(tags), tuple(row[3] for row in people))
 
 
 def read_renames(path: Path) -> list[Rename]:

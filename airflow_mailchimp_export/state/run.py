@@ -35,7 +35,7 @@ class RunFolder(Folder):
         """The run's name."""
         return self._folder.name
 
-    def is_settled(self) -> bool:
+    def is_finished(self) -> bool:
         """Return whether the run has its report."""
         return self.exists(REPORT)
 
@@ -75,11 +75,11 @@ class ExportFolder(Folder):
         """
         attempts = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
         folders = (RunFolder(self._folder / attempt) for attempt in attempts)
-        return next(folder for folder in folders if not folder.is_settled())
+        return next(folder for folder in folders if not folder.is_finished())
 
-    def has_settled(self, name: str) -> bool:
+    def has_finished(self, name: str) -> bool:
         """Return whether the run of a folder has its report."""
-        return RunFolder(self._folder / name).is_settled()
+        return RunFolder(self._folder / name).is_finished()
 
     def runs(self) -> list[RunFolder]:
         """Return the folders of all runs."""

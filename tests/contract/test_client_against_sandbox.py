@@ -354,7 +354,7 @@ def test_too_many_connections(sandbox: Sandbox, client: MailchimpClient, over_li
     requests = sandbox.stats()["requests"]
     assert requests["GET /ping"] == {"200": 60}
     assert requests["(over the limit)"][over_limit[:3]] > 0
-    assert client.gate.limit < client.max_connections
+    assert client.limiter.limit < client.max_connections
 
 
 def test_the_ceiling(sandbox: Sandbox, client: MailchimpClient) -> None:

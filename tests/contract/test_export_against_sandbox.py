@@ -25,13 +25,13 @@ from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.errors import ConfigError, PermanentError, TooManyRejects
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder, RunFolder
 from scripts.sandbox_service import Sandbox
@@ -151,7 +151,7 @@ def run(
     if submission.report:
         return submission.report
     finish(sandbox)
-    return settle(folder, gateway=Gateway(client, lambda: None, _no_pause))
+    return finalize(folder, gateway=Gateway(client, lambda: None, _no_pause))
 
 
 def finish(sandbox: Sandbox, *, patience: float = 60.0) -> None:

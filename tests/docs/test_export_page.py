@@ -92,8 +92,8 @@ def test_values() -> None:
     )
     for merge_type, given, sent in table:
         field = MergeField("FIELD", "Field", merge_type, choices=("Gold", "Silver"))
-        came_of_it = converter(field)(eval(given, {"datetime": datetime}))
-        shown = came_of_it.kind.value if isinstance(came_of_it, Problem) else came_of_it
+        result = converter(field)(eval(given, {"datetime": datetime}))
+        shown = result.kind.value if isinstance(result, Problem) else result
         assert shown == (sent if sent.startswith("not_") else eval(sent))
     assert {row[0] for row in table} == {kind.value for kind in MergeType}
 

@@ -151,9 +151,9 @@ def test_one_deferring_task_does_the_same(
     run = airflow.run_dag(ONE_TASK)
     assert run["state"] == "success"
     assert dump(audience.members()) == dump(first_export.members)
-    alone = told(airflow, ONE_TASK, run["dag_run_id"], "export")
+    exclusive = told(airflow, ONE_TASK, run["dag_run_id"], "export")
     three = told(airflow, EXPORT, first_export.run["dag_run_id"], "report")
-    assert alone["counts"] == three["counts"]
+    assert exclusive["counts"] == three["counts"]
 
 
 @pytest.mark.parametrize("delivery", ["batch", "direct"])

@@ -22,6 +22,7 @@ from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.errors import ExportError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
@@ -30,7 +31,6 @@ from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, OnLeave
 from airflow_mailchimp_export.settings.segments import parse_segments
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
@@ -271,7 +271,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
                 return submission.report
             while not all(client.send(calls.batch(batch_id)).finished for batch_id in submission.batch_ids):
                 pass
-            return settle(folder, gateway=gateway)
+            return finalize(folder, gateway=gateway)
 
     def _definition(self, delivery: Delivery) -> ExportDefinition:
         return ExportDefinition(

@@ -16,6 +16,7 @@ from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
 from airflow_mailchimp_export.export import Export, Submission
 from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
@@ -23,7 +24,6 @@ from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import OUTCOMES, ExportFolder, RunFolder
@@ -68,7 +68,7 @@ class Life:
         if submission.report:
             return submission.report
         self.wait(submission.batch_ids)
-        return self.settle(folder)
+        return self.finalize(folder)
 
     def submit(
         self,
@@ -94,10 +94,10 @@ class Life:
             )
             return export.submit(on_batch=on_batch), folder
 
-    def settle(self, folder: RunFolder) -> Report:
+    def finalize(self, folder: RunFolder) -> Report:
         """Account for a run."""
         with self._client() as client:
-            return settle(folder, gateway=Gateway(client, lambda: None, _no_wait))
+            return finalize(folder, gateway=Gateway(client, lambda: None, _no_wait))
 
     def wait(self, batch_ids: Iterable[str]) -> None:
         """Wait until batches are finished."""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, Accounts
-from airflow_mailchimp_export.accounting.report import Findings
+from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, Reconciliation
+from airflow_mailchimp_export.accounting.report import Aggregates
 from airflow_mailchimp_export.mailchimp.refusals import REMEDIES
 from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reject
 from airflow_mailchimp_export.state import answers
@@ -81,15 +81,15 @@ def created(email: str, status: str = "subscribed") -> Outcome:
     return Outcome(email, Effect.CREATED, status)
 
 
-def findings(folder: RunFolder) -> Findings:
+def aggregates(folder: RunFolder) -> Aggregates:
     """What the accounts say."""
-    with Accounts(folder, MANIFEST) as accounts:
-        return accounts.findings()
+    with Reconciliation(folder, MANIFEST) as accounts:
+        return accounts.aggregates()
 
 
 def outcomes(folder: RunFolder) -> dict[str, tuple[str, str | None]]:
     """Effect and reason by address, as ``outcomes.parquet`` has them."""
-    with Accounts(folder, MANIFEST) as accounts:
+    with Reconciliation(folder, MANIFEST) as accounts:
         accounts.write_outcomes()
     with folder.reading(OUTCOMES) as path:
         rows = pq.read_table(path).to_pylist()
@@ -98,7 +98,7 @@ def outcomes(folder: RunFolder) -> dict[str, tuple[str, str | None]]:
 
 def rejects(folder: RunFolder) -> list[dict[str, str]]:
     """The rows of ``rejects.csv``, as a spreadsheet reads them."""
-    with Accounts(folder, MANIFEST) as accounts:
+    with Reconciliation(folder, MANIFEST) as accounts:
         accounts.write_rejects()
     text = folder.read(REJECTS).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
@@ -194,14 +194,14 @@ class TestOutcomes:
         """An answer finds its person whatever case and padding Mailchimp gives the address back in."""
         plan(folder, "ada@mail.eu", "zoë@mail.eu")
         answer(folder, created(" Ada@Mail.EU "), created("ZOË@mail.eu"))
-        assert findings(folder).effects == {"created": 2}
+        assert aggregates(folder).effects == {"created": 2}
 
     @pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "pending", "archived", "transactional"])
     def test_another_status_than_sent_is_suppressed(self, folder: RunFolder, status: str) -> None:
         """Who comes back with another status than was sent counts as suppressed under that status."""
         plan(folder, "new@mail.eu", "old@mail.eu", "third@mail.eu")
         answer(folder, created("new@mail.eu", status), Outcome("old@mail.eu", Effect.UPDATED, status))
-        found = findings(folder)
+        found = aggregates(folder)
         assert found.effects == {"suppressed": 2, "unconfirmed": 1}
         assert found.suppressed_by_reason == {status: 2}
 
@@ -213,7 +213,7 @@ class TestOutcomes:
         """What was sent as pending or transactional may come back so, as subscribed, or without a status."""
         plan(folder, "new@mail.eu", status=sent)
         answer(folder, created("new@mail.eu", sent if back == "the same" else back))
-        assert findings(folder).effects == {"created": 1}
+        assert aggregates(folder).effects == {"created": 1}
 
     def test_the_worse_of_two_answers_counts(self, folder: RunFolder) -> None:
         """Who is named twice is one person, counted by the worse answer, in whatever order they came."""
@@ -223,7 +223,7 @@ class TestOutcomes:
         answer(folder, created("a@mail.eu"), created("B@mail.eu"), created("c@mail.eu"), key="chunk-0")
         answer(folder, updated, refused, key="chunk-1")
         answer(folder, created("a@mail.eu"), created("b@mail.eu"), key="chunk-2")
-        assert findings(folder).effects == {"updated": 1, "rejected": 1, "created": 1}
+        assert aggregates(folder).effects == {"updated": 1, "rejected": 1, "created": 1}
 
     def test_strangers_are_left_out(self, folder: RunFolder) -> None:
         """An answer about somebody who was not sent, or about nobody, changes nothing."""
@@ -233,17 +233,17 @@ class TestOutcomes:
             aside=[("suppressed", "cleaned", "b@mail.eu"), ("rejected", "missing_address", "")],
         )
         answer(folder, created("stranger@mail.eu"), created("b@mail.eu"), created(""))
-        assert findings(folder).effects == {"unconfirmed": 1, "suppressed": 1, "rejected": 1}
+        assert aggregates(folder).effects == {"unconfirmed": 1, "suppressed": 1, "rejected": 1}
 
     def test_without_any_answer(self, folder: RunFolder) -> None:
         """A run that got no answer at all has everybody sent as unconfirmed."""
         plan(folder, "a@mail.eu", "b@mail.eu")
-        assert findings(folder) == Findings({"unconfirmed": 2})
+        assert aggregates(folder) == Aggregates({"unconfirmed": 2})
 
     def test_nobody(self, folder: RunFolder) -> None:
         """A plan without anybody has accounts without anybody."""
         plan(folder)
-        assert findings(folder) == Findings()
+        assert aggregates(folder) == Aggregates()
         assert (outcomes(folder), rejects(folder)) == ({}, [])
 
     def test_findings_by_reason_and_segment(self, folder: RunFolder) -> None:
@@ -261,7 +261,7 @@ class TestOutcomes:
             Outcome("p3@mail.eu", Effect.REJECTED, reason=Reason.FAKE_ADDRESS),
             Outcome("p4@mail.eu", Effect.SUPPRESSED, reason=Reason.COMPLIANCE),
         )
-        found = findings(folder)
+        found = aggregates(folder)
         assert list(found.rejects_by_reason.items()) == [("missing_address", 2), ("fake_address", 1)]
         assert found.suppressed_by_reason == {"cleaned": 1, "compliance": 1}
         assert found.members == found.joined == {"A": 3, "B": 1}
@@ -299,7 +299,7 @@ class TestOutcomes:
                 for number, effect, status in told
             ),
         )
-        found = findings(folder)
+        found = aggregates(folder)
         assert sum(found.effects.values()) == sent + aside
         assert sum(found.rejects_by_reason.values()) == found.effects.get("rejected", 0)
         assert sum(found.suppressed_by_reason.values()) == found.effects.get("suppressed", 0)

@@ -11,23 +11,23 @@ import pytest
 from airflow_mailchimp_export.model import (
     MAX_CHUNK_MEMBERS,
     Chunk,
-    LeaveChunk,
-    LeaveKind,
     Member,
     MemberStatus,
     Reason,
     Reject,
+    RemovalChunk,
+    RemovalKind,
 )
 from airflow_mailchimp_export.state.plan_file import (
     SCHEMA,
-    Leaver,
     Membership,
     PlannedBlock,
     PlanWriter,
+    Removal,
     Rename,
     SetAside,
     read_chunks,
-    read_leave_chunks,
+    read_removal_chunks,
     read_renames,
 )
 from tests.unit.core_fakes import hash_of, member
@@ -162,9 +162,9 @@ class TestPlanFile:
         assert list(read_chunks(tmp_path / "plan.parquet")) == []
 
 
-def leavers(tag: str, *people: str, kind: LeaveKind = LeaveKind.UNTAG) -> list[Leaver]:
+def leavers(tag: str, *people: str, kind: RemovalKind = RemovalKind.UNTAG) -> list[Removal]:
     """People who leave in one way."""
-    return [Leaver(kind.value, tag, hash_of(email), email, None) for email in people]
+    return [Removal(kind.value, tag, hash_of(email), email, None) for email in people]
 
 
 class TestLeaving:
@@ -175,34 +175,34 @@ class TestLeaving:
         people = persons(1001)
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             writer.write(block(people[:501]), [member(email) for email in people[:501]], MEMBERSHIPS)
-            writer.leave([*leavers("a", *people), *leavers("b", people[0])])
-        found = list(read_leave_chunks(tmp_path / "plan.parquet"))
+            writer.remove([*leavers("a", *people), *leavers("b", people[0])])
+        found = list(read_removal_chunks(tmp_path / "plan.parquet"))
         assert [(one.number, one.tag, len(one.emails)) for one in found] == [
             (2, "a", 500),
             (3, "a", 500),
             (4, "a", 1),
             (5, "b", 1),
         ]
-        assert {one.kind for one in found} == {LeaveKind.UNTAG}
+        assert {one.kind for one in found} == {RemovalKind.UNTAG}
         assert [email for one in found[:3] for email in one.emails] == people
-        assert (writer.upsert_chunks, writer.leave_chunks) == (2, 4)
+        assert (writer.upsert_chunks, writer.removal_chunks) == (2, 4)
         assert [one.number for one in read_chunks(tmp_path / "plan.parquet")] == [0, 1]
 
     def test_each_is_archived_alone(self, tmp_path: Path) -> None:
         """Who is archived has a chunk of their own, for Mailchimp archives one by one."""
         with PlanWriter(tmp_path / "plan.parquet") as writer:
-            writer.leave(leavers("", "a@mail.eu", "b@mail.eu", kind=LeaveKind.ARCHIVE))
-        assert list(read_leave_chunks(tmp_path / "plan.parquet")) == [
-            LeaveChunk(0, LeaveKind.ARCHIVE, "", ("a@mail.eu",)),
-            LeaveChunk(1, LeaveKind.ARCHIVE, "", ("b@mail.eu",)),
+            writer.remove(leavers("", "a@mail.eu", "b@mail.eu", kind=RemovalKind.ARCHIVE))
+        assert list(read_removal_chunks(tmp_path / "plan.parquet")) == [
+            RemovalChunk(0, RemovalKind.ARCHIVE, "", ("a@mail.eu",)),
+            RemovalChunk(1, RemovalKind.ARCHIVE, "", ("b@mail.eu",)),
         ]
 
     def test_nobody_leaves(self, tmp_path: Path) -> None:
         """Without leavers there is no chunk of them."""
         with PlanWriter(tmp_path / "plan.parquet") as writer:
-            writer.leave([])
-        assert list(read_leave_chunks(tmp_path / "plan.parquet")) == []
-        assert writer.leave_chunks == 0
+            writer.remove([])
+        assert list(read_removal_chunks(tmp_path / "plan.parquet")) == []
+        assert writer.removal_chunks == 0
 
     def test_changed_addresses_come_back(self, tmp_path: Path) -> None:
         """Old key, old address, new address and status survive the file, beside everything else in it."""
@@ -210,6 +210,6 @@ class TestLeaving:
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             writer.rename([rename])
             writer.write(block(["new@mail.eu"]), [member("new@mail.eu")], MEMBERSHIPS)
-            writer.leave(leavers("a", "old@mail.eu"))
+            writer.remove(leavers("a", "old@mail.eu"))
         assert read_renames(tmp_path / "plan.parquet") == [rename]
         assert len(list(read_chunks(tmp_path / "plan.parquet"))) == 1

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_mailchimp_export.delivery.results import DOWNLOADS, Collected, Collector
 from airflow_mailchimp_export.errors import AccessDenied, RetryableError
-from airflow_mailchimp_export.model import LeaveChunk, LeaveKind
+from airflow_mailchimp_export.model import RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import RunFolder
 from tests.unit.core_fakes import (
@@ -42,8 +42,8 @@ READY = archive(
 
 
 LEAVING = {
-    9020: LeaveChunk(9020, LeaveKind.UNTAG, "a", ("a@mail.eu", "b@mail.eu")),
-    9021: LeaveChunk(9021, LeaveKind.ARCHIVE, "", ("c@mail.eu",)),
+    9020: RemovalChunk(9020, RemovalKind.UNTAG, "a", ("a@mail.eu", "b@mail.eu")),
+    9021: RemovalChunk(9021, RemovalKind.ARCHIVE, "", ("c@mail.eu",)),
 }
 
 

@@ -17,12 +17,12 @@ from airflow_mailchimp_export.delivery.batches import (
     MAX_BATCH_BYTES,
     MAX_BATCH_PEOPLE,
     Operation,
-    packed,
+    group_into_batches,
     submit_batches,
     to_operation,
 )
-from airflow_mailchimp_export.delivery.pool import HOPELESS_FAILURES, deliver_directly
-from airflow_mailchimp_export.delivery.upserts import HOPELESS_REFUSALS, Upserter
+from airflow_mailchimp_export.delivery.pool import MAX_CONSECUTIVE_FAILURES, deliver_directly
+from airflow_mailchimp_export.delivery.upserts import MAX_CONSECUTIVE_REJECTIONS, Upserter
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Request
@@ -154,13 +154,13 @@ class TestDividing:
         """After so many members refused one by one without any accepted, the refusal is raised."""
         client = FakeClient({UPSERT: raising(refusal(400, words="Nobody."))})
         sender = upserter(client)
-        sender.upsert(chunk(0, *persons(HOPELESS_REFUSALS - 1)))
+        sender.upsert(chunk(0, *persons(MAX_CONSECUTIVE_REJECTIONS - 1)))
         with pytest.raises(PermanentError, match="answered 400"):
             sender.upsert(chunk(1, "one.more@mail.eu"))
 
     def test_an_accepted_member_gives_hope(self) -> None:
         """One accepted request between the refusals, and counting starts anew."""
-        bad = persons(HOPELESS_REFUSALS - 1)
+        bad = persons(MAX_CONSECUTIVE_REJECTIONS - 1)
         sender = upserter(FakeClient({UPSERT: refusing(bad)}))
         sender.upsert(chunk(0, *bad))
         sender.upsert(chunk(1, "good@mail.eu"))
@@ -329,7 +329,7 @@ class TestDirect:
         chunks = [chunk(number, f"p{number}@mail.eu") for number in range(100)]
         with pytest.raises(RetryableError, match="ConnectionError"):
             list(deliver_directly(chunks, upserter(client).upsert, connections=1, keep=kept))
-        assert 1 + HOPELESS_FAILURES <= len(client.requests) <= 1 + HOPELESS_FAILURES + 2
+        assert 1 + MAX_CONSECUTIVE_FAILURES <= len(client.requests) <= 1 + MAX_CONSECUTIVE_FAILURES + 2
         assert list(kept.outcomes) == [0]
 
     def test_an_answer_gives_hope(self) -> None:
@@ -402,28 +402,28 @@ class TestPacking:
     def test_by_people(self) -> None:
         """A batch takes chunks up to so many people, and the next chunk goes into the next batch."""
         each = [operation(number, people=500) for number in range(41)]
-        sizes = [sum(one.people for one in group) for group in packed(each)]
+        sizes = [sum(one.people for one in group) for group in group_into_batches(each)]
         assert sizes == [MAX_BATCH_PEOPLE, 500]
 
     def test_by_bytes(self) -> None:
         """A batch takes chunks up to so many bytes of operations."""
         fives = [operation(number, bulk=MAX_BATCH_BYTES // 2) for number in range(5)]
-        assert [[one.number for one in group] for group in packed(fives)] == [[0, 1], [2, 3], [4]]
+        assert [[one.number for one in group] for group in group_into_batches(fives)] == [[0, 1], [2, 3], [4]]
 
     def test_a_chunk_that_is_too_large_travels_alone(self) -> None:
         """What is too large by itself is sent all the same."""
         each = [operation(0), operation(1, bulk=MAX_BATCH_BYTES + 1), operation(2)]
-        assert [[one.number for one in group] for group in packed(each)] == [[0], [1], [2]]
+        assert [[one.number for one in group] for group in group_into_batches(each)] == [[0], [1], [2]]
 
     def test_nothing_makes_no_batch(self) -> None:
         """Without chunks there is no batch."""
-        assert list(packed([])) == []
+        assert list(group_into_batches([])) == []
 
     @given(st.lists(st.tuples(st.integers(1, 500), st.integers(0, 2_000_000)), max_size=60))
     def test_every_chunk_is_in_one_batch(self, shapes: list[tuple[int, int]]) -> None:
         """Whatever the chunks are like, each is in one batch, in order, and no batch is past its limits."""
         each = [operation(number, people, bulk) for number, (people, bulk) in enumerate(shapes)]
-        groups = list(packed(each))
+        groups = list(group_into_batches(each))
         assert [one for group in groups for one in group] == each
         for group in groups:
             assert sum(one.people for one in group) <= MAX_BATCH_PEOPLE

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
-from airflow_mailchimp_export.errors import StopLoss
+from airflow_mailchimp_export.errors import RemovalLimitExceeded
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
@@ -91,7 +91,7 @@ def test_archiving_is_told_too(life: Life) -> None:
 def test_it_is_stopped_as_a_run_would_be(life: Life) -> None:
     """A dry run by which too many would leave stops with the same error, and changes nothing."""
     life.run({"A": people(ADA, BO)})
-    with life.watched() as seen, pytest.raises(StopLoss):
+    with life.watched() as seen, pytest.raises(RemovalLimitExceeded):
         life.run({"A": people(ADA)}, dry_run=True)
     assert changing(seen) == []
 

@@ -26,9 +26,9 @@ from airflow_mailchimp_export.errors import (
     TooManyRejects,
 )
 from airflow_mailchimp_export.export import Export
+from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.state.manifest import batches_from_json
 from airflow_mailchimp_export.state.run import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN, RunFolder
 from tests.unit.core_fakes import (
@@ -428,7 +428,7 @@ class TestBatches:
         """What all batches answered is counted, and the report names them."""
         client = FakeMailchimp()
         ids = self.submitted(client, folder, many(20_600))
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert report.counts == Counts(rows_read=20_600, created=20_600)
         assert (report.verdict, report.batch_ids, report.delivery) == (Verdict.SUCCESS, ids, "batch")
 
@@ -436,9 +436,9 @@ class TestBatches:
         """A run that is settled is not settled again: the same report, and no request."""
         client = FakeMailchimp()
         self.submitted(client, folder, many(3))
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         asked = len(client.requests)
-        assert settle(folder, gateway=gateway(client)) == report
+        assert finalize(folder, gateway=gateway(client)) == report
         assert len(client.requests) == asked
 
     def test_an_operation_that_failed_is_delivered_directly(self, folder: RunFolder) -> None:
@@ -451,7 +451,7 @@ class TestBatches:
             else take(operation)
         )
         self.submitted(client, folder, many(2200))
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert report.counts == Counts(rows_read=2200, created=2200)
         assert [members_of(request)[0]["email_address"] for request in client.sent(f"POST {LIST}")] == [
             "p000500@mail.eu",
@@ -468,7 +468,7 @@ class TestBatches:
         client = FakeMailchimp()
         self.submitted(client, folder, many(20_300))
         client.answers["GET /batches/batch0"] = state
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert report.counts == Counts(rows_read=20_300, created=300, unconfirmed=20_000)
         assert report.verdict is Verdict.PARTIAL
 
@@ -477,7 +477,7 @@ class TestBatches:
         client = FakeMailchimp()
         self.submitted(client, folder, many(10))
         client.answers["GET /batches/batch0"] = raising(refusal(404))
-        assert settle(folder, gateway=gateway(client)).verdict is Verdict.FAILED
+        assert finalize(folder, gateway=gateway(client)).verdict is Verdict.FAILED
 
     def test_an_incomplete_archive(self, folder: RunFolder) -> None:
         """Members of an operation whose result is missing are unconfirmed."""
@@ -485,7 +485,7 @@ class TestBatches:
         self.submitted(client, folder, many(1500))
         operations = client.batches["batch0"]
         client.downloads[link("batch0")] = lambda: archive(map(client.operate, operations[1:]))
-        assert settle(folder, gateway=gateway(client)).counts == Counts(
+        assert finalize(folder, gateway=gateway(client)).counts == Counts(
             rows_read=1500, created=1000, unconfirmed=500
         )
 
@@ -496,7 +496,7 @@ class TestBatches:
         whole = client.downloads[link("batch0")]()
         client.downloads[link("batch0")] = in_turn(whole[:40], b"", whole)
         slept: list[float] = []
-        report = settle(folder, gateway=gateway(client, sleep=slept.append))
+        report = finalize(folder, gateway=gateway(client, sleep=slept.append))
         assert report.counts == Counts(rows_read=3, created=3)
         assert slept == [2.0, 4.0]
 
@@ -512,17 +512,17 @@ class TestBatches:
         self.submitted(client, folder, many(5000))
         client.answers[f"POST {LIST}"] = raising(out_of_reach())
         with pytest.raises(RetryableError):
-            settle(folder, gateway=gateway(client))
+            finalize(folder, gateway=gateway(client))
         assert not folder.exists(REPORT)
         client.answers[f"POST {LIST}"] = client.upsert
-        assert settle(folder, gateway=gateway(client)).counts == Counts(rows_read=5000, created=5000)
+        assert finalize(folder, gateway=gateway(client)).counts == Counts(rows_read=5000, created=5000)
 
     def test_settling_that_is_refused(self, folder: RunFolder) -> None:
         """Where Mailchimp refuses to tell the answers, the report says so, and the next run sends all again."""
         client = FakeMailchimp()
         self.submitted(client, folder, many(3))
         client.answers["GET /batches/batch0"] = raising(AccessDenied("revoked", status=401))
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert (report.verdict, report.error) == (Verdict.FAILED, "revoked")
         assert report.counts == Counts(rows_read=3, unconfirmed=3)
         again = delivered(client, sibling(folder), {"S": many(3)})
@@ -546,7 +546,7 @@ class TestBatches:
     def test_a_folder_without_a_run(self, folder: RunFolder) -> None:
         """Where there is no run, whoever settles is told where it was looked for and what may be wrong."""
         with pytest.raises(ConfigError, match=r"no run to account for at .*exports_root") as error:
-            settle(folder, gateway=gateway(FakeMailchimp()))
+            finalize(folder, gateway=gateway(FakeMailchimp()))
         assert folder.uri in str(error.value)
 
     def test_a_run_on_another_storage(self) -> None:
@@ -556,7 +556,7 @@ class TestBatches:
         folder = RunFolder(UPath("memory://export/run"))
         client = FakeMailchimp()
         assert self.submitted(client, folder, many(700)) == ("batch0",)
-        assert settle(folder, gateway=gateway(client)).counts == Counts(rows_read=700, created=700)
+        assert finalize(folder, gateway=gateway(client)).counts == Counts(rows_read=700, created=700)
 
 
 ADDRESSES = [
@@ -615,7 +615,7 @@ def test_the_sum_always_holds(
         new_member_status=status,
         max_reject_ratio=1.0,
     )
-    report = _settled(job, folder, client)
+    report = _finalized(job, folder, client)
     counts = report.counts
     rows = [address for segment in segments for address in segment]
     persons = {address.strip().lower() for address in rows if address and "@" in address}
@@ -662,9 +662,9 @@ def strange(request: Request, answers: Sequence[str]) -> dict[str, Any]:
     return answer
 
 
-def _settled(job: Export, folder: RunFolder, client: FakeMailchimp) -> Report:
+def _finalized(job: Export, folder: RunFolder, client: FakeMailchimp) -> Report:
     try:
-        report = job.submit().report or settle(folder, gateway=gateway(client))
+        report = job.submit().report or finalize(folder, gateway=gateway(client))
     except ExportError:
         report = Report.from_json(folder.read(REPORT))
     return report

@@ -23,7 +23,7 @@ from airflow_mailchimp_export.state.ledger import (
     SET_ASIDE,
     LedgerMark,
     check_owner,
-    lent,
+    open_local,
     read_mark,
     set_aside,
 )
@@ -115,14 +115,14 @@ class TestFile:
 
     def test_it_is_lent_as_a_local_file(self, folder: ExportFolder) -> None:
         """Where there is a ledger a local path leads to it; where there is none, or no readable one, none does."""
-        with lent(folder) as path:
+        with open_local(folder) as path:
             assert path is None
         write(folder, MARK)
-        with lent(folder) as path:
+        with open_local(folder) as path:
             assert path
             assert path.read_bytes() == folder.read(LEDGER)
         folder.put(LEDGER, b"damaged")
-        with lent(folder) as path:
+        with open_local(folder) as path:
             assert path is None
 
     def test_it_is_set_aside(self, folder: ExportFolder) -> None:
@@ -212,7 +212,7 @@ class TestRuns:
         permit = one_by_one(None, write_meanwhile)
         submission, folder = life.submit(segments, delivery=delivery, permit=permit)
         life.wait(submission.batch_ids)
-        report = submission.report or life.settle(folder)
+        report = submission.report or life.finalize(folder)
         assert report.verdict is Verdict.FAILED
         assert report.error.startswith("Run other has written the ledger since this run was planned")
         assert read_mark(life.folder) == newer

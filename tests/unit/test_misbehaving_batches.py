@@ -37,7 +37,7 @@ def settled(life: Life, segments: dict[str, Any], **how: Any) -> Report:
     """Hand over batches and account for them at once, as after a sensor that gave up."""
     submission, folder = life.submit(segments, delivery=Delivery.BATCH, **how)
     assert submission.batch_ids
-    return life.settle(folder)
+    return life.finalize(folder)
 
 
 def finished(life: Life) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_mailchimp_export import model
-from airflow_mailchimp_export.accounting.report import Counts, Findings, draw_up
+from airflow_mailchimp_export.accounting.report import Aggregates, Counts, build_report
 from airflow_mailchimp_export.model import Audience, Batch, Effect, MemberStatus, Reason
 from tests.unit.core_fakes import MANIFEST
 
@@ -30,7 +30,7 @@ def test_every_effect_is_counted() -> None:
     """Each effect has a count of its own name in the report; changed addresses have a place of their own there."""
     changed = {Effect.RENAMED, Effect.RENAME_REFUSED}
     assert set(Effect) - changed <= {count.name for count in dataclasses.fields(Counts)}
-    assert draw_up(MANIFEST, Findings(), batch_ids=()).address_changes.keys() == changed
+    assert build_report(MANIFEST, Aggregates(), batch_ids=()).address_changes.keys() == changed
 
 
 def test_every_standing_that_suppresses_is_a_reason() -> None:

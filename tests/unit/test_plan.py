@@ -107,14 +107,14 @@ class Sent:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Path:
+def scratch_dir(tmp_path: Path) -> Path:
     """A folder for the database."""
     return tmp_path
 
 
 @contextmanager
 def planned(
-    workshop: Path,
+    scratch_dir: Path,
     segments: Mapping[str, pa.Table | Sequence[pa.Table]],
     *,
     standing: Mapping[MemberStatus, Sequence[tuple[str, str]]] | None = None,
@@ -127,8 +127,8 @@ def planned(
         for name, data in segments.items()
     ]
     named = [Segment(name, (tags or {}).get(name, name), TableSpec(emails())) for name in segments]
-    with Plan(workshop, new_member_status=status) as plan:
-        plan.know(None)
+    with Plan(scratch_dir, new_member_status=status) as plan:
+        plan.load_ledger(None)
         assert sum(plan.stage(named, sources, layout(sources))) == sum(
             batch.num_rows for source in sources for batch in source.batches()
         )
@@ -181,30 +181,30 @@ def people(**columns: Sequence[Any]) -> pa.Table:
 class TestAddresses:
     """Normal form and syntax."""
 
-    def test_valid_addresses_are_sent(self, workshop: Path) -> None:
+    def test_valid_addresses_are_sent(self, scratch_dir: Path) -> None:
         """Plain, tagged, apostrophed, international and longest addresses are all sent."""
-        with planned(workshop, {"S": emails(*VALID)}) as plan:
+        with planned(scratch_dir, {"S": emails(*VALID)}) as plan:
             assert addresses(plan) == list(VALID)
             assert set_aside(plan) == []
 
-    def test_invalid_addresses_are_set_aside(self, workshop: Path) -> None:
+    def test_invalid_addresses_are_set_aside(self, scratch_dir: Path) -> None:
         """What no mail system takes is rejected as an invalid address, and told as it was read."""
-        with planned(workshop, {"S": emails(*INVALID)}) as plan:
+        with planned(scratch_dir, {"S": emails(*INVALID)}) as plan:
             assert addresses(plan) == []
             assert [(reason, email) for _, reason, email, _, _ in set_aside(plan)] == [
                 ("invalid_address", email) for email in INVALID
             ]
             assert {field for rows in plan.set_aside() for field in rows.fields} == {"EMAIL"}
 
-    def test_missing_addresses_are_set_aside(self, workshop: Path) -> None:
+    def test_missing_addresses_are_set_aside(self, scratch_dir: Path) -> None:
         """Null, empty text and nothing but blanks are a missing address."""
-        with planned(workshop, {"S": emails(*MISSING)}) as plan:
+        with planned(scratch_dir, {"S": emails(*MISSING)}) as plan:
             assert addresses(plan) == []
             assert [row[:3] for row in set_aside(plan)] == [("rejected", "missing_address", "")] * len(
                 MISSING
             )
 
-    def test_upper_case_and_padding_make_no_difference(self, workshop: Path) -> None:
+    def test_upper_case_and_padding_make_no_difference(self, scratch_dir: Path) -> None:
         """Upper case and every kind of blank around an address make no other person of it."""
         variants = [
             "ada@mail.eu",
@@ -212,24 +212,24 @@ class TestAddresses:
             "Ada@Mail.eu",
             *(f"{blank}ada@mail.eu{blank}" for blank in BLANKS),
         ]
-        with planned(workshop, {"S": emails(*variants)}) as plan:
+        with planned(scratch_dir, {"S": emails(*variants)}) as plan:
             assert addresses(plan) == ["ada@mail.eu"]
             assert plan.tallies() == PlanTallies(len(variants), len(variants) - 1, 0, 0)
 
-    def test_letters_of_other_scripts_are_lower_cased(self, workshop: Path) -> None:
+    def test_letters_of_other_scripts_are_lower_cased(self, scratch_dir: Path) -> None:
         """Lower case is not only for ASCII."""
-        with planned(workshop, {"S": emails("ZOË@mail.eu", "zoë@MAIL.eu", "ПОЧТА@ПОЧТА.РФ")}) as plan:
+        with planned(scratch_dir, {"S": emails("ZOË@mail.eu", "zoë@MAIL.eu", "ПОЧТА@ПОЧТА.РФ")}) as plan:
             assert addresses(plan) == ["zoë@mail.eu", "почта@почта.рф"]
 
 
 class TestMerging:
     """The rows of one person, over all segments."""
 
-    def test_first_row_in_source_order_wins(self, workshop: Path) -> None:
+    def test_first_row_in_source_order_wins(self, scratch_dir: Path) -> None:
         """Of a person's rows the first of the first segment is sent; the others count as merged."""
         first = people(email=["bob@mail.eu", "ada@mail.eu", "ADA@mail.eu"], name=["Bob", "Ada", "Augusta"])
         second = people(email=["cyd@mail.eu", "bob@mail.eu"], name=["Cyd", "Robert"])
-        with planned(workshop, {"A": first, "B": second}) as plan:
+        with planned(scratch_dir, {"A": first, "B": second}) as plan:
             assert upserts(plan) == [
                 Sent("bob@mail.eu", "subscribed", ("A", "B"), ("A", "B"), "A row 1", ("Bob",)),
                 Sent("ada@mail.eu", "subscribed", ("A",), ("A",), "A row 2", ("Ada",)),
@@ -237,12 +237,12 @@ class TestMerging:
             ]
             assert plan.tallies() == PlanTallies(5, 2, 2, 0)
 
-    def test_merged_rows_that_differ_are_counted(self, workshop: Path) -> None:
+    def test_merged_rows_that_differ_are_counted(self, scratch_dir: Path) -> None:
         """Merged rows count as differing only where a mapped value differs, null being a value of its own."""
         rows = people(
             email=["a@mail.eu"] * 4 + ["b@mail.eu"] * 2, name=["Ada", "Ada", None, "ada", None, None]
         )
-        with planned(workshop, {"S": rows}) as plan:
+        with planned(scratch_dir, {"S": rows}) as plan:
             assert plan.tallies() == PlanTallies(6, 4, 2, 0)
 
     def test_it_is_the_same_in_every_run(self, tmp_path: Path) -> None:
@@ -264,10 +264,10 @@ class TestMerging:
             (email, expected[email]) for email in dict.fromkeys(owners)
         ]
 
-    def test_a_person_in_several_segments_is_sent_once_with_all_tags(self, workshop: Path) -> None:
+    def test_a_person_in_several_segments_is_sent_once_with_all_tags(self, scratch_dir: Path) -> None:
         """Someone in three segments is one row with three tags."""
         tables = {name: emails("ada@mail.eu", f"{name}@mail.eu") for name in ("x", "y", "z")}
-        with planned(workshop, tables) as plan:
+        with planned(scratch_dir, tables) as plan:
             assert {sent.email: sent.tags for sent in upserts(plan)} == {
                 "ada@mail.eu": ("x", "y", "z"),
                 "x@mail.eu": ("x",),
@@ -276,42 +276,42 @@ class TestMerging:
             }
             assert plan.count("upsert_count") == plan.count("new_count") == 4
 
-    def test_segments_may_share_a_tag(self, workshop: Path) -> None:
+    def test_segments_may_share_a_tag(self, scratch_dir: Path) -> None:
         """Two segments with the same tag give it once, and both are still named."""
         with planned(
-            workshop,
+            scratch_dir,
             {"A": emails("ada@mail.eu"), "B": emails("ada@mail.eu"), "C": emails("ada@mail.eu")},
             tags={"A": "Same", "B": "Same"},
         ) as plan:
             assert plan.memberships() == [Membership(("A", "B", "C"), ("C", "Same"))]
 
-    def test_rows_of_each_segment_are_counted(self, workshop: Path) -> None:
+    def test_rows_of_each_segment_are_counted(self, scratch_dir: Path) -> None:
         """Each segment tells its own rows, an empty one too, in the order of the definition."""
         with planned(
-            workshop,
+            scratch_dir,
             {"B": emails("x", "ada@mail.eu"), "Empty": emails(), "A": emails(None)},
             tags={"A": "Tag A"},
         ) as plan:
             assert plan.segment_rows() == [("B", "B", 2, 0), ("Empty", "Empty", 0, 0), ("A", "Tag A", 1, 0)]
 
-    def test_nobody(self, workshop: Path) -> None:
+    def test_nobody(self, scratch_dir: Path) -> None:
         """Segments without a row make a plan without anybody."""
-        with planned(workshop, {"A": emails(), "B": emails()}) as plan:
+        with planned(scratch_dir, {"A": emails(), "B": emails()}) as plan:
             assert (upserts(plan), set_aside(plan), plan.memberships()) == ([], [], [])
             assert plan.tallies() == PlanTallies(0, 0, 0, 0)
             assert plan.count("upsert_count") == 0
 
-    def test_many_segments(self, workshop: Path) -> None:
+    def test_many_segments(self, scratch_dir: Path) -> None:
         """Seventy segments are no problem, which is more than an integer has bits."""
         tables = {f"S{number:02d}": emails("ada@mail.eu", f"s{number}@mail.eu") for number in range(70)}
-        with planned(workshop, tables) as plan:
+        with planned(scratch_dir, tables) as plan:
             assert upserts(plan)[0].segments == tuple(tables)
             assert {len(sent.segments) for sent in upserts(plan)[1:]} == {1}
 
-    def test_it_tells_where_each_row_stands(self, workshop: Path) -> None:
+    def test_it_tells_where_each_row_stands(self, scratch_dir: Path) -> None:
         """Rows are numbered through a segment's batches and anew in the next segment."""
         batches = [emails("a@mail.eu", "bad"), emails("c@mail.eu")]
-        with planned(workshop, {"A": batches, "B": emails(None, "d@mail.eu")}) as plan:
+        with planned(scratch_dir, {"A": batches, "B": emails(None, "d@mail.eu")}) as plan:
             assert [sent.source for sent in upserts(plan)] == ["A row 1", "A row 3", "B row 2"]
             assert set_aside(plan) == [
                 ("rejected", "invalid_address", "bad", ["A"], "A row 2"),
@@ -331,11 +331,11 @@ class TestStanding:
     )
 
     @pytest.mark.parametrize("status", UNTOUCHABLE)
-    def test_suppressed_by_id_and_by_address(self, workshop: Path, status: MemberStatus) -> None:
+    def test_suppressed_by_id_and_by_address(self, scratch_dir: Path, status: MemberStatus) -> None:
         """Whoever stands so is left out, whether the id or the address that Mailchimp tells is theirs."""
         standing = {status: [(hash_of("ada@mail.eu"), ""), ("an id of its own", " BOB@mail.eu")]}
         rows = emails("Ada@mail.eu", "bob@mail.eu", "cyd@mail.eu")
-        with planned(workshop, {"S": rows}, standing=standing) as plan:
+        with planned(scratch_dir, {"S": rows}, standing=standing) as plan:
             assert addresses(plan) == ["cyd@mail.eu"]
             assert set_aside(plan) == [
                 ("suppressed", status.value, "ada@mail.eu", ["S"], "S row 1"),
@@ -343,11 +343,11 @@ class TestStanding:
             ]
             assert plan.count("new_count") == 1
 
-    def test_suppressed_people_name_all_their_segments(self, workshop: Path) -> None:
+    def test_suppressed_people_name_all_their_segments(self, scratch_dir: Path) -> None:
         """A suppressed person stands once in the account, with every segment they are in."""
         standing = {MemberStatus.CLEANED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         tables = {"A": emails("ada@mail.eu", "ada@mail.eu"), "B": emails("ada@mail.eu")}
-        with planned(workshop, tables, standing=standing) as plan:
+        with planned(scratch_dir, tables, standing=standing) as plan:
             assert set_aside(plan) == [("suppressed", "cleaned", "ada@mail.eu", ["A", "B"], "A row 1")]
             assert plan.tallies() == PlanTallies(3, 2, 0, 0)
 
@@ -358,20 +358,20 @@ class TestStanding:
         "new_status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.TRANSACTIONAL]
     )
     def test_a_no_outweighs_a_yes(
-        self, workshop: Path, order: tuple[str, ...], new_status: MemberStatus
+        self, scratch_dir: Path, order: tuple[str, ...], new_status: MemberStatus
     ) -> None:
         """Who was met under several statuses is not sent if one of them is a no."""
         standing = {MemberStatus(word): [(hash_of("ada@mail.eu"), "ada@mail.eu")] for word in order}
-        with planned(workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
+        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
             assert addresses(plan) == []
             assert [row[0] for row in set_aside(plan)] == ["suppressed"]
 
     @pytest.mark.parametrize("new_status", [MemberStatus.PENDING, MemberStatus.TRANSACTIONAL])
-    def test_subscribed_members_keep_their_status(self, workshop: Path, new_status: MemberStatus) -> None:
+    def test_subscribed_members_keep_their_status(self, scratch_dir: Path, new_status: MemberStatus) -> None:
         """New people get the new status, subscribed members are sent as subscribed."""
         standing = {MemberStatus.SUBSCRIBED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         rows = emails("new@mail.eu", "ada@mail.eu")
-        with planned(workshop, {"S": rows}, standing=standing, status=new_status) as plan:
+        with planned(scratch_dir, {"S": rows}, standing=standing, status=new_status) as plan:
             assert [(sent.email, sent.status) for sent in upserts(plan)] == [
                 ("new@mail.eu", new_status.value),
                 ("ada@mail.eu", "subscribed"),
@@ -387,19 +387,19 @@ class TestStanding:
         ],
     )
     def test_transactional_members_are_sent_only_as_such(
-        self, workshop: Path, new_status: MemberStatus, sent: list[tuple[str, str]]
+        self, scratch_dir: Path, new_status: MemberStatus, sent: list[tuple[str, str]]
     ) -> None:
         """Who never agreed to marketing is sent only where the export sends everybody so."""
         standing = {MemberStatus.TRANSACTIONAL: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
-        with planned(workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
+        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
             assert [(one.email, one.status) for one in upserts(plan)] == sent
             assert plan.count("new_count") == 0
 
-    def test_pending_members_are_not_asked_again(self, workshop: Path) -> None:
+    def test_pending_members_are_not_asked_again(self, scratch_dir: Path) -> None:
         """Who has yet to confirm is left alone, also where new members are sent as pending."""
         standing = {MemberStatus.PENDING: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         with planned(
-            workshop, {"S": emails("ada@mail.eu")}, standing=standing, status=MemberStatus.PENDING
+            scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=MemberStatus.PENDING
         ) as plan:
             assert addresses(plan) == []
             assert [row[1] for row in set_aside(plan)] == ["pending"]
@@ -408,24 +408,24 @@ class TestStanding:
 class TestStaging:
     """Batches of several sources as rows of one table."""
 
-    def test_columns_of_different_type_become_text(self, workshop: Path) -> None:
+    def test_columns_of_different_type_become_text(self, scratch_dir: Path) -> None:
         """Where two segments hold a column in different types, it is text for both; where not, it stays."""
         first = people(email=["a@mail.eu"], when=[date(2026, 1, 2)], age=[30])
         second = people(email=["b@mail.eu"], when=["2026-02-03"], age=[40])
-        with planned(workshop, {"A": first, "B": second}) as plan:
+        with planned(scratch_dir, {"A": first, "B": second}) as plan:
             assert [sent.values for sent in upserts(plan)] == [("2026-01-02", 30), ("2026-02-03", 40)]
 
-    def test_a_column_without_values_takes_the_other_type(self, workshop: Path) -> None:
+    def test_a_column_without_values_takes_the_other_type(self, scratch_dir: Path) -> None:
         """A column that has no type in one segment has the other segment's."""
         first = pa.table({"email": ["a@mail.eu"], "age": pa.nulls(1)})
         second = people(email=["b@mail.eu"], age=[40])
-        with planned(workshop, {"A": first, "B": second}) as plan:
+        with planned(scratch_dir, {"A": first, "B": second}) as plan:
             assert [sent.values for sent in upserts(plan)] == [(None,), (40,)]
         assert common_schema([FakeSource("A", [first])]).field("age").type == pa.string()
 
-    def test_addresses_are_text(self, workshop: Path) -> None:
+    def test_addresses_are_text(self, scratch_dir: Path) -> None:
         """A column of addresses that holds numbers is read as text, and so the addresses are invalid."""
-        with planned(workshop, {"S": people(email=[42])}) as plan:
+        with planned(scratch_dir, {"S": people(email=[42])}) as plan:
             assert [row[1:3] for row in set_aside(plan)] == [("invalid_address", "42")]
 
     def test_values_that_do_not_fit_are_a_source_error(self) -> None:
@@ -473,19 +473,19 @@ class TestStaging:
         assert block.column("profile_id").to_pylist() == ["x"]
         assert block.column("fields").to_pylist() == [{"field_0": None, "field_1": "x"}]
 
-    def test_a_source_that_breaks_stops_the_plan(self, workshop: Path) -> None:
+    def test_a_source_that_breaks_stops_the_plan(self, scratch_dir: Path) -> None:
         """What a source raises behind its first batches comes through."""
         source = FakeSource("S", [emails("a@mail.eu")], breaks=SourceError("half read"))
-        with Plan(workshop, new_member_status=MemberStatus.SUBSCRIBED) as plan:
+        with Plan(scratch_dir, new_member_status=MemberStatus.SUBSCRIBED) as plan:
             staged = plan.stage([Segment("S", "S", TableSpec(emails()))], [source], layout([source]))
             assert next(staged) == 1
             with pytest.raises(SourceError, match="half read"):
                 next(staged)
 
-    def test_values_of_columns(self, workshop: Path) -> None:
+    def test_values_of_columns(self, scratch_dir: Path) -> None:
         """Staged columns are told row by row, the address as it stands in the plan."""
         rows = people(email=["A@mail.eu", None], name=["Ada", "Bob"], age=[36, None])
-        with planned(workshop, {"S": rows}) as plan:
+        with planned(scratch_dir, {"S": rows}) as plan:
             assert set(plan.values([2, 0])) == {(36, "a@mail.eu"), (None, None)}
             assert set(plan.values([1])) == {("Ada",), ("Bob",)}
 
@@ -493,10 +493,10 @@ class TestStaging:
 class TestDatabase:
     """The database of one run."""
 
-    def test_incoming_data_is_let_go(self, workshop: Path) -> None:
+    def test_incoming_data_is_let_go(self, scratch_dir: Path) -> None:
         """Arrow data are known only inside the with block, also after one that failed."""
         block = empty_block(Layout(emails().schema, mapped=1))
-        with Database(workshop, "planning/plan.sql") as database:
+        with Database(scratch_dir, "planning/plan.sql") as database:
             with pytest.raises(ZeroDivisionError), database.incoming(block):
                 raise ZeroDivisionError
             with pytest.raises(duckdb.CatalogException, match="incoming"):
@@ -504,19 +504,19 @@ class TestDatabase:
             with database.incoming(block):
                 database.run("tables")
 
-    def test_what_the_machine_lacks(self, workshop: Path) -> None:
+    def test_what_the_machine_lacks(self, scratch_dir: Path) -> None:
         """What DuckDB cannot read or write is a ConfigError that names the place to look at, not a bare error."""
-        missing = quoted(workshop / "nowhere.parquet")
+        missing = quoted(scratch_dir / "nowhere.parquet")
         with (
-            Database(workshop, "planning/plan.sql") as database,
+            Database(scratch_dir, "planning/plan.sql") as database,
             pytest.raises(ConfigError, match=r"temporary folder .* \(IOException\)\. Free space"),
         ):
             database.script("ledger", path=missing)
         with (
-            Database(workshop, "accounting/accounts.sql") as database,
+            Database(scratch_dir, "accounting/accounts.sql") as database,
             pytest.raises(ConfigError, match="temporary"),
         ):
-            database.run("accounts", plan=str(workshop / "nowhere.parquet"), dry_run=False)
+            database.run("accounts", plan=str(scratch_dir / "nowhere.parquet"), dry_run=False)
 
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
-from airflow_mailchimp_export.errors import ConfigError, SourceError, StopLoss
+from airflow_mailchimp_export.errors import ConfigError, RemovalLimitExceeded, SourceError
 from airflow_mailchimp_export.model import Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE, read_mark
@@ -202,7 +202,7 @@ class TestStopLoss:
         client.has_tag("S", 7)
         run(client, runs, "1", many(10))
         sent, folder = changes(client), runs.run("2")
-        with pytest.raises(StopLoss, match=words):
+        with pytest.raises(RemovalLimitExceeded, match=words):
             export(client, folder, {"S": rows}).submit()
         assert changes(client) == sent
         assert words in Report.from_json(folder.read(REPORT)).error

@@ -114,7 +114,7 @@ class TestUnfinishedRuns:
         expected = fixture.expected["unfinished"]
         run = ExportFolder(fixture.export_folder).run(expected["run"])
         assert run.is_planned()
-        assert not run.is_settled()
+        assert not run.is_finished()
         assert run.answers() == sorted(expected["answers"])
         assert run.export_folder().exists(LOCK)
 
@@ -138,7 +138,7 @@ class TestUnfinishedRuns:
         life = gone_on_with(life, BATCH, tmp_path)
         first, second = BATCH.expected["unfinished"]["batches"]
         BATCH.serve_results(life.account, tmp_path)
-        report = life.settle(life.folder.run(BATCH.expected["unfinished"]["run"]))
+        report = life.finalize(life.folder.run(BATCH.expected["unfinished"]["run"]))
         downloads = {name: batch.downloads for name, batch in life.account.batches.batches.items()}
         assert downloads == {first: 0, second: 1}
         assert outcome(report) == BATCH.expected["finished"]
@@ -148,7 +148,7 @@ class TestUnfinishedRuns:
         """Where Mailchimp has the second batch no more, those who should have left by it have not."""
         BATCH.put_back(life.account, Moment.AFTER_KILL)
         life = gone_on_with(life, BATCH, tmp_path)
-        report = life.settle(life.folder.run(BATCH.expected["unfinished"]["run"]))
+        report = life.finalize(life.folder.run(BATCH.expected["unfinished"]["run"]))
         assert outcome(report) == BATCH.expected["finished_without_the_second_batch"]
         assert report.counts == replace(SECOND_RUN, created=16, updated=1068, removed=0, removal_failed=66)
 
@@ -163,7 +163,7 @@ class TestUnfinishedRuns:
             fixture.serve_results(life.account, inputs.parent)
         with life.watched() as seen:
             report = life.run(fixture.segments(inputs, changed=True), name="scheduled__2026-11-03")
-        assert life.folder.has_settled(unfinished["run"])
+        assert life.folder.has_finished(unfinished["run"])
         assert upserted(seen) == unfinished["planned"] - unfinished["answered"]
         assert report.counts.adds_up
         assert report.counts.unconfirmed == 0

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from airflow_mailchimp_export.delivery.removals import Remover, to_leave_outcomes
+from airflow_mailchimp_export.delivery.removals import Remover, to_removal_outcomes
 from airflow_mailchimp_export.delivery.renames import rename_members
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, RetryableError
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
-from airflow_mailchimp_export.model import Effect, LeaveChunk, LeaveKind, Outcome, Reason
+from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.plan_file import Rename
 from tests.unit.core_fakes import AUDIENCE_ID, LIST, Consent, FakeClient, hash_of, in_turn, raising, refusal
 
@@ -39,17 +39,17 @@ def client_of(**answers: Any) -> FakeClient:
     return FakeClient({TAGS: lambda _: {"tags": [{"id": 7, "name": "A"}]}, UNTAG: untag, **answers})
 
 
-def untag(*emails: str, tag: str = "A") -> LeaveChunk:
+def untag(*emails: str, tag: str = "A") -> RemovalChunk:
     """Make a chunk of people who lose a tag."""
-    return LeaveChunk(3, LeaveKind.UNTAG, tag, emails)
+    return RemovalChunk(3, RemovalKind.UNTAG, tag, emails)
 
 
-def archive(email: str = ADA) -> LeaveChunk:
+def archive(email: str = ADA) -> RemovalChunk:
     """Make the chunk of somebody who is archived."""
-    return LeaveChunk(3, LeaveKind.ARCHIVE, "", (email,))
+    return RemovalChunk(3, RemovalKind.ARCHIVE, "", (email,))
 
 
-def remove(client: Any, chunk: LeaveChunk, permit: Any = lambda: None) -> dict[str, Effect]:
+def remove(client: Any, chunk: RemovalChunk, permit: Any = lambda: None) -> dict[str, Effect]:
     """Let people leave; return what became of each."""
     return effects(Remover(client, AUDIENCE_ID, permit=permit).remove(chunk))
 
@@ -200,28 +200,28 @@ class TestOperations:
     @pytest.mark.parametrize("status", [200, 204])
     def test_archived(self, status: int) -> None:
         """An operation that archived somebody says so by its status alone."""
-        assert effects(to_leave_outcomes(archive(), result(status))) == {ADA: Effect.REMOVED}
+        assert effects(to_removal_outcomes(archive(), result(status))) == {ADA: Effect.REMOVED}
 
     @pytest.mark.parametrize("chunk", [archive(), untag(ADA)])
-    def test_not_found(self, chunk: LeaveChunk) -> None:
+    def test_not_found(self, chunk: RemovalChunk) -> None:
         """Where member or tag are not found, everybody is gone."""
-        assert effects(to_leave_outcomes(chunk, result(404))) == {ADA: Effect.REMOVED}
+        assert effects(to_removal_outcomes(chunk, result(404))) == {ADA: Effect.REMOVED}
 
     @pytest.mark.parametrize("chunk", [archive(), untag(ADA, BO)])
     @pytest.mark.parametrize("status", [400, 405, 429, 500])
-    def test_refused(self, chunk: LeaveChunk, status: int) -> None:
+    def test_refused(self, chunk: RemovalChunk, status: int) -> None:
         """An operation that was refused says nothing of its people: the chunk is sent directly then."""
-        assert to_leave_outcomes(chunk, result(status, {"detail": "No."})) == ()
+        assert to_removal_outcomes(chunk, result(status, {"detail": "No."})) == ()
 
     def test_untagged(self) -> None:
         """An answer without errors says that all are without the tag."""
-        taken = effects(to_leave_outcomes(untag(ADA, BO), result(200, {"errors": []})))
+        taken = effects(to_removal_outcomes(untag(ADA, BO), result(200, {"errors": []})))
         assert taken == {ADA: Effect.REMOVED, BO: Effect.REMOVED}
 
     @pytest.mark.parametrize("answer", [None, {"errors": [{"email_addresses": [BO], "error": "Unknown."}]}])
     def test_somebody_is_refused(self, answer: Any) -> None:
         """Where somebody was refused, or the answer is missing, the chunk is sent directly, which looks closer."""
-        assert to_leave_outcomes(untag(ADA, BO), result(200, answer)) == ()
+        assert to_removal_outcomes(untag(ADA, BO), result(200, answer)) == ()
 
 
 class TestRename:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from airflow_mailchimp_export import __version__
 from airflow_mailchimp_export.accounting.report import (
+    Aggregates,
     Counts,
-    Findings,
     Report,
-    SegmentAccount,
-    draw_up,
-    judge,
+    SegmentSummary,
+    build_report,
+    verdict_of,
 )
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.manifest import FieldWarning, Manifest, SegmentTally, Tallies
@@ -49,7 +49,7 @@ MANIFEST = Manifest(
         rows_read=1550, merged=300, differing=17, unchanged=50, planned=1100, upsert_chunks=3, leave_chunks=1
     ),
 )
-FINDINGS = Findings(
+FINDINGS = Aggregates(
     effects={
         **{"created": 900, "updated": 100, "rejected": 60, "suppressed": 130, "unconfirmed": 10},
         **{"removed": 20, "removal_failed": 1, "renamed": 4},
@@ -64,8 +64,8 @@ FINDINGS = Findings(
 
 def report(**changes: Any) -> Report:
     """Draw up a report of a run that went rather well."""
-    findings = dataclasses.replace(FINDINGS, **changes.pop("findings", {}))
-    return draw_up(dataclasses.replace(MANIFEST, **changes), findings, batch_ids=("b1", "b2"))
+    aggregates = dataclasses.replace(FINDINGS, **changes.pop("aggregates", {}))
+    return build_report(dataclasses.replace(MANIFEST, **changes), aggregates, batch_ids=("b1", "b2"))
 
 
 class TestCounts:
@@ -126,11 +126,14 @@ class TestVerdict:
     )
     def test_rules(self, counts: Counts, verdict: Verdict) -> None:
         """Refused, unanswered or unaccounted rows lower the verdict; suppressed and merged ones do not."""
-        assert judge(counts, max_reject_ratio=0.5) is verdict
+        assert verdict_of(counts, max_reject_ratio=0.5) is verdict
 
     def test_an_error_is_a_failure(self) -> None:
         """A run that something stopped has failed, however good its counts are."""
-        assert judge(Counts(rows_read=1, created=1), max_reject_ratio=1.0, error="stopped") is Verdict.FAILED
+        assert (
+            verdict_of(Counts(rows_read=1, created=1), max_reject_ratio=1.0, error="stopped")
+            is Verdict.FAILED
+        )
 
     @pytest.mark.parametrize(
         ("ratio", "verdict"), [(0.0, Verdict.FAILED), (0.25, Verdict.PARTIAL), (1.0, Verdict.PARTIAL)]
@@ -138,7 +141,8 @@ class TestVerdict:
     def test_the_ratio_is_of_people(self, ratio: float, verdict: Verdict) -> None:
         """One reject in four people is allowed from a ratio of a quarter on, whatever the number of rows."""
         assert (
-            judge(Counts(rows_read=100, merged=96, created=3, rejected=1), max_reject_ratio=ratio) is verdict
+            verdict_of(Counts(rows_read=100, merged=96, created=3, rejected=1), max_reject_ratio=ratio)
+            is verdict
         )
 
 
@@ -173,7 +177,7 @@ class TestReport:
             ),
             rejects_by_reason={"fake_address": 60},
             suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
-            segments={"VIP": SegmentAccount(1500, 1050, 900, 20), "Empty": SegmentAccount(0, 0, 0, 0)},
+            segments={"VIP": SegmentSummary(1500, 1050, 900, 20), "Empty": SegmentSummary(0, 0, 0, 0)},
             batch_ids=("b1", "b2"),
             address_changes={"renamed": 4, "rename_refused": 0},
             differing=17,
@@ -197,7 +201,7 @@ class TestReport:
 
     def test_a_sum_that_is_off_is_a_failure(self) -> None:
         """A report whose rows do not add up says FAILED."""
-        assert report(findings={"effects": {"created": 1}}).verdict is Verdict.FAILED
+        assert report(aggregates={"effects": {"created": 1}}).verdict is Verdict.FAILED
 
     def test_the_file_has_all_pinned_keys(self) -> None:
         """The file has every key of the public interface, with the counts and segments in theirs."""
@@ -222,7 +226,7 @@ class TestReport:
     @pytest.mark.parametrize("error", ["", "Something stopped it"])
     def test_the_file_can_be_read_back(self, error: str) -> None:
         """What is read from the file is the report that was written."""
-        drawn = draw_up(MANIFEST, FINDINGS, batch_ids=(), error=error)
+        drawn = build_report(MANIFEST, FINDINGS, batch_ids=(), error=error)
         assert Report.from_json(drawn.to_json()) == drawn
 
     def test_the_table(self) -> None:
@@ -254,13 +258,13 @@ class TestReport:
         """Where nothing was refused and nothing differs, the table does not speak of it."""
         tallies = Tallies(1, planned=1, upsert_chunks=1)
         manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=tallies)
-        table = draw_up(manifest, Findings({"created": 1}), batch_ids=()).table()
+        table = build_report(manifest, Aggregates({"created": 1}), batch_ids=()).table()
         assert len(table.splitlines()) == 11
         assert "SUCCESS" in table
 
     def test_the_table_names_the_error(self) -> None:
         """What stopped the run is the last line."""
-        table = draw_up(MANIFEST, FINDINGS, batch_ids=(), error="No space left").table()
+        table = build_report(MANIFEST, FINDINGS, batch_ids=(), error="No space left").table()
         assert table.splitlines()[-1] == "  error: No space left"
         assert "FAILED" in table
 

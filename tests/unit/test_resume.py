@@ -64,7 +64,7 @@ class TestRetry:
         with life.watched() as seen:
             again, folder = life.submit(segments, delivery=Delivery.BATCH, name="run")
             life.wait(again.batch_ids)
-            report = life.settle(folder)
+            report = life.finalize(folder)
         assert again.batch_ids == first.batch_ids
         assert changing(seen) == []
         assert report.counts == Counts(rows_read=1200, created=1200)
@@ -106,7 +106,7 @@ class TestRetry:
         life.wait(submission.batch_ids)
         answers.keep(folder, answers.batch_key(submission.batch_ids[0]), [(None, created(ADA))])
         with life.watched() as seen:
-            assert life.settle(folder).counts == Counts(rows_read=1, created=1)
+            assert life.finalize(folder).counts == Counts(rows_read=1, created=1)
         assert seen == []
 
 
@@ -164,7 +164,7 @@ class TestDeadRuns:
             life.run({"A": people(BO)})
         assert seen == []
         life.wait(submission.batch_ids)
-        assert life.settle(folder).counts.created == 1
+        assert life.finalize(folder).counts.created == 1
         assert life.run({"A": people(ADA, BO)}).counts == Counts(rows_read=2, created=1, unchanged=1)
 
     def test_it_settles_itself_late(self, life: Life) -> None:
@@ -174,7 +174,7 @@ class TestDeadRuns:
         life.folder.remove(LOCK)
         life.run({"A": people(ADA)})
         ledger = life.ledger()
-        assert life.settle(folder).counts == Counts(rows_read=1, created=1)
+        assert life.finalize(folder).counts == Counts(rows_read=1, created=1)
         assert life.ledger() == ledger
 
 

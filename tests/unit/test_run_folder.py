@@ -114,7 +114,7 @@ class TestWriting:
             folder.put(RUN, b"")
         with pytest.raises(ConfigError, match=r"Cannot write run\.json"):
             folder.create(RUN, b"")
-        with pytest.raises(ConfigError, match="Cannot write files"), folder.alone():
+        with pytest.raises(ConfigError, match="Cannot write files"), folder.exclusive():
             pass
         assert folder.uri in str(error.value)
         assert "Cannot write run.json under exports_root" in str(error.value)
@@ -152,7 +152,7 @@ class TestRuns:
         names = []
         for _ in range(3):
             folder = export.run("manual__1")
-            assert not folder.is_settled()
+            assert not folder.is_finished()
             folder.put(REPORT, b"")
             names.append(folder.name)
         assert names == ["manual__1", "manual__1-2", "manual__1-3"]

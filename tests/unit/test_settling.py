@@ -15,9 +15,9 @@ import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.errors import ConfigError, PermanentError, RetryableError
+from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.settling import settle
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder, submitted_batches
@@ -81,7 +81,7 @@ def sent(client: FakeMailchimp) -> Counter[str]:
 def run(client: FakeMailchimp, folder: RunFolder, rows: pa.Table, **how: Any) -> Report:
     """Export one segment to its end."""
     report = export(client, folder, {"S": rows}, **how).submit().report
-    return report or settle(folder, gateway=gateway(client))
+    return report or finalize(folder, gateway=gateway(client))
 
 
 def failing(status: int, response: str = "") -> Callable[[Any], dict[str, Any]]:
@@ -123,7 +123,7 @@ class TestRetry:
         again = export(client, runs.run("r"), {"S": emails()}, delivery=Delivery.BATCH)
         assert again.submit(on_batch=told.append).batch_ids == ("batch0", "batch1", "batch2")
         assert told == ["batch1", "batch2"]
-        report = settle(runs.run("r"), gateway=gateway(client))
+        report = finalize(runs.run("r"), gateway=gateway(client))
         assert report.counts == Counts(rows_read=40_100, created=40_100)
         assert set(sent(client).values()) == {1}
 
@@ -230,7 +230,7 @@ class TestSettling:
         runs.remove(LEDGER)
         if isinstance(ledger, bytes):
             runs.put(LEDGER, ledger)
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert words in report.error
         assert report.verdict is Verdict.FAILED
         assert report.counts == Counts(rows_read=4, unchanged=3, **{effect: 1})
@@ -241,11 +241,11 @@ class TestSettling:
         client = FakeMailchimp()
         folder = self.submitted(client, runs)
         shutil.copytree(folder.uri, tmp_path / "copy")
-        settle(folder, gateway=gateway(client))
+        finalize(folder, gateway=gateway(client))
         written = runs.read(LEDGER)
         runs.remove_run(folder)
         shutil.copytree(tmp_path / "copy", folder.uri)
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert report.verdict is Verdict.SUCCESS
         assert report.counts == Counts(rows_read=4, unchanged=3, updated=1)
         assert runs.read(LEDGER) == written
@@ -255,7 +255,7 @@ class TestSettling:
         client = FakeMailchimp()
         folder = self.submitted(client, runs)
         client.operate = failing(200, '["what?"]')  # type: ignore[assignment]
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert report.counts == Counts(rows_read=4, unchanged=3, unconfirmed=1)
         assert report.verdict is Verdict.FAILED
 
@@ -265,7 +265,7 @@ class TestSettling:
         folder = self.submitted(client, runs)
         client.operate = failing(500, "{}")  # type: ignore[assignment]
         client.answers[f"POST {LIST}"] = raising(refusal(404))
-        report = settle(folder, gateway=gateway(client))
+        report = finalize(folder, gateway=gateway(client))
         assert (report.verdict, report.error) == (Verdict.FAILED, "answered 404")
         assert report.counts.unconfirmed == 1
 
@@ -326,7 +326,7 @@ class TestOptOuts:
 
         client.answers[path] = answer
         report = export(client, folder, {"S": rows}, now=clock, **how).submit().report
-        return report or settle(folder, gateway=gateway(client, now=clock))
+        return report or finalize(folder, gateway=gateway(client, now=clock))
 
     @pytest.mark.parametrize(("delivery", "people"), [(Delivery.DIRECT, 1600), (Delivery.BATCH, 21_600)])
     def test_they_are_not_sent(self, runs: ExportFolder, delivery: Delivery, people: int) -> None:

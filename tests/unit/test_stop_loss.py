@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.errors import ExportError, SourceError, StopLoss
+from airflow_mailchimp_export.errors import ExportError, RemovalLimitExceeded, SourceError
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
@@ -21,7 +21,7 @@ TEN = [f"p{number}@brieftaube.eu" for number in range(10)]
 NEW = "new@brieftaube.eu"
 
 
-def stopped(life: Life, segments: Any, error: type[ExportError] = StopLoss, **how: Any) -> str:
+def stopped(life: Life, segments: Any, error: type[ExportError] = RemovalLimitExceeded, **how: Any) -> str:
     """Run an export that is stopped before anything is sent; return what it said."""
     before, ledger = life.audience(), life.folder.read(LEDGER)
     with life.watched() as seen, pytest.raises(error) as caught:

@@ -20,7 +20,7 @@ from airflow_mailchimp_export.errors import PermanentError, RetryableError, Thro
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import operation_results
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient, to_retryable
-from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, Gate
+from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response
 from tests.fakes import (
@@ -79,10 +79,10 @@ def test_shrinking_and_growing() -> None:
     clock = FakeClock()
     with ScriptedServer(to_problem(429), CHIMPY) as server, to_client(server, clock) as client:
         client.send(PING)
-        assert client.gate.limit == 4
+        assert client.limiter.limit == 4
         limits = []
         for _ in range(5 * GROW_AFTER):
-            limits.append(client.gate.limit)
+            limits.append(client.limiter.limit)
             client.send(PING)
     assert limits == sorted(limits)
     assert [limits.count(limit) for limit in (4, 5, 6, 7)] == [
@@ -91,16 +91,16 @@ def test_shrinking_and_growing() -> None:
         GROW_AFTER,
         GROW_AFTER,
     ]
-    assert client.gate.limit == 8
+    assert client.limiter.limit == 8
 
 
 def test_fewer_in_flight_after_a_push_back() -> None:
     """What is in flight after a push-back is what the narrowed limit allows."""
     with ScriptedServer(to_problem(429), CHIMPY) as server, to_client(server, FakeClock()) as client:
         client.send(PING)
-    narrowed = client.gate
+    narrowed = client.limiter
     with ScriptedServer(script=busy) as server, to_client(server, FakeClock()) as client:
-        client.gate = narrowed
+        client.limiter = narrowed
         ping_often(client, GROW_AFTER - 2)
     assert server.most_in_flight == 4
 
@@ -114,7 +114,7 @@ def test_other_failures_do_not_narrow(answer: Step) -> None:
     """What is no push-back leaves the limit alone."""
     with ScriptedServer(answer, CHIMPY) as server, to_client(server, FakeClock()) as client:
         client.send(PING)
-        assert client.gate.limit == 8
+        assert client.limiter.limit == 8
 
 
 def test_refusals_do_not_widen() -> None:
@@ -125,7 +125,7 @@ def test_refusals_do_not_widen() -> None:
         for _ in range(GROW_AFTER):
             with pytest.raises(PermanentError):
                 client.send(PING)
-        assert client.gate.limit == 4
+        assert client.limiter.limit == 4
 
 
 def test_an_overcrowded_account() -> None:
@@ -139,7 +139,7 @@ def test_an_overcrowded_account() -> None:
             inside += 1
             too_many = inside > 3
             refused += too_many
-            limits.add(client.gate.limit)
+            limits.add(client.limiter.limit)
         time.sleep(TASK)
         with lock:
             inside -= 1
@@ -155,7 +155,7 @@ def test_an_overcrowded_account() -> None:
     assert min(limits) <= 4
 
 
-class Diary(Gate):
+class Diary(AdaptiveLimiter):
     """A gate that notes who comes and goes."""
 
     def __init__(self, limit: int, clock: FakeClock, notes: list[str]) -> None:
@@ -200,7 +200,7 @@ def test_what_a_pause_holds(answer: Step, course: list[str]) -> None:
         ScriptedServer(script=noted) as server,
         MailchimpClient(server.url, KEY, max_connections=1, clock=clock, sleep=sleep) as client,
     ):
-        client.gate = Diary(1, clock, notes)
+        client.limiter = Diary(1, clock, notes)
         client.send(PING)
     assert notes == course
 
@@ -215,8 +215,8 @@ def test_every_place_is_given_back(answer: Step) -> None:
         for _ in range(3):
             with pytest.raises((RetryableError, PermanentError)):
                 client.send(PING)
-        with client.gate.slot():
-            assert client.gate.limit == 1
+        with client.limiter.slot():
+            assert client.limiter.limit == 1
 
 
 def test_closing() -> None:
@@ -325,7 +325,7 @@ def test_a_download_takes_no_place() -> None:
     with (
         ScriptedServer(PACKED) as server,
         to_client(server, FakeClock(), max_connections=1) as client,
-        client.gate.slot(),
+        client.limiter.slot(),
         client.download(f"{server.url}/x") as stream,
     ):
         assert stream.read() == ARCHIVE
@@ -413,7 +413,7 @@ def test_interruption() -> None:
     ):
         with pytest.raises(KeyboardInterrupt):
             client.send(PING)
-        with client.gate.slot():
+        with client.limiter.slot():
             assert len(server.received) == 1
 
 
@@ -435,7 +435,7 @@ def test_push_back_is_spread() -> None:
         MailchimpClient(server.url, KEY, clock=clock, sleep=lambda _: None) as client,
     ):
         ping_often(client, 8, threads=8)
-        assert client.gate.limit == 4
+        assert client.limiter.limit == 4
 
 
 def test_giving_up_on_push_back() -> None:
@@ -444,4 +444,4 @@ def test_giving_up_on_push_back() -> None:
         with pytest.raises(Throttled, match="GET /ping was answered 403 without a problem document"):
             client.send(PING)
         assert len(server.received) == Pace().attempts
-        assert client.gate.limit == 1
+        assert client.limiter.limit == 1

@@ -12,26 +12,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, NARROW_EVERY, Gate
+from airflow_mailchimp_export.mailchimp.limiter import BACK_OFF_EVERY, GROW_AFTER, AdaptiveLimiter
 from tests.fakes import FakeClock
 
 MOMENT = 0.05
 """Seconds in which a thread that is not held up would long have come through."""
 
 
-def praised(gate: Gate, times: int) -> int:
+def praised(limiter: AdaptiveLimiter, times: int) -> int:
     """The limit after so many good answers."""
     for _ in range(times):
-        gate.praise()
-    return gate.limit
+        limiter.record_success()
+    return limiter.limit
 
 
-def waiting_for(gate: Gate, stack: ExitStack) -> tuple[threading.Thread, threading.Event]:
+def waiting_for(limiter: AdaptiveLimiter, stack: ExitStack) -> tuple[threading.Thread, threading.Event]:
     """A thread that wants a place, and what tells that it got one."""
     inside = threading.Event()
 
     def enter() -> None:
-        with gate.slot():
+        with limiter.slot():
             inside.set()
 
     thread = threading.Thread(target=enter)
@@ -42,10 +42,10 @@ def waiting_for(gate: Gate, stack: ExitStack) -> tuple[threading.Thread, threadi
 
 def test_a_full_gate() -> None:
     """Who comes to a full gate waits until somebody leaves."""
-    gate = Gate(2, clock=FakeClock())
-    with ExitStack() as stack, gate.slot(), ExitStack() as second:
-        second.enter_context(gate.slot())
-        _, inside = waiting_for(gate, stack)
+    limiter = AdaptiveLimiter(2, clock=FakeClock())
+    with ExitStack() as stack, limiter.slot(), ExitStack() as second:
+        second.enter_context(limiter.slot())
+        _, inside = waiting_for(limiter, stack)
         assert not inside.wait(MOMENT)
         second.close()
         assert inside.wait(5)
@@ -53,66 +53,66 @@ def test_a_full_gate() -> None:
 
 def test_a_place_is_given_back_on_an_error() -> None:
     """An error inside gives the place back."""
-    gate = Gate(1, clock=FakeClock())
-    with pytest.raises(KeyError), gate.slot():
+    limiter = AdaptiveLimiter(1, clock=FakeClock())
+    with pytest.raises(KeyError), limiter.slot():
         raise KeyError
-    with gate.slot():
-        assert gate.limit == 1
+    with limiter.slot():
+        assert limiter.limit == 1
 
 
 def test_halving() -> None:
     """Each push-back halves the limit, and one place always stays."""
     clock = FakeClock()
-    gate = Gate(8, clock=clock)
+    limiter = AdaptiveLimiter(8, clock=clock)
     limits = []
     for _ in range(5):
-        gate.narrow()
-        limits.append(gate.limit)
-        clock.sleep(NARROW_EVERY)
+        limiter.back_off()
+        limits.append(limiter.limit)
+        clock.sleep(BACK_OFF_EVERY)
     assert limits == [4, 2, 1, 1, 1]
 
 
 def test_push_backs_that_come_together() -> None:
     """Push-backs within a second count as one, for the calls in flight are refused together."""
     clock = FakeClock()
-    gate = Gate(8, clock=clock)
+    limiter = AdaptiveLimiter(8, clock=clock)
     for _ in range(8):
-        gate.narrow()
-        clock.sleep(NARROW_EVERY / 10)
-    assert gate.limit == 4
+        limiter.back_off()
+        clock.sleep(BACK_OFF_EVERY / 10)
+    assert limiter.limit == 4
 
 
 def test_growing_slowly() -> None:
     """One place is added after each row of good answers, up to the limit that was set."""
-    gate = Gate(4, clock=FakeClock())
-    gate.narrow()
-    assert praised(gate, GROW_AFTER - 1) == 2
-    assert praised(gate, 1) == 3
-    assert praised(gate, GROW_AFTER - 1) == 3
-    assert praised(gate, 1) == 4
-    assert praised(gate, 10 * GROW_AFTER) == 4
+    limiter = AdaptiveLimiter(4, clock=FakeClock())
+    limiter.back_off()
+    assert praised(limiter, GROW_AFTER - 1) == 2
+    assert praised(limiter, 1) == 3
+    assert praised(limiter, GROW_AFTER - 1) == 3
+    assert praised(limiter, 1) == 4
+    assert praised(limiter, 10 * GROW_AFTER) == 4
 
 
 def test_a_push_back_ends_the_row() -> None:
     """After a push-back the row of good answers begins anew."""
     clock = FakeClock()
-    gate = Gate(8, clock=clock)
-    praised(gate, GROW_AFTER - 1)
-    gate.narrow()
-    assert praised(gate, GROW_AFTER - 1) == 4
-    assert praised(gate, 1) == 5
+    limiter = AdaptiveLimiter(8, clock=clock)
+    praised(limiter, GROW_AFTER - 1)
+    limiter.back_off()
+    assert praised(limiter, GROW_AFTER - 1) == 4
+    assert praised(limiter, 1) == 5
 
 
 def test_a_narrowed_gate() -> None:
     """After a push-back nobody is let in until as many have left."""
-    gate = Gate(2, clock=FakeClock())
-    with ExitStack() as stack, gate.slot():
-        with gate.slot():
-            gate.narrow()
-            _, inside = waiting_for(gate, stack)
+    limiter = AdaptiveLimiter(2, clock=FakeClock())
+    with ExitStack() as stack, limiter.slot():
+        with limiter.slot():
+            limiter.back_off()
+            _, inside = waiting_for(limiter, stack)
             assert not inside.wait(MOMENT)
         assert not inside.wait(MOMENT)
-        praised(gate, GROW_AFTER)
+        praised(limiter, GROW_AFTER)
         assert inside.wait(5), "widening lets those in who wait"
 
 
@@ -121,29 +121,29 @@ def test_a_narrowed_gate() -> None:
 def test_the_limit_stays_in_bounds(events: list[str], most: int) -> None:
     """Whatever happens, the limit is between one and what was set."""
     clock = FakeClock()
-    gate = Gate(most, clock=clock)
+    limiter = AdaptiveLimiter(most, clock=clock)
     happenings: dict[str, Callable[[], None]] = {
-        "narrow": gate.narrow,
-        "praise": gate.praise,
+        "narrow": limiter.back_off,
+        "praise": limiter.record_success,
         "sleep": partial(clock.sleep, 0.6),
     }
     for event in events:
         happenings[event]()
-        assert 1 <= gate.limit <= most
+        assert 1 <= limiter.limit <= most
 
 
 def test_many_threads() -> None:
     """However many threads come, and however the limit moves, no more than were allowed are inside."""
-    gate = Gate(3, clock=FakeClock())
+    limiter = AdaptiveLimiter(3, clock=FakeClock())
     lock, inside, most = threading.Lock(), 0, 0
 
     def pass_through(number: int) -> None:
         nonlocal inside, most
-        with gate.slot():
+        with limiter.slot():
             with lock:
                 inside += 1
                 most = max(most, inside)
-            (gate.narrow if number % 7 == 0 else gate.praise)()
+            (limiter.back_off if number % 7 == 0 else limiter.record_success)()
             with lock:
                 inside -= 1
 

@@ -36,10 +36,10 @@ def run(
     """
     feed, pauses, sent = iter(answers), list[Pause](), 0
     flow = exchange(CALL, pace, clock=clock, chance=lambda: chance)
-    came_of_it: Answer = None
+    result: Answer = None
     while True:
         try:
-            step = flow.send(came_of_it)
+            step = flow.send(result)
         except StopIteration as answered:
             return answered.value, pauses, sent
         except MailchimpError as error:
@@ -47,12 +47,12 @@ def run(
         if isinstance(step, Pause):
             pauses.append(step)
             clock.sleep(step.seconds)
-            came_of_it = None
+            result = None
         else:
             assert step is CALL.request
             sent += 1
             clock.now += each
-            came_of_it = next(feed)
+            result = next(feed)
 
 
 def seconds(pauses: Iterable[Pause]) -> list[float]:

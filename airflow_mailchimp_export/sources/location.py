@@ -14,7 +14,7 @@ _MAX_NAMES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SourceLocation:
     """A segment, or one of its files."""
 
     segment: str
@@ -27,7 +27,7 @@ class Place:
 
 
 @contextmanager
-def reading(place: Place) -> Iterator[None]:
+def reading(location: SourceLocation) -> Iterator[None]:
     """Turn whatever a storage or a decoder raises into a :class:`SourceError`.
 
     Each storage library has errors of its own, so that nothing narrower than Exception catches them.
@@ -37,11 +37,13 @@ def reading(place: Place) -> Iterator[None]:
     except SourceError:
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise place.error("does not exist (any more).") from error
+        raise location.error("does not exist (any more).") from error
     except PermissionError as error:
-        raise place.error("may not be read: grant the worker's user or its conn_id the right to.") from error
+        raise location.error(
+            "may not be read: grant the worker's user or its conn_id the right to."
+        ) from error
     except Exception as error:
-        raise place.error(
+        raise location.error(
             f"cannot be read to its end ({type(error).__name__}): it may be damaged, cut short or out of "
             "reach; the cause is in the log."
         ) from error

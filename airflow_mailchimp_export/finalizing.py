@@ -8,8 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from airflow_mailchimp_export.accounting.accounts import Accounts
-from airflow_mailchimp_export.accounting.report import Report, draw_up
+from airflow_mailchimp_export.accounting.accounts import Reconciliation
+from airflow_mailchimp_export.accounting.report import Report, build_report
 from airflow_mailchimp_export.delivery.results import Collector
 from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.errors import (
@@ -24,13 +24,13 @@ from airflow_mailchimp_export.state.manifest import (
     Manifest,
     SubmittedBatch,
 )
-from airflow_mailchimp_export.state.plan_file import read_leave_chunks
+from airflow_mailchimp_export.state.plan_file import read_removal_chunks
 from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, RunFolder, submitted_batches
 
 log = logging.getLogger(__name__)
 
 
-def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: bool = False) -> Report:
+def finalize(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: bool = False) -> Report:
     """Collect what Mailchimp answered, account for every row, write the ledger, and return the report.
 
     A run that is settled already is not settled again.
@@ -39,7 +39,7 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
     :param keep_lock: leave the export's lock with whoever holds it.
     :raises MailchimpError: when Mailchimp refuses or is out of reach; settle again then.
     """
-    if folder.is_settled():
+    if folder.is_finished():
         return Report.from_json(folder.read(REPORT))
     if not folder.is_planned():
         raise ConfigError(
@@ -50,18 +50,18 @@ def settle(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: b
     batches = submitted_batches(folder)
     stopped = _gather(folder, manifest, batches, gateway, deliver=not error)
     error = error or stopped
-    with Accounts(folder, manifest) as accounts:
+    with Reconciliation(folder, manifest) as accounts:
         accounts.write_outcomes()
         accounts.write_rejects()
-        findings = accounts.findings()
+        aggregates = accounts.aggregates()
         if not manifest.dry_run:
             conflict = _write_ledger(folder, manifest, accounts)
             error = error or conflict
     batch_ids = tuple(batch.id for batch in batches)
-    report = draw_up(manifest, findings, batch_ids=batch_ids, error=error)
+    report = build_report(manifest, aggregates, batch_ids=batch_ids, error=error)
     publish(folder, report)
     folder.drop_answers()
-    _tidy(folder, manifest.keep_runs)
+    _normal(folder, manifest.keep_runs)
     if not keep_lock:
         Lock(folder.export_folder(), folder.name).release()
     return report
@@ -95,13 +95,13 @@ def _collect(folder: RunFolder, batches: Sequence[SubmittedBatch], gateway: Gate
     answered = folder.answered()
     missing = [batch for batch in batches if answers.batch_key(batch.id) not in answered]
     with folder.reading(PLAN) as plan, Progress("Collecting", "answers") as progress:
-        leaving = {chunk.number: chunk for chunk in read_leave_chunks(plan)}
+        leaving = {chunk.number: chunk for chunk in read_removal_chunks(plan)}
         for collected in Collector(gateway.client, folder, leaving, sleep=gateway.sleep).collect(missing):
             progress.advance(collected.members)
     return answers.refused_chunks(folder)
 
 
-def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Accounts) -> str:
+def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Reconciliation) -> str:
     """Replace the ledger, unless another run did in the meantime; return why not, if so."""
     try:
         mark = ledger.read_mark(folder.export_folder())
@@ -134,10 +134,10 @@ def publish(folder: RunFolder, report: Report) -> None:
     log.info("%s\n  files: %s", report.table(), folder.uri)
 
 
-def _tidy(folder: RunFolder, keep_runs: int) -> None:
+def _normal(folder: RunFolder, keep_runs: int) -> None:
     """Remove the oldest runs that are accounted for."""
     export_folder = folder.export_folder()
-    settled = [run for run in export_folder.runs() if run.is_settled()]
+    settled = [run for run in export_folder.runs() if run.is_finished()]
     finished_at = {run.name: Report.from_json(run.read(REPORT)).finished_at for run in settled}
     oldest_first = sorted(settled, key=lambda run: (finished_at[run.name], run.name))
     for run in oldest_first[: max(0, len(settled) - keep_runs)]:
