@@ -58,14 +58,6 @@ class MemberPage:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkRequest:
-    """A chunk as the request that carries it; the same for a direct call and inside a batch."""
-
-    number: int
-    request: Request
-
-
 def ping() -> Call[str]:
     """Ask whether the key is good."""
     return Call(Request("GET", "/ping"), lambda answer: str(answer["health_status"]))
