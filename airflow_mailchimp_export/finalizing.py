@@ -96,7 +96,7 @@ def _collect(folder: RunFolder, batches: Sequence[SubmittedBatch], gateway: Gate
     missing = [batch for batch in batches if answers.batch_key(batch.id) not in answered]
     with folder.reading(PLAN) as plan, Progress("Collecting", "answers") as progress:
         leaving = {chunk.number: chunk for chunk in read_removal_chunks(plan)}
-        for collected in Collector(gateway.client, folder, leaving, sleep=gateway.sleep).collect(missing):
+        for collected in Collector(gateway, folder, leaving).collect(missing):
             progress.advance(collected.members)
     return answers.refused_chunks(folder)
 

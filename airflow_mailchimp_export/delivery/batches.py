@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 
@@ -36,13 +36,10 @@ def to_operation(number: int, people: int, call: Call[Any]) -> Operation:
     return Operation(number, people, calls.operation(number, call.request))
 
 
-def submit_batches(
-    operations: Iterable[Operation], client: MailchimpClient, *, permit: Callable[[], None]
-) -> Iterator[tuple[SubmittedBatch, int]]:
+def submit_batches(operations: Iterable[Operation], gateway: Gateway) -> Iterator[tuple[SubmittedBatch, int]]:
     """Hand chunks over as batches; yield each one that was taken, with the number of people in it."""
     for group in group_into_batches(operations):
-        permit()
-        taken = client.send(calls.submit_batch(operation.content for operation in group))
+        taken = gateway.send(calls.submit_batch(operation.content for operation in group))
         numbers = tuple(operation.number for operation in group)
         yield SubmittedBatch(taken.id, numbers), sum(operation.people for operation in group)
 

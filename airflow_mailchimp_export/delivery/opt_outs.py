@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import read_members
 from airflow_mailchimp_export.model import MemberStatus
 
@@ -23,35 +23,26 @@ class OptOuts:
     Looked up at most every :data:`FRESH_FOR` seconds, from any thread.
 
     :param planned_at: when the standings were read, with a time zone.
-    :param now: the time, with a time zone.
     """
 
-    def __init__(
-        self,
-        client: MailchimpClient,
-        audience_id: str,
-        *,
-        planned_at: datetime,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        self._client = client
+    def __init__(self, gateway: Gateway, audience_id: str, *, planned_at: datetime) -> None:
+        self._gateway = gateway
         self._audience_id = audience_id
         self._since = (planned_at - CLOCK_MARGIN).isoformat(timespec="seconds")
         self._looked_at = planned_at
-        self._now = now
         self._known: dict[str, MemberStatus] = {}
         self._one_at_a_time = threading.Lock()
 
     def among(self, emails: Iterable[str]) -> dict[str, MemberStatus]:
         """Return which of these people said no meanwhile, and how."""
         with self._one_at_a_time:
-            if self._now() - self._looked_at >= FRESH_FOR:
+            if self._gateway.now() - self._looked_at >= FRESH_FOR:
                 self._refresh()
         return {email: self._known[email] for email in emails if email in self._known}
 
     def _refresh(self) -> None:
-        looked_at = self._now()
+        looked_at = self._gateway.now()
         for status in (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED):
-            for members in read_members(self._client, self._audience_id, status, since=self._since):
+            for members in read_members(self._gateway, self._audience_id, status, since=self._since):
                 self._known.update({email.strip().lower(): status for _, email in members})
         self._looked_at = looked_at

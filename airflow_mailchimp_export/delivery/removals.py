@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 
 from airflow_mailchimp_export.errors import AccessDenied, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
 
@@ -18,19 +17,15 @@ Outcomes = tuple[Outcome, ...]
 
 
 class Remover:
-    """Lets people leave, all of one chunk in the same way.
+    """Lets people leave, all of one chunk in the same way."""
 
-    :param permit: called before each request; raises to stop the export.
-    """
-
-    def __init__(self, client: MailchimpClient, audience_id: str, *, permit: Callable[[], None]) -> None:
-        self._client = client
+    def __init__(self, gateway: Gateway, audience_id: str) -> None:
+        self._gateway = gateway
         self._audience_id = audience_id
-        self._permit = permit
 
     @cached_property
     def _tag_ids(self) -> dict[str, int]:
-        return self._client.send(calls.tags(self._audience_id))
+        return self._gateway.send(calls.tags(self._audience_id))
 
     def call(self, chunk: RemovalChunk) -> Call[Outcomes] | None:
         """Return the request for a chunk; ``None`` where nobody can carry the tag because it is gone."""
@@ -48,9 +43,8 @@ class Remover:
         call = self.call(chunk)
         if call is None:
             return removed(chunk)
-        self._permit()
         try:
-            outcomes = self._client.send(call)
+            outcomes = self._gateway.send(call)
         except AccessDenied:
             raise
         except PermanentError as refusal:
@@ -74,7 +68,7 @@ class Remover:
         if outcome.effect is Effect.REMOVED:
             return outcome
         try:
-            tags = self._client.send(calls.member_tags(self._audience_id, outcome.email))
+            tags = self._gateway.send(calls.member_tags(self._audience_id, outcome.email))
         except AccessDenied:
             raise
         except PermanentError as refusal:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from airflow_mailchimp_export.delivery.removals import Outcomes
 from airflow_mailchimp_export.errors import AccessDenied, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Effect, Outcome, Reason
 from airflow_mailchimp_export.state.plan_file import Rename
 
 log = logging.getLogger(__name__)
 
 
-def rename_members(
-    renames: Iterable[Rename], client: MailchimpClient, audience_id: str, *, permit: Callable[[], None]
-) -> Outcomes:
+def rename_members(renames: Iterable[Rename], gateway: Gateway, audience_id: str) -> Outcomes:
     """Let members keep their history when their address changes; refused where the new one is taken."""
     outcomes = []
     for rename in renames:
-        permit()
         call = calls.rename(audience_id, rename.old_hash, rename.email, status_if_new=rename.status)
         try:
-            client.send(call)
+            gateway.send(call)
         except AccessDenied:
             raise
         except PermanentError as refusal:

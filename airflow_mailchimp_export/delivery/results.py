@@ -7,7 +7,7 @@ No wait here is without an end.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from airflow_mailchimp_export.delivery.removals import to_removal_outcomes
@@ -15,7 +15,7 @@ from airflow_mailchimp_export.errors import PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Batch, Outcome, RemovalChunk
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.answers import Answer
@@ -49,21 +49,17 @@ class Collector:
     """Fetches the answers to batches into a run's folder.
 
     :param leaving: the chunks by which people leave, by number.
-    :param sleep: waits that many seconds.
     """
 
     def __init__(
         self,
-        client: MailchimpClient,
+        gateway: Gateway,
         folder: RunFolder,
         leaving: Mapping[int, RemovalChunk],
-        *,
-        sleep: Callable[[float], None],
     ) -> None:
-        self._client = client
+        self._gateway = gateway
         self._folder = folder
         self._leaving = leaving
-        self._sleep = sleep
 
     def collect(self, batches: Iterable[SubmittedBatch]) -> Iterator[Collected]:
         """Fetch the answers to each batch that has some."""
@@ -79,7 +75,7 @@ class Collector:
     def _collect(self, submitted: SubmittedBatch) -> Collected | None:
         for attempt in range(DOWNLOADS):
             if attempt:
-                self._sleep(FIRST_PAUSE * 2 ** (attempt - 1))
+                self._gateway.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
             try:
                 batch = self._ready(submitted.id)
                 return self._download(batch) if batch else None
@@ -90,7 +86,7 @@ class Collector:
     def _ready(self, batch_id: str) -> Batch | None:
         """Return a finished batch; ``None`` where waiting any longer is pointless."""
         try:
-            batch = self._client.send(calls.batch(batch_id))
+            batch = self._gateway.send(calls.batch(batch_id))
         except PermanentError as error:
             if error.status != _NOT_FOUND:
                 raise
@@ -99,7 +95,7 @@ class Collector:
         if not batch.finished:
             log.warning("Batch %s is not finished: %s", batch_id, batch.status)
             # Worked off later, it could give a tag to somebody who has left by then.
-            cancel_batches(self._client, [batch_id])
+            cancel_batches(self._gateway, [batch_id])
             return None
         if not batch.response_body_url:
             raise RetryableError("finished, but without a link to its results")
@@ -107,7 +103,7 @@ class Collector:
 
     def _download(self, batch: Batch) -> Collected:
         collected = Collected()
-        with self._client.download(batch.response_body_url) as stream:
+        with self._gateway.download(batch.response_body_url) as stream:
             results = self._answered(operation_results(stream), collected)
             collected.members = answers.keep(
                 self._folder, answers.batch_key(batch.id), results, refused=collected.refused

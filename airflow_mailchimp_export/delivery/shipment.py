@@ -33,17 +33,15 @@ class Shipment:
         self._manifest = manifest
         self._gateway = gateway
         self._upserter = Upserter(
-            gateway.client,
+            gateway,
             manifest.audience_id,
-            permit=gateway.permit,
             skip_merge_validation=manifest.skip_merge_validation,
         )
-        self._remover = Remover(gateway.client, manifest.audience_id, permit=gateway.permit)
+        self._remover = Remover(gateway, manifest.audience_id)
         self._opt_outs = OptOuts(
-            gateway.client,
+            gateway,
             manifest.audience_id,
             planned_at=datetime.fromisoformat(manifest.planned_at),
-            now=gateway.now,
         )
 
     def rename(self) -> None:
@@ -53,9 +51,7 @@ class Shipment:
         with self._folder.reading(PLAN) as plan:
             renames = read_renames(plan)
         if renames:
-            outcomes = rename_members(
-                renames, self._gateway.client, self._manifest.audience_id, permit=self._gateway.permit
-            )
+            outcomes = rename_members(renames, self._gateway, self._manifest.audience_id)
             answers.keep(self._folder, answers.RENAMES, [(answers.RENAMES_CHUNK, outcomes)])
 
     def deliver(self, *, only: frozenset[int] | None = None) -> None:
@@ -65,7 +61,7 @@ class Shipment:
         """
         still_open = self._open_numbers()
         wanted = still_open if only is None else still_open & only
-        connections = self._gateway.client.max_connections
+        connections = self._gateway.max_connections
         with self._folder.reading(PLAN) as plan, self._progress("Sending") as progress:
             chunks = (chunk for chunk in read_chunks(plan) if chunk.number in wanted)
             sent = deliver_directly(chunks, self._upsert, connections=connections, keep=self._keep)
@@ -84,9 +80,7 @@ class Shipment:
             chunks = (chunk for chunk in read_chunks(plan) if chunk.number in wanted)
             leaving = (chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted)
             for operations in (self._upserts(chunks), self._removals(leaving)):
-                for batch, people in submit_batches(
-                    operations, self._gateway.client, permit=self._gateway.permit
-                ):
+                for batch, people in submit_batches(operations, self._gateway):
                     batches.append(batch)
                     on_batch(batch.id)
                     self._folder.put(BATCHES, batches_to_json(batches))

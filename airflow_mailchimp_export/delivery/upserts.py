@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from airflow_mailchimp_export.errors import AccessDenied, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
 from airflow_mailchimp_export.model import Chunk, Outcome
@@ -19,22 +17,11 @@ MAX_CONSECUTIVE_REJECTIONS = 50
 
 
 class Upserter:
-    """Sends a chunk, and divides it when Mailchimp refuses it whole.
+    """Sends a chunk, and divides it when Mailchimp refuses it whole."""
 
-    :param permit: called before each request; raises to stop the export.
-    """
-
-    def __init__(
-        self,
-        client: MailchimpClient,
-        audience_id: str,
-        *,
-        permit: Callable[[], None],
-        skip_merge_validation: bool = False,
-    ) -> None:
-        self._client = client
+    def __init__(self, gateway: Gateway, audience_id: str, *, skip_merge_validation: bool = False) -> None:
+        self._gateway = gateway
         self._audience_id = audience_id
-        self._permit = permit
         self._skip_merge_validation = skip_merge_validation
         # Whether Mailchimp trims the answer as asked: not documented for this call, so found out.
         self._trims: bool | None = None
@@ -62,10 +49,9 @@ class Upserter:
         return outcomes
 
     def _send(self, chunk: Chunk) -> tuple[Outcome, ...]:
-        self._permit()
         if self._trims is not False:
             try:
-                outcomes = self._client.send(self.call(chunk))
+                outcomes = self._gateway.send(self.call(chunk))
             except PermanentError as refusal:
                 if self._trims or refusal.status not in _DIVISIBLE:
                     raise
@@ -73,8 +59,7 @@ class Upserter:
                 self._trims = self._trims or bool(outcomes)
                 if self._trims:
                     return outcomes
-            self._permit()
-        outcomes = self._client.send(self.call(chunk, trimmed=False))
+        outcomes = self._gateway.send(self.call(chunk, trimmed=False))
         self._trims = False
         return outcomes
 

@@ -7,19 +7,19 @@ from collections.abc import Iterable
 
 from airflow_mailchimp_export.errors import MailchimpError, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.protocol import Sender
 
 log = logging.getLogger(__name__)
 
 _NOT_FOUND = 404
 
 
-def cancel_batches(client: MailchimpClient, batch_ids: Iterable[str]) -> None:
+def cancel_batches(sender: Sender, batch_ids: Iterable[str]) -> None:
     """Stop batches that are not finished; what they did so far stays done."""
     for batch_id in batch_ids:
         try:
-            if not client.send(calls.batch(batch_id)).finished:
-                client.send(calls.cancel_batch(batch_id))
+            if not sender.send(calls.batch(batch_id)).finished:
+                sender.send(calls.cancel_batch(batch_id))
                 log.info("Batch %s is cancelled", batch_id)
         except PermanentError as error:
             if error.status != _NOT_FOUND:

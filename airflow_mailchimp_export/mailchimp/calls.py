@@ -174,7 +174,7 @@ def upsert(
         b'{"members":[' + b",".join(member.payload for member in chunk.members) + b'],"update_existing":true}'
     )
     query = _upsert_query(skip_merge_validation=skip_merge_validation, trimmed=trimmed)
-    return Call(Request("POST", _list(audience_id), query, body), to_outcomes)
+    return Call(Request("POST", _list(audience_id), query, body), to_outcomes, carries_people=True)
 
 
 def _upsert_query(*, skip_merge_validation: bool, trimmed: bool) -> tuple[tuple[str, str], ...]:
@@ -222,7 +222,7 @@ def operation(number: int, request: Request) -> bytes:
 def submit_batch(operations: Iterable[bytes]) -> Call[Batch]:
     """Hand a job over to Mailchimp: https://mailchimp.com/developer/marketing/docs/batch-operations/"""
     body = b'{"operations":[' + b",".join(operations) + b"]}"
-    return Call(Request("POST", "/batches", body=body), to_batch)
+    return Call(Request("POST", "/batches", body=body), to_batch, carries_people=True)
 
 
 def batch(batch_id: str) -> Call[Batch]:
@@ -272,7 +272,7 @@ def untag(audience_id: str, tag_id: int, emails: Sequence[str]) -> Call[tuple[Ou
     """
     body = orjson.dumps({"members_to_remove": list(emails)})
     request = Request("POST", f"{_list(audience_id)}/segments/{tag_id}", body=body)
-    return Call(request, lambda answer: to_untagged(emails, answer))
+    return Call(request, lambda answer: to_untagged(emails, answer), carries_people=True)
 
 
 def to_untagged(emails: Sequence[str], answer: Mapping[str, Any]) -> tuple[Outcome, ...]:
@@ -301,15 +301,14 @@ def member_tags(audience_id: str, email: str) -> Call[frozenset[str]]:
 def archive(audience_id: str, email: str) -> Call[tuple[Outcome, ...]]:
     """Archive a member; nothing is deleted, and they can be restored."""
     request = Request("DELETE", _member(audience_id, subscriber_hash(email)))
-    return Call(request, lambda _: (Outcome(email, Effect.REMOVED),))
+    return Call(request, lambda _: (Outcome(email, Effect.REMOVED),), carries_people=True)
 
 
 def rename(audience_id: str, old_hash: str, email: str, *, status_if_new: str) -> Call[str]:
     """Give a member another address: an unused one in the body renames the member in the path."""
     body = orjson.dumps({"email_address": email, "status_if_new": status_if_new})
-    return Call(
-        Request("PUT", _member(audience_id, old_hash), body=body), lambda answer: str(answer["email_address"])
-    )
+    request = Request("PUT", _member(audience_id, old_hash), body=body)
+    return Call(request, lambda answer: str(answer["email_address"]), carries_people=True)
 
 
 def subscriber_hash(email: str) -> str:

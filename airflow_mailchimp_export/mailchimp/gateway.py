@@ -1,25 +1,56 @@
-"""The way to Mailchimp, as an export uses it."""
+"""The one door to Mailchimp: everything that an export sends goes through it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import IO, TypeVar
 
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.protocol import Call
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class Gateway:
-    """The way to Mailchimp.
+    """Sends the calls of an export; those that carry people only with consent.
 
-    :param permit: called before every submission; raises :class:`ConfigError` once consent is withdrawn.
+    :param permit: asked right before each call that carries people; raises :class:`ConfigError` once consent
+        is withdrawn.
     :param sleep: waits that many seconds.
     :param now: the time, with a time zone.
     """
 
-    client: MailchimpClient
-    permit: Callable[[], None]
-    sleep: Callable[[float], None] = time.sleep
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    def __init__(
+        self,
+        client: MailchimpClient,
+        permit: Callable[[], None],
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.permit = permit
+        self.sleep = sleep
+        self.now = now
+        self._client = client
+
+    @property
+    def max_connections(self) -> int:
+        """Most requests in flight."""
+        return self._client.max_connections
+
+    def send(self, call: Call[T]) -> T:
+        """Carry one call.
+
+        :raises ConfigError: when it carries people and consent is withdrawn; it was not sent.
+        :raises MailchimpError: when Mailchimp refuses or is out of reach.
+        """
+        if call.carries_people:
+            self.permit()
+        return self._client.send(call)
+
+    def download(self, url: str) -> AbstractContextManager[IO[bytes]]:
+        """Open the results of a batch as a stream."""
+        return self._client.download(url)

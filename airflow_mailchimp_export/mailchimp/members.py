@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.calls import PAGE_SIZE, MemberPage
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
-from airflow_mailchimp_export.mailchimp.protocol import Call
+from airflow_mailchimp_export.mailchimp.protocol import Call, Sender
 from airflow_mailchimp_export.model import MemberStatus
 
 _READS = 3
@@ -16,34 +15,34 @@ _READS = 3
 Members = list[tuple[str, str]]
 
 
-def count_members(client: MailchimpClient, audience_id: str, statuses: Iterable[MemberStatus]) -> int:
+def count_members(sender: Sender, audience_id: str, statuses: Iterable[MemberStatus]) -> int:
     """Return how many members have one of the statuses; unlike the audience's statistics it is not cached."""
     return sum(
-        client.send(calls.members(audience_id, status, offset=0, count=1)).total for status in statuses
+        sender.send(calls.members(audience_id, status, offset=0, count=1)).total for status in statuses
     )
 
 
-def read_tags(client: MailchimpClient, audience_id: str) -> dict[str, int]:
+def read_tags(sender: Sender, audience_id: str) -> dict[str, int]:
     """Return the ids of the audience's tags, by name."""
-    return client.send(calls.tags(audience_id))
+    return sender.send(calls.tags(audience_id))
 
 
 def read_members(
-    client: MailchimpClient, audience_id: str, status: MemberStatus, *, since: str | None = None
+    sender: Sender, audience_id: str, status: MemberStatus, *, since: str | None = None
 ) -> Iterator[Members]:
     """Yield the members of a status, page by page; some may come twice.
 
     :param since: ISO 8601; only those who came to it after that.
     """
-    return _read(client, lambda offset: calls.members(audience_id, status, offset=offset, since=since))
+    return _read(sender, lambda offset: calls.members(audience_id, status, offset=offset, since=since))
 
 
-def read_tag(client: MailchimpClient, audience_id: str, tag_id: int) -> Iterator[Members]:
+def read_tag(sender: Sender, audience_id: str, tag_id: int) -> Iterator[Members]:
     """Yield those who carry a tag, page by page; some may come twice."""
-    return _read(client, lambda offset: calls.tag_members(audience_id, tag_id, offset=offset))
+    return _read(sender, lambda offset: calls.tag_members(audience_id, tag_id, offset=offset))
 
 
-def _read(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[Members]:
+def _read(sender: Sender, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[Members]:
     """Read pages side by side.
 
     People who change while they are read shift the pages, so what was missed is looked for again.
@@ -52,7 +51,7 @@ def _read(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -
     for _ in range(_READS):
         seen: set[str] = set()
         total = 0
-        for page in _pages(client, page_at):
+        for page in _pages(sender, page_at):
             total = max(total, page.total)
             seen.update(member_id for member_id, _ in page.members)
             yield list(page.members)
@@ -60,9 +59,9 @@ def _read(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -
             return
 
 
-def _pages(client: MailchimpClient, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[MemberPage]:
-    first = client.send(page_at(0))
+def _pages(sender: Sender, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[MemberPage]:
+    first = sender.send(page_at(0))
     yield first
     offsets = range(PAGE_SIZE, first.total, PAGE_SIZE)
-    with ThreadPoolExecutor(client.max_connections) as pool:
-        yield from pool.map(lambda offset: client.send(page_at(offset)), offsets)
+    with ThreadPoolExecutor(sender.max_connections) as pool:
+        yield from pool.map(lambda offset: sender.send(page_at(offset)), offsets)

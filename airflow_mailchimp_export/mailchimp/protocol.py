@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
 
@@ -59,10 +59,25 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request and the reader of its answer."""
+    """A request and the reader of its answer.
+
+    :param carries_people: whether it changes members, so that it may not be sent without consent.
+    """
 
     request: Request
     read: Callable[[Any], T]
+    carries_people: bool = False
+
+
+class Sender(Protocol):
+    """Carries calls to Mailchimp, from any number of threads."""
+
+    @property
+    def max_connections(self) -> int:
+        """Most requests in flight."""
+
+    def send(self, call: Call[T]) -> T:
+        """Carry one call; return what its answer says."""
 
 
 def basic_authorization(token: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.protocol import Sender
 from airflow_mailchimp_export.model import Audience, MemberStatus, MergeField
 
 UNTOUCHABLE = (
@@ -22,15 +22,15 @@ BILLED = (MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.TRANS
 """Who counts towards the contract: https://mailchimp.com/help/about-your-contacts/"""
 
 
-def read_audience(client: MailchimpClient, audience_id: str) -> Audience:
+def read_audience(sender: Sender, audience_id: str) -> Audience:
     """Return the audience with its merge fields."""
-    found = client.send(calls.audience(audience_id))
-    merge_fields = client.send(calls.merge_fields(audience_id))
+    found = sender.send(calls.audience(audience_id))
+    merge_fields = sender.send(calls.merge_fields(audience_id))
     return replace(found, merge_fields=merge_fields)
 
 
 def create_merge_fields(
-    client: MailchimpClient, audience_id: str, fields: Iterable[MergeField]
+    sender: Sender, audience_id: str, fields: Iterable[MergeField]
 ) -> tuple[MergeField, ...]:
     """Add merge fields to an audience; return them as Mailchimp made them."""
-    return tuple(client.send(calls.create_merge_field(audience_id, field)) for field in fields)
+    return tuple(sender.send(calls.create_merge_field(audience_id, field)) for field in fields)

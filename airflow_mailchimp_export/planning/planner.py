@@ -54,7 +54,6 @@ class Planner:
         self._identity = identity
         self._gateway = gateway
         self._looked_up_at = self._now()
-        self._client = gateway.client
         self._folder = folder
         self._path_factory = path_factory
 
@@ -67,7 +66,7 @@ class Planner:
         """
         self._gateway.permit()
         mark = self._ledger_mark()
-        audience = read_audience(self._client, self._definition.audience_id)
+        audience = read_audience(self._gateway, self._definition.audience_id)
         with ExitStack() as stack:
             sources = [
                 stack.enter_context(closing(self._open(segment))) for segment in self._definition.segments
@@ -131,7 +130,7 @@ class Planner:
         if self._definition.dry_run:
             return planned
         self._mapper(planned, layout)
-        created = create_merge_fields(self._client, audience.id, missing)
+        created = create_merge_fields(self._gateway, audience.id, missing)
         return {**audience.merge_fields, **{field.tag: field for field in created}}
 
     def _mapper(self, merge_fields: Mapping[str, MergeField], layout: Layout) -> FieldMapper:
@@ -178,9 +177,9 @@ class Planner:
     def _adopt(self, plan: Plan, basis: FingerprintBasis) -> int:
         """Take over who carries a segment's tag, and write that down as the first ledger."""
         definition = self._definition
-        tag_ids = read_tags(self._client, definition.audience_id)
+        tag_ids = read_tags(self._gateway, definition.audience_id)
         for tag in sorted({segment.tag for segment in definition.segments} & tag_ids.keys()):
-            for members in read_tag(self._client, definition.audience_id, tag_ids[tag]):
+            for members in read_tag(self._gateway, definition.audience_id, tag_ids[tag]):
                 plan.adopt(tag, members)
         plan.adopted()
         if definition.dry_run:
@@ -217,7 +216,7 @@ class Planner:
                 self._note_standing(plan, status, progress)
 
     def _note_standing(self, plan: Plan, status: MemberStatus, progress: Progress) -> None:
-        for members in read_members(self._client, self._definition.audience_id, status):
+        for members in read_members(self._gateway, self._definition.audience_id, status):
             plan.stand(status, members)
             progress.advance(len(members))
 
@@ -233,7 +232,7 @@ class Planner:
         limit = self._definition.contact_limit
         if limit is None:
             return
-        present = count_members(self._client, self._definition.audience_id, BILLED)
+        present = count_members(self._gateway, self._definition.audience_id, BILLED)
         new = plan.count("new_count")
         if present + new > limit:
             with Progress("Looking up", "members") as progress:

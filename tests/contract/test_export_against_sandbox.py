@@ -139,7 +139,7 @@ def export(
     identity = RunIdentity(
         run_id="manual__1", dag_id="dag", export_user="Ada", started_at="2026-01-02T03:04:05Z"
     )
-    gateway = Gateway(client, permit, _no_pause)
+    gateway = Gateway(client, permit, sleep=_no_pause)
     return Export(definition, identity, gateway=gateway, folder=folder, path_factory=plain_path)
 
 
@@ -151,7 +151,7 @@ def run(
     if submission.report:
         return submission.report
     finish(sandbox)
-    return finalize(folder, gateway=Gateway(client, lambda: None, _no_pause))
+    return finalize(folder, gateway=Gateway(client, lambda: None, sleep=_no_pause))
 
 
 def finish(sandbox: Sandbox, *, patience: float = 60.0) -> None:

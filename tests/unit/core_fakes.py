@@ -296,11 +296,12 @@ def export(
 def gateway(
     client: Any,
     permit: Callable[[], None] = lambda: None,
+    *,
     sleep: Callable[[float], None] = lambda seconds: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Gateway:
     """Make the way to a client; it does not wait unless told how."""
-    return Gateway(client, permit, sleep, now)
+    return Gateway(client, permit, sleep=sleep, now=now)
 
 
 def emails(*addresses: str | None) -> pa.Table:

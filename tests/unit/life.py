@@ -88,7 +88,7 @@ class Life:
             export = Export(
                 self._definition(segments, how),
                 identity,
-                gateway=Gateway(client, permit, _no_wait),
+                gateway=Gateway(client, permit, sleep=_no_wait),
                 folder=folder,
                 path_factory=plain_path,
             )
@@ -97,7 +97,7 @@ class Life:
     def finalize(self, folder: RunFolder) -> Report:
         """Account for a run."""
         with self._client() as client:
-            return finalize(folder, gateway=Gateway(client, lambda: None, _no_wait))
+            return finalize(folder, gateway=Gateway(client, lambda: None, sleep=_no_wait))
 
     def wait(self, batch_ids: Iterable[str]) -> None:
         """Wait until batches are finished."""

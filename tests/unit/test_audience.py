@@ -17,7 +17,7 @@ from airflow_mailchimp_export.mailchimp.members import count_members, read_membe
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
 from airflow_mailchimp_export.planning.audience import BILLED, UNTOUCHABLE, create_merge_fields, read_audience
-from tests.unit.core_fakes import AUDIENCE_ID, LIST, FakeClient, hash_of, raising, refusal
+from tests.unit.core_fakes import AUDIENCE_ID, LIST, FakeClient, gateway, hash_of, raising, refusal
 
 MEMBERS = f"GET {LIST}/members"
 
@@ -229,7 +229,7 @@ class TestOptOuts:
     @pytest.fixture
     def opt_outs(self, client: FakeClient, clock: Clock) -> OptOuts:
         """The opt-outs of a run planned just now."""
-        return OptOuts(client, AUDIENCE_ID, planned_at=clock(), now=clock)
+        return OptOuts(gateway(client, now=clock), AUDIENCE_ID, planned_at=clock())
 
     def test_what_is_fresh_is_not_looked_up(
         self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]

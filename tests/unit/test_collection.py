@@ -20,6 +20,7 @@ from tests.unit.core_fakes import (
     FakeClock,
     archive,
     finished,
+    gateway,
     in_turn,
     link,
     out_of_reach,
@@ -62,7 +63,7 @@ def clock() -> FakeClock:
 def collected(client: FakeClient, folder: RunFolder, clock: FakeClock, *batch_ids: str) -> list[Collected]:
     """Collect batches."""
     batches = [SubmittedBatch(batch_id, ()) for batch_id in batch_ids]
-    return list(Collector(client, folder, LEAVING, sleep=clock.sleep).collect(batches))
+    return list(Collector(gateway(client, sleep=clock.sleep), folder, LEAVING).collect(batches))
 
 
 def client_with(*states: Any, downloads: Sequence[Any] = (READY,)) -> FakeClient:

@@ -36,6 +36,7 @@ from tests.unit.core_fakes import (
     accepted,
     chunk,
     finished,
+    gateway,
     in_turn,
     members_of,
     out_of_reach,
@@ -48,7 +49,7 @@ UPSERT = f"POST {LIST}"
 
 def upserter(client: Any, permit: Callable[[], None] = lambda: None, **options: Any) -> Upserter:
     """Make what sends chunks."""
-    return Upserter(client, AUDIENCE_ID, permit=permit, **options)
+    return Upserter(gateway(client, permit), AUDIENCE_ID, **options)
 
 
 def persons(count: int) -> list[str]:
@@ -366,7 +367,7 @@ class TestBatches:
             {"POST /batches": in_turn({"id": "one", "status": "pending"}, {"id": "two", "status": "pending"})}
         )
         chunks = [chunk(number, *persons(500)) for number in range(41)]
-        submitted = submit_batches(operations(chunks, upserter(client)), client, permit=lambda: None)
+        submitted = submit_batches(operations(chunks, upserter(client)), gateway(client))
         assert next(submitted) == (SubmittedBatch("one", tuple(range(40))), 20_000)
         assert len(client.requests) == 1
         assert list(submitted) == [(SubmittedBatch("two", (40,)), 500)]
@@ -375,7 +376,7 @@ class TestBatches:
         """Each operation carries a chunk's number, and the same path, query and body as the direct call."""
         client = FakeClient({"POST /batches": lambda _: {"id": "one", "status": "pending"}, UPSERT: accepted})
         sender = upserter(client, skip_merge_validation=True)
-        list(submit_batches(operations([chunk(7, "ada@mail.eu")], sender), client, permit=lambda: None))
+        list(submit_batches(operations([chunk(7, "ada@mail.eu")], sender), gateway(client)))
         sender.upsert(chunk(7, "ada@mail.eu"))
         batch, direct = client.requests
         (operation,) = json.loads(batch.body or b"")["operations"]
@@ -389,7 +390,7 @@ class TestBatches:
         client = FakeClient({"POST /batches": lambda _: {"id": "one", "status": "pending"}})
         chunks = [chunk(number, *persons(500)) for number in range(81)]
         consent = Consent(ConfigError("off"), permits=1)
-        submitted = submit_batches(operations(chunks, upserter(client)), client, permit=consent)
+        submitted = submit_batches(operations(chunks, upserter(client)), gateway(client, consent))
         assert next(submitted)[0].id == "one"
         with pytest.raises(ConfigError, match="off"):
             next(submitted)

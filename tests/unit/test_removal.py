@@ -16,7 +16,17 @@ from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.plan_file import Rename
-from tests.unit.core_fakes import AUDIENCE_ID, LIST, Consent, FakeClient, hash_of, in_turn, raising, refusal
+from tests.unit.core_fakes import (
+    AUDIENCE_ID,
+    LIST,
+    Consent,
+    FakeClient,
+    gateway,
+    hash_of,
+    in_turn,
+    raising,
+    refusal,
+)
 
 ADA, BO = "ada@mail.eu", "bo@mail.eu"
 UNTAG = f"POST {LIST}/segments/7"
@@ -51,7 +61,7 @@ def archive(email: str = ADA) -> RemovalChunk:
 
 def remove(client: Any, chunk: RemovalChunk, permit: Any = lambda: None) -> dict[str, Effect]:
     """Let people leave; return what became of each."""
-    return effects(Remover(client, AUDIENCE_ID, permit=permit).remove(chunk))
+    return effects(Remover(gateway(client, permit), AUDIENCE_ID).remove(chunk))
 
 
 def effects(outcomes: Sequence[Outcome]) -> dict[str, Effect]:
@@ -79,7 +89,7 @@ class TestUntag:
     def test_tags_are_looked_up_once(self) -> None:
         """However many chunks there are, the audience's tags are read once."""
         client = client_of()
-        remover = Remover(client, AUDIENCE_ID, permit=lambda: None)
+        remover = Remover(gateway(client), AUDIENCE_ID)
         for _ in range(3):
             remover.remove(untag(ADA))
         assert len(client.sent(TAGS)) == 1
@@ -87,7 +97,7 @@ class TestUntag:
     def test_a_tag_that_is_gone(self) -> None:
         """Where the audience has no such tag nobody carries it: all are removed without a request, and none is made."""
         client = client_of()
-        remover = Remover(client, AUDIENCE_ID, permit=lambda: None)
+        remover = Remover(gateway(client), AUDIENCE_ID)
         assert effects(remover.remove(untag(ADA, BO, tag="B"))) == {ADA: Effect.REMOVED, BO: Effect.REMOVED}
         assert remover.call(untag(ADA, tag="B")) is None
         assert client.sent(UNTAG) == []
@@ -109,7 +119,7 @@ class TestUntag:
                 raise refusal(status, words="No.")
             return {"errors": []}
 
-        outcomes = Remover(client_of(untag=answer), AUDIENCE_ID, permit=lambda: None).remove(untag(*emails))
+        outcomes = Remover(gateway(client_of(untag=answer)), AUDIENCE_ID).remove(untag(*emails))
         assert {outcome.email for outcome in outcomes if outcome.effect is Effect.REMOVAL_FAILED} == blamed
         assert {outcome.email for outcome in outcomes} == set(emails)
         assert {(one.reason, one.words) for one in outcomes if one.email in blamed} == {
@@ -139,7 +149,7 @@ class TestUntag:
         refused = {"errors": [{"email_addresses": [ADA], "error": "Not here."}]}
         answers = {f"GET {member_path(ADA)}/tags": raising(refusal(400))}
         client = client_of(untag=lambda _: refused, **answers)
-        (outcome,) = Remover(client, AUDIENCE_ID, permit=lambda: None).remove(untag(ADA))
+        (outcome,) = Remover(gateway(client), AUDIENCE_ID).remove(untag(ADA))
         assert outcome == Outcome(ADA, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words="Not here.")
 
 
@@ -160,7 +170,7 @@ class TestArchive:
     def test_who_cannot_be_archived(self) -> None:
         """Whom Mailchimp refuses to archive, such as somebody archived already (405), has failed, with its words."""
         client = FakeClient({f"DELETE {member_path(ADA)}": raising(refusal(405, words="Not allowed."))})
-        outcomes = Remover(client, AUDIENCE_ID, permit=lambda: None).remove(archive())
+        outcomes = Remover(gateway(client), AUDIENCE_ID).remove(archive())
         assert outcomes == (Outcome(ADA, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words="Not allowed."),)
 
 
@@ -231,7 +241,7 @@ class TestRename:
         """The new address is put to the member of the old one, with the status for the case that they are gone."""
         client = FakeClient({f"PUT {member_path(ADA)}": lambda _: {"email_address": "new@mail.eu"}})
         rename = Rename(hash_of(ADA), ADA, "new@mail.eu", "subscribed")
-        outcomes = rename_members([rename], client, AUDIENCE_ID, permit=lambda: None)
+        outcomes = rename_members([rename], gateway(client), AUDIENCE_ID)
         assert effects(outcomes) == {ADA: Effect.RENAMED}
         body = json.loads(client.requests[0].body or b"")
         assert body == {"email_address": "new@mail.eu", "status_if_new": "subscribed"}
@@ -243,7 +253,7 @@ class TestRename:
             f"PUT {member_path(BO)}": lambda _: {"email_address": "b@mail.eu"},
         }
         renames = [Rename(hash_of(email), email, "x@mail.eu", "subscribed") for email in (ADA, BO)]
-        refused, renamed = rename_members(renames, FakeClient(answers), AUDIENCE_ID, permit=lambda: None)
+        refused, renamed = rename_members(renames, gateway(FakeClient(answers)), AUDIENCE_ID)
         assert refused == Outcome(ADA, Effect.RENAME_REFUSED, reason=Reason.REFUSED, words="Taken.")
         assert renamed == Outcome(BO, Effect.RENAMED)
 
@@ -256,13 +266,13 @@ class TestRename:
         ):
             client = FakeClient({f"PUT {member_path(ADA)}": answer})
             with pytest.raises(error):
-                rename_members(renames, client, AUDIENCE_ID, permit=permit)
+                rename_members(renames, gateway(client, permit), AUDIENCE_ID)
             assert len(client.requests) <= 1
 
     def test_nobody(self) -> None:
         """Where nobody's address changed nothing is asked."""
         permits = count()
-        assert rename_members([], FakeClient(), AUDIENCE_ID, permit=lambda: next(permits)) == ()
+        assert rename_members([], gateway(FakeClient(), lambda: next(permits)), AUDIENCE_ID) == ()
         assert next(permits) == 0
 
 
