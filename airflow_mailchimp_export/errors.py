@@ -12,8 +12,9 @@
         ├── RetryableError   the client repeats it by itself; raised when it gave up
         │   ├── Throttled    Mailchimp pushed back (429, or 403 without JSON)
         │   └── TimedOut     no answer in time; the call may have been applied all the same
-        └── PermanentError   Mailchimp said no; the same call would be refused again
-            └── AccessDenied the key, the role or the plan does not allow it
+        ├── PermanentError   Mailchimp said no; the same call would be refused again
+        │   └── NotFound     Mailchimp does not know what the call is about
+        └── AccessDenied     the key, the role or the plan does not allow it; no member can be to blame
 
 A problem of one person is never an exception: it is a :class:`~airflow_mailchimp_export.model.Reject`.
 No message holds an address or a key.
@@ -97,8 +98,22 @@ class PermanentError(MailchimpError):
         self.problems = tuple(problems)
 
 
-class AccessDenied(PermanentError):
-    """The key, the user's role or the plan does not allow the call."""
+class NotFound(PermanentError):
+    """Mailchimp does not know the audience, member, tag or batch that the call is about."""
+
+    def __init__(self, message: str, *, words: str = "", problems: Sequence[FieldProblem] = ()) -> None:
+        super().__init__(message, status=404, words=words, problems=problems)
+
+
+class AccessDenied(MailchimpError):
+    """The key, the user's role or the plan does not allow the call, whomever it is about.
+
+    :param status: the HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 StopLoss = RemovalLimitExceeded

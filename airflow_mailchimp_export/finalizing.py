@@ -13,6 +13,7 @@ from airflow_mailchimp_export.accounting.report import Report, build_report
 from airflow_mailchimp_export.delivery.results import Collector
 from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.errors import (
+    AccessDenied,
     ConfigError,
     PermanentError,
 )
@@ -83,7 +84,7 @@ def _gather(
         refused = _collect(folder, batches, gateway)
         if refused and deliver:
             Shipment(folder, manifest, gateway).deliver(only=refused)
-    except (ConfigError, PermanentError) as error:
+    except (AccessDenied, ConfigError, PermanentError) as error:
         return str(error)
     return ""
 

@@ -11,8 +11,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_mailchimp_export import legacy_form
 from airflow_mailchimp_export.errors import (
+    AccessDenied,
     ConfigError,
     ExportError,
+    NotFound,
     PermanentError,
     RemovalLimitExceeded,
     TooManyRejects,
@@ -33,8 +35,6 @@ READ_ONLY_ROLES = frozenset({"viewer", "author"})
 PROMPT = Pace(attempts=3, deadline=20.0)
 PROMPT_TIMEOUT = 20.0
 """Seconds that a call may take while somebody looks at a button, or Airflow at a task that it has killed."""
-
-_NOT_FOUND = 404
 
 
 class MailchimpHook(BaseHook):
@@ -88,7 +88,7 @@ class MailchimpHook(BaseHook):
     def get_batch(self, batch_id: str) -> Batch:
         """Return how far a batch is.
 
-        :raises PermanentError: with status 404 when Mailchimp does not know it; it keeps them for seven days.
+        :raises NotFound: when Mailchimp does not know it; it keeps them for seven days.
         """
         with self.client() as client:
             return client.send(calls.batch(batch_id))
@@ -127,7 +127,7 @@ def no_retry_on_permanent_errors() -> Iterator[None]:
     """Keep Airflow from retrying where the set-up is wrong or Mailchimp said no."""
     try:
         yield
-    except (ConfigError, PermanentError, RemovalLimitExceeded, TooManyRejects) as error:
+    except (AccessDenied, ConfigError, PermanentError, RemovalLimitExceeded, TooManyRejects) as error:
         raise AirflowFailException(str(error)) from error
 
 
@@ -212,9 +212,7 @@ def _examine_audience(
 ) -> None:
     try:
         audience = client.send(calls.audience(audience_id))
-    except PermanentError as error:
-        if error.status != _NOT_FOUND:
-            raise
+    except NotFound:
         obstacles.append(f"the account has no audience {audience_id}")
         return
     opt_in = (

@@ -15,7 +15,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
-from airflow_mailchimp_export.errors import PermanentError, RetryableError
+from airflow_mailchimp_export.errors import NotFound, RetryableError
 from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
@@ -23,8 +23,6 @@ from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-_NOT_FOUND = 404
 
 
 class MailchimpBatchSensor(BaseSensorOperator):
@@ -118,9 +116,7 @@ def poll_once(client: MailchimpClient, watch: BatchWatch) -> None:
     for batch_id in watch.waiting:
         try:
             watch.note(client.send(calls.batch(batch_id)), now=time.monotonic())
-        except PermanentError as error:
-            if error.status != _NOT_FOUND:
-                raise
+        except NotFound:
             watch.note_gone(batch_id)
 
 

@@ -11,13 +11,11 @@ from airflow.providers.common.compat.connection import get_async_connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
-from airflow_mailchimp_export.errors import ExportError, PermanentError
+from airflow_mailchimp_export.errors import ExportError, NotFound
 from airflow_mailchimp_export.hooks import MailchimpHook, invalid_token, to_settings
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
 from airflow_mailchimp_export.settings.connection import ConnectionSettings
-
-_NOT_FOUND = 404
 
 
 class MailchimpBatchTrigger(BaseTrigger):
@@ -87,9 +85,7 @@ class MailchimpBatchTrigger(BaseTrigger):
         for batch_id in watch.waiting:
             try:
                 watch.note(await client.send(calls.batch(batch_id)), now=time.monotonic())
-            except PermanentError as error:
-                if error.status != _NOT_FOUND:
-                    raise
+            except NotFound:
                 watch.note_gone(batch_id)
         self.log.info("Waiting for Mailchimp: %s", watch.progress())
         return bool(watch.waiting)

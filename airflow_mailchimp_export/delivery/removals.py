@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from airflow_mailchimp_export.errors import AccessDenied, PermanentError
+from airflow_mailchimp_export.errors import NotFound, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
-
-_NOT_FOUND = 404
 
 Outcomes = tuple[Outcome, ...]
 
@@ -45,15 +43,13 @@ class Remover:
             return removed(chunk)
         try:
             outcomes = self._gateway.send(call)
-        except AccessDenied:
-            raise
+        except NotFound:
+            return removed(chunk)
         except PermanentError as refusal:
             return self._after_refusal(chunk, refusal)
         return tuple(self._checked(outcome, chunk.tag) for outcome in outcomes)
 
     def _after_refusal(self, chunk: RemovalChunk, refusal: PermanentError) -> Outcomes:
-        if refusal.status == _NOT_FOUND:
-            return removed(chunk)
         if len(chunk.emails) == 1:
             return (
                 Outcome(chunk.emails[0], Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refusal.words),
@@ -69,10 +65,10 @@ class Remover:
             return outcome
         try:
             tags = self._gateway.send(calls.member_tags(self._audience_id, outcome.email))
-        except AccessDenied:
-            raise
-        except PermanentError as refusal:
-            return Outcome(outcome.email, Effect.REMOVED) if refusal.status == _NOT_FOUND else outcome
+        except NotFound:
+            return Outcome(outcome.email, Effect.REMOVED)
+        except PermanentError:
+            return outcome
         return outcome if tag in tags else Outcome(outcome.email, Effect.REMOVED)
 
 
@@ -83,9 +79,9 @@ def removed(chunk: RemovalChunk) -> Outcomes:
 
 def to_removal_outcomes(chunk: RemovalChunk, result: OperationResult) -> Outcomes:
     """Return what an operation says of people who leave; nothing where somebody could not be removed."""
-    if result.status == _NOT_FOUND:
+    if result.not_found:
         return removed(chunk)
-    if not 200 <= result.status < 300:
+    if not result.ok:
         return ()
     if chunk.kind is RemovalKind.ARCHIVE:
         return removed(chunk)

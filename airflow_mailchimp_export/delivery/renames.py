@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from airflow_mailchimp_export.delivery.removals import Outcomes
-from airflow_mailchimp_export.errors import AccessDenied, PermanentError
+from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Effect, Outcome, Reason
@@ -22,8 +22,6 @@ def rename_members(renames: Iterable[Rename], gateway: Gateway, audience_id: str
         call = calls.rename(audience_id, rename.old_hash, rename.email, status_if_new=rename.status)
         try:
             gateway.send(call)
-        except AccessDenied:
-            raise
         except PermanentError as refusal:
             log.info("A changed address could not be followed: %s", refusal)
             outcomes.append(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from airflow_mailchimp_export.delivery.removals import to_removal_outcomes
-from airflow_mailchimp_export.errors import PermanentError, RetryableError
+from airflow_mailchimp_export.errors import NotFound, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
@@ -29,8 +29,6 @@ DOWNLOADS = 5
 
 FIRST_PAUSE = 2.0
 """Seconds before the second download, doubled for each further one."""
-
-_NOT_FOUND = 404
 
 
 @dataclass(slots=True)
@@ -87,9 +85,7 @@ class Collector:
         """Return a finished batch; ``None`` where waiting any longer is pointless."""
         try:
             batch = self._gateway.send(calls.batch(batch_id))
-        except PermanentError as error:
-            if error.status != _NOT_FOUND:
-                raise
+        except NotFound:
             log.warning("Batch %s is gone: Mailchimp keeps results for seven days", batch_id)
             return None
         if not batch.finished:
@@ -126,7 +122,7 @@ def _outcomes(chunk: RemovalChunk | None, result: OperationResult) -> tuple[Outc
     try:
         if chunk:
             return to_removal_outcomes(chunk, result)
-        taken = 200 <= result.status < 300 and result.answer is not None
+        taken = result.ok and result.answer is not None
         return calls.to_outcomes(result.answer) if taken else ()
     except (AttributeError, KeyError, TypeError) as error:
         raise RetryableError("The results of a batch are not in the documented shape") from error

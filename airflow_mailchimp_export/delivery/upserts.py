@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airflow_mailchimp_export.errors import AccessDenied, PermanentError
+from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
@@ -38,11 +38,12 @@ class Upserter:
 
         :raises RetryableError: when Mailchimp could not be reached in the end.
         :raises PermanentError: when it refuses for a reason that is not in the members.
+        :raises AccessDenied: when the key may not do this.
         """
         try:
             outcomes = self._send(chunk)
         except PermanentError as refusal:
-            if isinstance(refusal, AccessDenied) or refusal.status not in _DIVISIBLE:
+            if refusal.status not in _DIVISIBLE:
                 raise
             return self._divide(chunk, refusal)
         self._refused_in_a_row = 0

@@ -32,6 +32,16 @@ class OperationResult:
     status: int
     answer: Any
 
+    @property
+    def ok(self) -> bool:
+        """Whether the operation was carried out."""
+        return 200 <= self.status < 300
+
+    @property
+    def not_found(self) -> bool:
+        """Whether Mailchimp does not know what the operation is about."""
+        return self.status == 404
+
 
 def operation_results(stream: IO[bytes]) -> Iterator[OperationResult]:
     """Yield the results in an archive.

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from airflow_mailchimp_export.errors import MailchimpError, PermanentError
+from airflow_mailchimp_export.errors import MailchimpError, NotFound
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.protocol import Sender
 
 log = logging.getLogger(__name__)
-
-_NOT_FOUND = 404
 
 
 def cancel_batches(sender: Sender, batch_ids: Iterable[str]) -> None:
@@ -21,8 +19,7 @@ def cancel_batches(sender: Sender, batch_ids: Iterable[str]) -> None:
             if not sender.send(calls.batch(batch_id)).finished:
                 sender.send(calls.cancel_batch(batch_id))
                 log.info("Batch %s is cancelled", batch_id)
-        except PermanentError as error:
-            if error.status != _NOT_FOUND:
-                log.warning("Batch %s could not be cancelled: %s", batch_id, error)
+        except NotFound:
+            continue
         except MailchimpError as error:
             log.warning("Batch %s could not be cancelled: %s", batch_id, error)

@@ -83,6 +83,7 @@ class MailchimpClient:
 
         :raises RetryableError: once attempts or time are used up.
         :raises PermanentError: as soon as Mailchimp refuses.
+        :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
         """
         flow = exchange(call, self._pace, clock=self._clock)
         result: Response | RetryableError | None = None

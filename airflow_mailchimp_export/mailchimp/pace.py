@@ -74,6 +74,7 @@ def exchange(
 
     :raises RetryableError: the last one, once attempts or time are used up.
     :raises PermanentError: as soon as Mailchimp refuses.
+    :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
     """
     give_up_at = clock() + pace.deadline
     attempt = 0

@@ -22,6 +22,7 @@ from airflow_mailchimp_export.errors import (
     AccessDenied,
     FieldProblem,
     MailchimpError,
+    NotFound,
     PermanentError,
     RetryableError,
     Throttled,
@@ -129,6 +130,7 @@ def decipher(request: Request, response: Response) -> Any:
 
     :raises RetryableError: for push-back, time-outs, server errors and truncated bodies.
     :raises PermanentError: where the same call would be refused again.
+    :raises AccessDenied: where the key may not make the call.
     """
     if 200 <= response.status < 300:
         return _json_of_success(request, response)
@@ -159,15 +161,15 @@ def _failure(request: Request, response: Response) -> MailchimpError:
     return _refusal(request, response, problem or {})
 
 
-def _refusal(request: Request, response: Response, problem: Mapping[str, Any]) -> PermanentError:
-    kind = AccessDenied if response.status in (401, 403, 503) else PermanentError
-    remedy = _REMEDIES.get(response.status, "")
-    return kind(
-        f"{_named(request)} was answered {response.status}{_said(problem)}{remedy}",
-        status=response.status,
-        words=_words(problem),
-        problems=_field_problems(problem),
-    )
+def _refusal(request: Request, response: Response, problem: Mapping[str, Any]) -> MailchimpError:
+    status = response.status
+    message = f"{_named(request)} was answered {status}{_said(problem)}{_REMEDIES.get(status, '')}"
+    if status in (401, 403, 503):
+        return AccessDenied(message, status=status)
+    words, problems = _words(problem), _field_problems(problem)
+    if status == 404:
+        return NotFound(message, words=words, problems=problems)
+    return PermanentError(message, status=status, words=words, problems=problems)
 
 
 _REMEDIES = {

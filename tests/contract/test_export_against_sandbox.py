@@ -22,7 +22,7 @@ import requests
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
-from airflow_mailchimp_export.errors import ConfigError, PermanentError, TooManyRejects
+from airflow_mailchimp_export.errors import ConfigError, TooManyRejects
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.finalizing import finalize
@@ -472,7 +472,7 @@ class TestGuards:
         segments = how.pop("segments", {"S": self.ROWS})
         with (
             to_client(sandbox) as client,
-            pytest.raises((ConfigError, TooManyRejects, PermanentError)) as refusal,
+            pytest.raises((ConfigError, TooManyRejects)) as refusal,
         ):
             export(client, folder, segments, **how).submit()
         assert received(sandbox) == 0

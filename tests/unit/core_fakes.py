@@ -17,7 +17,7 @@ from typing import IO, Any
 import pyarrow as pa
 
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
-from airflow_mailchimp_export.errors import FieldProblem, PermanentError, RetryableError
+from airflow_mailchimp_export.errors import FieldProblem, NotFound, PermanentError, RetryableError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
@@ -343,6 +343,8 @@ def _plain(carried: Mapping[str, Any]) -> dict[str, Any]:
 def refusal(status: int = 400, *, words: str = "", field: str = "", message: str = "") -> PermanentError:
     """Make the error that stands for a refused request."""
     problems = [FieldProblem(field, message)] if field or message else []
+    if status == 404:
+        return NotFound("answered 404", words=words, problems=problems)
     return PermanentError(f"answered {status}", status=status, words=words, problems=problems)
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
-from airflow_mailchimp_export.errors import ConfigError, PermanentError, RetryableError
+from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, RetryableError
 from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, Verdict
@@ -259,14 +259,15 @@ class TestSettling:
         assert report.counts == Counts(rows_read=4, unchanged=3, unconfirmed=1)
         assert report.verdict is Verdict.FAILED
 
-    def test_refused_directly_too(self, runs: ExportFolder) -> None:
+    @pytest.mark.parametrize("error", [refusal(404), AccessDenied("no role", status=403)])
+    def test_refused_directly_too(self, runs: ExportFolder, error: Exception) -> None:
         """Where what a batch could not deliver is refused directly as well, the report says why."""
         client = FakeMailchimp()
         folder = self.submitted(client, runs)
         client.operate = failing(500, "{}")  # type: ignore[assignment]
-        client.answers[f"POST {LIST}"] = raising(refusal(404))
+        client.answers[f"POST {LIST}"] = raising(error)
         report = finalize(folder, gateway=gateway(client))
-        assert (report.verdict, report.error) == (Verdict.FAILED, "answered 404")
+        assert (report.verdict, report.error) == (Verdict.FAILED, str(error))
         assert report.counts.unconfirmed == 1
 
     def test_the_ledger_grows_with_each_run(self, runs: ExportFolder) -> None:

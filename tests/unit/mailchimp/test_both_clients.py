@@ -10,7 +10,14 @@ import orjson
 import pytest
 
 from airflow_mailchimp_export import __version__
-from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError, Throttled, TimedOut
+from airflow_mailchimp_export.errors import (
+    AccessDenied,
+    NotFound,
+    PermanentError,
+    RetryableError,
+    Throttled,
+    TimedOut,
+)
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
@@ -126,15 +133,15 @@ def test_nobody_listens(carry: Carrier) -> None:
         (400, PermanentError),
         (401, AccessDenied),
         (403, AccessDenied),
-        (404, PermanentError),
+        (404, NotFound),
         (422, PermanentError),
     ],
 )
-def test_refusals(carry: Carrier, status: int, kind: type[PermanentError]) -> None:
+def test_refusals(carry: Carrier, status: int, kind: type[PermanentError | AccessDenied]) -> None:
     """A refusal is raised at once, with Mailchimp's words but without what they quote."""
     clock = FakeClock()
     refusal = to_problem(status, "No", f"{ADDRESS} with {KEY}")
-    with ScriptedServer(refusal) as server, pytest.raises(PermanentError) as caught:
+    with ScriptedServer(refusal) as server, pytest.raises(kind) as caught:
         carry(PING, url=server.url, clock=clock)
     assert (type(caught.value), caught.value.status) == (kind, status)
     assert "No - <address> with <key>" in str(caught.value)

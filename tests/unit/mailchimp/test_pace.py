@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_mailchimp_export.errors import (
+    AccessDenied,
     MailchimpError,
     PermanentError,
     RetryableError,
@@ -76,7 +77,7 @@ def test_a_second_attempt(failing: Answer) -> None:
 def test_a_refusal(status: int) -> None:
     """A refusal ends the exchange at once."""
     result, pauses, sent = run([to_problem(status)], Pace(), FakeClock())
-    assert isinstance(result, PermanentError)
+    assert isinstance(result, PermanentError | AccessDenied)
     assert (pauses, sent) == ([], 1)
 
 
