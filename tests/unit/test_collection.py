@@ -15,7 +15,7 @@ from airflow_mailchimp_export.errors import AccessDenied, RetryableError
 from airflow_mailchimp_export.model import RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import RunFolder
-from tests.unit.core_fakes import (
+from tests.kit.exports import (
     FakeClient,
     FakeClock,
     archive,

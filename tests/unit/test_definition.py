@@ -8,7 +8,7 @@ from airflow_mailchimp_export.definition import ExportDefinition
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
-from tests.unit.core_fakes import (
+from tests.kit.exports import (
     AUDIENCE_ID,
     emails,
 )

@@ -28,7 +28,7 @@ from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
-from tests.unit.core_fakes import (
+from tests.kit.exports import (
     AUDIENCE_ID,
     LIST,
     Consent,

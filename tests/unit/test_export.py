@@ -31,7 +31,7 @@ from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.state.manifest import batches_from_json
 from airflow_mailchimp_export.state.run import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN, RunFolder
-from tests.unit.core_fakes import (
+from tests.kit.exports import (
     AUDIENCE_ID,
     LIST,
     Consent,

@@ -11,7 +11,7 @@ import pytest
 from airflow_mailchimp_export import model
 from airflow_mailchimp_export.accounting.report import Aggregates, Counts, build_report
 from airflow_mailchimp_export.model import Audience, Batch, Effect, MemberStatus, Reason
-from tests.unit.core_fakes import MANIFEST
+from tests.kit.exports import MANIFEST
 
 KINDS = [
     kind for kind in vars(model).values() if isinstance(kind, type) and kind.__module__ == model.__name__

@@ -20,7 +20,7 @@ from airflow_mailchimp_export.planning.plan import Plan, PlanTallies
 from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
 from airflow_mailchimp_export.settings.segments import Segment, TableSpec
 from airflow_mailchimp_export.state.plan_file import Membership
-from tests.unit.core_fakes import FakeSource, emails, hash_of
+from tests.kit.exports import FakeSource, emails, hash_of
 
 VALID = (
     "ada@mail.eu",

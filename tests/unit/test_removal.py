@@ -16,7 +16,7 @@ from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.plan_file import Rename
-from tests.unit.core_fakes import (
+from tests.kit.exports import (
     AUDIENCE_ID,
     LIST,
     Consent,

@@ -21,7 +21,7 @@ from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder, submitted_batches
-from tests.unit.core_fakes import (
+from tests.kit.exports import (
     LIST,
     FakeMailchimp,
     emails,

@@ -10,7 +10,7 @@ import pytest
 from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.protocol import Call
-from tests.fakes import KEY, FakeClock
+from tests.kit.http import KEY, FakeClock
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
-from tests.fakes import KEY, End, FakeClock, Received, ScriptedServer, Step, Wire, to_page, to_response
+from tests.kit.http import KEY, End, FakeClock, Received, ScriptedServer, Step, Wire, to_page, to_response
 
 PING = calls.ping()
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})

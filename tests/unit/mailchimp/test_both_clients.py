@@ -21,7 +21,7 @@ from airflow_mailchimp_export.errors import (
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
-from tests.fakes import (
+from tests.kit.http import (
     KEY,
     End,
     FakeClock,

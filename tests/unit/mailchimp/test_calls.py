@@ -26,7 +26,7 @@ from airflow_mailchimp_export.model import (
     Outcome,
     Reason,
 )
-from tests.fakes import to_response
+from tests.kit.http import to_response
 
 ID = "a1b2c3d4e5"
 ADA, BOB = "ada@people.example", "bob@people.example"

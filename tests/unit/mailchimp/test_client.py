@@ -23,7 +23,7 @@ from airflow_mailchimp_export.mailchimp.client import MailchimpClient, to_retrya
 from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response
-from tests.fakes import (
+from tests.kit.http import (
     KEY,
     End,
     FakeClock,

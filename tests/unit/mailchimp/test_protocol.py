@@ -35,7 +35,7 @@ from airflow_mailchimp_export.mailchimp.protocol import (
     masked,
     oauth_authorization,
 )
-from tests.fakes import KEY, to_page, to_problem, to_response
+from tests.kit.http import KEY, to_page, to_problem, to_response
 
 ASK = Request("GET", "/lists/a1b2c3d4e5/members/62eeb292278cc15f5817cb78f7790b08")
 NAMED = "GET /lists/a1b2c3d4e5/members/<member>"

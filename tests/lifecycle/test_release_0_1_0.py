@@ -15,7 +15,7 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.fixtures.release_0_1_0 import ALL, BATCH, DIRECT, DIRECT_TYPED, Fixture, Moment
-from tests.unit.life import AUDIENCE, Life, changing, members_sent
+from tests.kit.life import AUDIENCE, Life, changing, members_sent
 
 if TYPE_CHECKING:
     from airflow_mailchimp_export.sandbox.meter import Entry

@@ -12,7 +12,7 @@ from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.server import running
 from airflow_mailchimp_export.sandbox.settings import Settings
 from airflow_mailchimp_export.state.run import ExportFolder
-from tests.unit.life import Life
+from tests.kit.life import Life
 
 QUICK_BATCHES = {
     "batch_pending": 0.0,

@@ -1,0 +1,1 @@
+"""Exports run again and again, from beginning to end."""
