@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from airflow_mailchimp_export.sandbox.batch_state import BatchBook
+from airflow_mailchimp_export.sandbox.calls import Call
 from airflow_mailchimp_export.sandbox.meter import Meter
 from airflow_mailchimp_export.sandbox.problems import NOT_FOUND, Refused
-from airflow_mailchimp_export.sandbox.routing import Call
 from airflow_mailchimp_export.sandbox.settings import Settings
 from airflow_mailchimp_export.sandbox.state import Audience
 

@@ -7,6 +7,7 @@ from typing import Any
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.archive import signed_url
 from airflow_mailchimp_export.sandbox.batch_state import Batch, BatchStatus, Operation
+from airflow_mailchimp_export.sandbox.calls import Answer, Call, to_query
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.moments import iso
 from airflow_mailchimp_export.sandbox.problems import (
@@ -25,7 +26,6 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_object,
     to_page,
 )
-from airflow_mailchimp_export.sandbox.routing import Answer, Call, to_query
 from airflow_mailchimp_export.sandbox.settings import FOR_EVER
 from airflow_mailchimp_export.sandbox.views import Shape
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Call, to_query
 from airflow_mailchimp_export.sandbox.credentials import check_credentials
 from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
 from airflow_mailchimp_export.sandbox.faults import (
@@ -28,7 +29,6 @@ from airflow_mailchimp_export.sandbox.gate import HTML, Gate, HangUp
 from airflow_mailchimp_export.sandbox.meter import Entry
 from airflow_mailchimp_export.sandbox.pauses import pause
 from airflow_mailchimp_export.sandbox.problems import INTERNAL, METHOD_OVERRIDE, TRIGGERS, Problem
-from airflow_mailchimp_export.sandbox.routing import Call, to_query
 from airflow_mailchimp_export.sandbox.runner import members_in
 
 COMPRESS_FROM = 500

@@ -6,10 +6,10 @@ import secrets
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.problems import INVALID_RESOURCE, NOT_FOUND, Refused
 from airflow_mailchimp_export.sandbox.reading import require, require_choice, to_object, to_page
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.state import Audience, InterestCategory
 from airflow_mailchimp_export.sandbox.views import Shape
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.columns import BY_WORD, LISTED, Status
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.problems import BAD_REQUEST, Refused
@@ -16,7 +17,6 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_page,
 )
 from airflow_mailchimp_export.sandbox.render import MemberView
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.state import MATCHES_KEPT, Audience, Member
 
 Condition: TypeAlias = Callable[[Member], bool]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.members import known_member
 from airflow_mailchimp_export.sandbox.moments import iso
@@ -19,7 +20,6 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_object,
     to_page,
 )
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.views import Shape
 
 STATES = ("active", "inactive")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.columns import BY_WORD, Status
 from airflow_mailchimp_export.sandbox.member_schema import WRITABLE, schema_errors
 from airflow_mailchimp_export.sandbox.problems import (
@@ -20,7 +21,6 @@ from airflow_mailchimp_export.sandbox.problems import (
 from airflow_mailchimp_export.sandbox.reading import BLANK, switched_on, to_object
 from airflow_mailchimp_export.sandbox.refusals import Refusal, exists, refuse_address, settle_status
 from airflow_mailchimp_export.sandbox.render import MemberView, contact_prefix
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.state import Audience, Member, digest_of
 from airflow_mailchimp_export.sandbox.writing import MemberWriter, refuse_tag_names
 

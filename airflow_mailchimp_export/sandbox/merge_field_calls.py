@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.merge_fields import MergeField, MergeType
 from airflow_mailchimp_export.sandbox.problems import INVALID_RESOURCE, NOT_FOUND, Refused, invalid
@@ -18,7 +19,6 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_object,
     to_page,
 )
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.state import Audience
 from airflow_mailchimp_export.sandbox.views import Shape
 

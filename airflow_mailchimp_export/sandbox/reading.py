@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from airflow_mailchimp_export.sandbox.calls import Call
 from airflow_mailchimp_export.sandbox.moments import from_iso
 from airflow_mailchimp_export.sandbox.problems import (
     INVALID_RESOURCE,
@@ -14,7 +15,6 @@ from airflow_mailchimp_export.sandbox.problems import (
     Refused,
     invalid,
 )
-from airflow_mailchimp_export.sandbox.routing import Call
 
 BROKEN: Final = object()
 """Stands in for a body that is no JSON."""

@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import parse_qsl, unquote
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 
+from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.problems import (
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
     TOO_DEEP,
     Problem,
 )
-from airflow_mailchimp_export.sandbox.views import WHOLE, Projection, Shape
-
-if TYPE_CHECKING:
-    from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.views import Shape
 
 DEEPEST = 8
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request, already read."""
-
-    method: str
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict)
-    payload: Any = None
-    caller: str = "127.0.0.1"
-    args: Mapping[str, str] = field(default_factory=dict)
-    view: Projection = WHOLE
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a handler gives back; without content it is an empty 204."""
-
-    content: Any = None
-    total_items: int = 0
-
-
-Handler: TypeAlias = Callable[["Account", Call], Answer]
+Handler: TypeAlias = Callable[[Account, Call], Answer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +65,3 @@ class Router:
 
 def _parts(path: str) -> list[str]:
     return [unquote(part) for part in path.strip("/").split("/") if part]
-
-
-def to_query(text: str) -> dict[str, str]:
-    """The parameters; one that is given several times becomes a comma-separated list."""
-    query: dict[str, str] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
-        query[name] = f"{query[name]},{value}" if name in query else value
-    return query

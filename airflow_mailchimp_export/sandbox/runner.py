@@ -14,12 +14,12 @@ from typing import Any
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.archive import SUFFIX, pack, to_result
 from airflow_mailchimp_export.sandbox.batch_state import Batch, BatchStatus, Operation
+from airflow_mailchimp_export.sandbox.calls import Call
 from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
 from airflow_mailchimp_export.sandbox.pauses import pause
 from airflow_mailchimp_export.sandbox.problems import INTERNAL, Problem, Refused
 from airflow_mailchimp_export.sandbox.reading import MAX_COUNT
 from airflow_mailchimp_export.sandbox.routes import ROUTER
-from airflow_mailchimp_export.sandbox.routing import Call
 from airflow_mailchimp_export.sandbox.settings import FOR_EVER
 
 

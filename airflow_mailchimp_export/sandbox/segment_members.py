@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.columns import Status
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.member_list import member_page
@@ -13,7 +14,6 @@ from airflow_mailchimp_export.sandbox.members import known_member
 from airflow_mailchimp_export.sandbox.problems import BAD_REQUEST, NOT_FOUND, Refused, invalid
 from airflow_mailchimp_export.sandbox.reading import require, to_object, to_page
 from airflow_mailchimp_export.sandbox.render import MEMBER_FIELDS, MemberView
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.segments import (
     counted_statuses,
     known_segment,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.columns import Status
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.moments import iso
@@ -18,7 +19,6 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_object,
     to_page,
 )
-from airflow_mailchimp_export.sandbox.routing import Answer, Call
 from airflow_mailchimp_export.sandbox.state import Audience, Member, Tag, digest_of
 from airflow_mailchimp_export.sandbox.views import Shape
 
