@@ -19,7 +19,8 @@ import orjson
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.batch_state import Batch
-from airflow_mailchimp_export.sandbox.settings import FOR_EVER, ArchiveFault, Settings
+from airflow_mailchimp_export.sandbox.choices import ArchiveFault
+from airflow_mailchimp_export.sandbox.settings import FOR_EVER, Settings
 
 FOLDER = "/batch-results/"
 SUFFIX = "-response.tar.gz"

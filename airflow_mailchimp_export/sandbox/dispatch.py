@@ -10,6 +10,7 @@ import orjson
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.calls import Call
+from airflow_mailchimp_export.sandbox.choices import Role
 from airflow_mailchimp_export.sandbox.problems import (
     FORBIDDEN,
     IN_REVIEW,
@@ -20,7 +21,6 @@ from airflow_mailchimp_export.sandbox.problems import (
 from airflow_mailchimp_export.sandbox.reading import BROKEN
 from airflow_mailchimp_export.sandbox.routes import ROUTER
 from airflow_mailchimp_export.sandbox.routing import Route
-from airflow_mailchimp_export.sandbox.settings import Role
 from airflow_mailchimp_export.sandbox.views import WHOLE, to_projection
 
 JSON = "application/json; charset=utf-8"

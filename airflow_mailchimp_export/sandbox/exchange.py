@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.calls import Call, to_query
+from airflow_mailchimp_export.sandbox.choices import FaultKind
 from airflow_mailchimp_export.sandbox.credentials import check_credentials
 from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
 from airflow_mailchimp_export.sandbox.faults import (
@@ -22,7 +23,6 @@ from airflow_mailchimp_export.sandbox.faults import (
     DENIED_PAGE,
     GARBAGE_PAGE,
     UNAVAILABLE_PAGE,
-    FaultKind,
     Injector,
 )
 from airflow_mailchimp_export.sandbox.gate import HTML, Gate, HangUp

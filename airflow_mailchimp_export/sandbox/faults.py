@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from enum import StrEnum
 from hashlib import blake2b
 from random import Random
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from airflow_mailchimp_export.sandbox.settings import Settings
-
-
-class FaultKind(StrEnum):
-    """The ways in which a call goes wrong."""
-
-    THROTTLED = "throttled"
-    FORBIDDEN = "forbidden"
-    ERROR = "error"
-    GATEWAY = "gateway"
-    UNAVAILABLE = "unavailable"
-    RESET_BEFORE = "reset-before"
-    RESET_AFTER = "reset-after"
-    TRUNCATED = "truncated"
-    GARBAGE = "garbage"
-    DELAY = "delay"
-
+from airflow_mailchimp_export.sandbox.choices import FaultKind
+from airflow_mailchimp_export.sandbox.settings import Settings
 
 APPLIED = frozenset(
     {FaultKind.GATEWAY, FaultKind.RESET_AFTER, FaultKind.TRUNCATED, FaultKind.GARBAGE, FaultKind.DELAY}

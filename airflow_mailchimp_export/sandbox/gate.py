@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.choices import OverLimit
 from airflow_mailchimp_export.sandbox.dispatch import Reply, problem_reply
 from airflow_mailchimp_export.sandbox.faults import DENIED_PAGE
 from airflow_mailchimp_export.sandbox.problems import TOO_MANY
-from airflow_mailchimp_export.sandbox.settings import OverLimit
 
 HTML = "text/html"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.calls import Answer, Call
+from airflow_mailchimp_export.sandbox.choices import Plan
 from airflow_mailchimp_export.sandbox.columns import Status
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.moments import iso
 from airflow_mailchimp_export.sandbox.problems import PLAN_FORBIDS, Refused
 from airflow_mailchimp_export.sandbox.reading import require, switched_on, to_object, to_page
-from airflow_mailchimp_export.sandbox.settings import Plan
 from airflow_mailchimp_export.sandbox.state import Audience, digest_of
 from airflow_mailchimp_export.sandbox.views import Shape
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.addresses import domain_of, is_address, is_role
+from airflow_mailchimp_export.sandbox.choices import ComplianceWords, MergeWords, Resubscribe
 from airflow_mailchimp_export.sandbox.columns import Status
 from airflow_mailchimp_export.sandbox.problems import (
     COMPLIANCE_STATE,
@@ -18,7 +19,6 @@ from airflow_mailchimp_export.sandbox.problems import (
     FieldError,
     Problem,
 )
-from airflow_mailchimp_export.sandbox.settings import ComplianceWords, MergeWords, Resubscribe
 from airflow_mailchimp_export.sandbox.state import Audience, Member
 
 EXISTS_IN_BULK = (

@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.calls import Answer, Call
+from airflow_mailchimp_export.sandbox.choices import StrangerInSegment
 from airflow_mailchimp_export.sandbox.columns import Status
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.member_list import member_page
@@ -21,7 +22,6 @@ from airflow_mailchimp_export.sandbox.segments import (
     put_on,
     take_off,
 )
-from airflow_mailchimp_export.sandbox.settings import StrangerInSegment
 from airflow_mailchimp_export.sandbox.state import Audience, Member, Tag, digest_of
 from airflow_mailchimp_export.sandbox.subscribe import bulk_view
 from airflow_mailchimp_export.sandbox.views import Projection, Shape

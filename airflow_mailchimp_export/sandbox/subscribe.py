@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.calls import Answer, Call
+from airflow_mailchimp_export.sandbox.choices import MissingStatus, OnPost
 from airflow_mailchimp_export.sandbox.columns import Status
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.member_schema import WRITABLE, breaks_schema, schema_errors
@@ -23,7 +24,6 @@ from airflow_mailchimp_export.sandbox.refusals import (
     settle_status,
 )
 from airflow_mailchimp_export.sandbox.render import MEMBER_FIELDS, MemberView
-from airflow_mailchimp_export.sandbox.settings import MissingStatus, OnPost
 from airflow_mailchimp_export.sandbox.state import Audience, Member, digest_of
 from airflow_mailchimp_export.sandbox.views import WHOLE, Projection, Shape
 from airflow_mailchimp_export.sandbox.writing import Draft, MemberWriter, refuse_tag_names

@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from airflow_mailchimp_export.sandbox.__main__ import main, to_parser, to_settings
-from airflow_mailchimp_export.sandbox.faults import FaultKind
+from airflow_mailchimp_export.sandbox.choices import FaultKind
 from airflow_mailchimp_export.sandbox.raw import read_rows
 from airflow_mailchimp_export.sandbox.server import bind
 from airflow_mailchimp_export.sandbox.settings import OPTIONS, Settings

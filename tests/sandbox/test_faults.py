@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_mailchimp_export.sandbox.faults import FaultKind, Injector
+from airflow_mailchimp_export.sandbox.choices import FaultKind
+from airflow_mailchimp_export.sandbox.faults import Injector
 from airflow_mailchimp_export.sandbox.settings import Settings
 from tests.sandbox.driver import LIST, Sandbox, person
 
