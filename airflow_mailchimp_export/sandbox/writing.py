@@ -46,7 +46,9 @@ class MemberWriter:
         self._account, self._audience, self._now = account, audience, account.now()
         self._check_required = check_required
         self._from_here: Mapping[str, Any] = {"ip_opt": caller}
-        self._tag_maps: dict[tuple[tuple[str, ...], int], tuple[Mapping[int, int], Mapping[int, int]]] = {}
+        self._tag_maps: dict[
+            tuple[tuple[str, ...], int, bool], tuple[Mapping[int, int], Mapping[int, int]]
+        ] = {}
 
     def draft(self, row: Mapping[str, Any], member: Member | None) -> Draft | Refusal:
         """Merge what is sent with what is there, and check it."""
@@ -92,7 +94,7 @@ class MemberWriter:
 
     def tag(self, member: Member, names: Sequence[str], *, replace: bool = False) -> None:
         """Add tags by their names, or replace all that there are."""
-        tags = self._tagged(names, NO_TAGS if replace else member.tags)
+        tags = self._tagged(names, member.tags, replace=replace)
         if tags.keys() == member.tags.keys():
             return
         member.changed = self._now
@@ -106,14 +108,14 @@ class MemberWriter:
         elif status is Status.UNSUBSCRIBED:
             member.extras = {**member.extras, "unsubscribed_at": self._now}
 
-    def _tagged(self, names: Sequence[str], base: Mapping[int, int]) -> Mapping[int, int]:
-        key = (tuple(names), id(base))
+    def _tagged(self, names: Sequence[str], old: Mapping[int, int], *, replace: bool) -> Mapping[int, int]:
+        key = (tuple(names), id(old), replace)
         kept = self._tag_maps.get(key)
         if kept is None:
-            found = (self._audience.tag_named(name, self._now) for name in names)
-            added = {tag.tag_id: self._now for tag in found if tag.tag_id not in base}
-            # The base is kept beside the answer, so that its id is not used again.
-            kept = self._tag_maps[key] = (base, {**base, **added} if added else base)
+            found = (self._audience.tag_named(name, self._now).tag_id for name in names)
+            wanted = {tag_id: old.get(tag_id, self._now) for tag_id in found}
+            # The old tags are kept beside the answer, so that their id is not used again.
+            kept = self._tag_maps[key] = (old, wanted if replace else {**old, **wanted})
         return kept[1]
 
     def _extras(self, row: Mapping[str, Any], old: Mapping[str, Any]) -> Mapping[str, Any] | Refusal:

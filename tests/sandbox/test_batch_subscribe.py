@@ -80,6 +80,17 @@ def test_sync_tags_replaces_tags_of_existing(sandbox: Sandbox) -> None:
     assert (sandbox.member(ADA)["tags"], sandbox.member(BOB)["tags"]) == (["Mine"], [])
 
 
+def test_sync_tags_keeps_moments(sandbox: Sandbox) -> None:
+    """With sync_tags, a tag that stays was given when it was given first."""
+    sandbox.put({"email": ADA, "status": "subscribed", "tags": ["Mine", "Theirs"]})
+    before = sandbox.get(f"{LIST}/members/{ADA}/tags", fields="tags")["tags"]
+    sandbox.set(clock_shift=60)
+    sandbox.subscribe(person(ADA, tags=["Mine", "New"]), sync_tags=True)
+    after = sandbox.get(f"{LIST}/members/{ADA}/tags", fields="tags")["tags"]
+    assert after[0] == before[0]
+    assert after[1]["date_added"] > before[1]["date_added"]
+
+
 def test_sync_tags_needs_update_existing(sandbox: Sandbox) -> None:
     """Without update_existing, sync_tags does nothing to who is there."""
     sandbox.put({"email": ADA, "status": "subscribed", "tags": ["Theirs"]})
