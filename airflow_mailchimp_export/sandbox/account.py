@@ -45,7 +45,8 @@ class Account:
 
     def add_audience(self, audience_id: str, name: str) -> Audience:
         """Make an audience."""
-        audience = self.audiences[audience_id] = Audience(audience_id, name, self.now())
+        audience = Audience(audience_id, name, self.now(), folds_case=lambda: self.settings.tags_fold_case)
+        self.audiences[audience_id] = audience
         return audience
 
     def audience(self, call: Call) -> Audience:

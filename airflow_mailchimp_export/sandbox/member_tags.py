@@ -50,10 +50,9 @@ def post_member_tags(account: Account, call: Call) -> Answer:
     now, tags = account.now(), dict(member.tags)
     for name, active in wanted.items():
         if active:
-            tag_id = audience.tag_named(name, now).tag_id
-            tags.setdefault(tag_id, now)
-        elif name in audience.tags_by_name:
-            tags.pop(audience.tags_by_name[name].tag_id, None)
+            tags.setdefault(audience.tag_named(name, now).tag_id, now)
+        elif tag := audience.tag_names.find(name):
+            tags.pop(tag.tag_id, None)
     if tags.keys() != member.tags.keys():
         member.changed = now
         audience.set_tags(member, tags)
@@ -62,11 +61,13 @@ def post_member_tags(account: Account, call: Call) -> Answer:
 
 def tag_search(account: Account, call: Call) -> Answer:
     """Tags whose name begins so; all of them, if no name is given. There are no pages."""
-    audience, prefix = account.audience(call), call.query.get("name", "").lower()
+    audience = account.audience(call)
+    key = audience.tag_names.key
+    prefix = key(call.query.get("name", ""))
     found = [
         {"id": tag.tag_id, "name": tag.name}
         for tag in audience.tags.values()
-        if tag.conditions is None and tag.name.lower().startswith(prefix)
+        if not tag.saved and key(tag.name).startswith(prefix)
     ]
     return Answer({"tags": found, "total_items": len(found)})
 

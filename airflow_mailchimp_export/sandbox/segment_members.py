@@ -22,8 +22,9 @@ from airflow_mailchimp_export.sandbox.segments import (
     put_on,
     take_off,
 )
-from airflow_mailchimp_export.sandbox.state import Audience, Member, Tag, digest_of
+from airflow_mailchimp_export.sandbox.state import Audience, Member, digest_of
 from airflow_mailchimp_export.sandbox.subscribe import bulk_view
+from airflow_mailchimp_export.sandbox.tags import Tag
 from airflow_mailchimp_export.sandbox.views import Projection, Shape
 
 MAX_EMAILS = 500

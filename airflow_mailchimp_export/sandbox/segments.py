@@ -19,7 +19,8 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_object,
     to_page,
 )
-from airflow_mailchimp_export.sandbox.state import Audience, Member, Tag, digest_of
+from airflow_mailchimp_export.sandbox.state import Audience, Member, digest_of
+from airflow_mailchimp_export.sandbox.tags import Tag
 from airflow_mailchimp_export.sandbox.views import Shape
 
 FIELDS = frozenset(
@@ -49,7 +50,7 @@ def known_segment(audience: Audience, call: Call) -> Tag:
 def known_static_segment(audience: Audience, call: Call) -> Tag:
     """The same, but a segment with conditions is refused."""
     tag = known_segment(audience, call)
-    if tag.conditions is not None:
+    if tag.saved:
         raise Refused(
             BAD_REQUEST.saying(f"A Static Segment with an id of {tag.tag_id} does not exist for this list.")
         )
@@ -110,9 +111,7 @@ def patch_segment(account: Account, call: Call) -> Answer:
         _fill(account, audience, tag, body["static_segment"])
     if "options" in body:
         tag.conditions = body["options"]
-    del audience.tags_by_name[tag.name]
-    tag.name, tag.updated = body["name"], account.now()
-    audience.tags_by_name[tag.name] = tag
+    audience.rename_tag(tag, body["name"], account.now())
     return Answer(call.view.apply(_to_json(account, audience, tag, call.query)))
 
 
@@ -157,7 +156,8 @@ def _check_body(body: Mapping[str, Any]) -> None:
 
 
 def _check_free(audience: Audience, name: str, owner: Tag | None) -> None:
-    if audience.tags_by_name.get(name) not in (None, owner):
+    found = {audience.tag_names.find(name, saved=saved) for saved in (False, True)}
+    if found - {None, owner}:
         raise Refused(BAD_REQUEST.saying("Sorry, that tag already exists."))
 
 
@@ -172,7 +172,7 @@ def _matches(tag: Tag, query: Mapping[str, str]) -> bool:
 
 
 def _type_of(tag: Tag) -> str:
-    return STATIC if tag.conditions is None else SAVED
+    return SAVED if tag.saved else STATIC
 
 
 def _to_json(account: Account, audience: Audience, tag: Tag, query: Mapping[str, str]) -> dict[str, Any]:

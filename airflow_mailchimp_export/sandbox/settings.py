@@ -59,6 +59,9 @@ class Settings:
     )
     merge_words: Annotated[MergeWords, "the words for merge values that do not fit"] = MergeWords.MERGE_FIELDS
     fields_on_post: Annotated[OnPost, "`fields=` on bulk POSTs"] = OnPost.HONOUR
+    tags_fold_case: Annotated[
+        bool, "names of tags that differ only by case, or by blanks around them, are one tag"
+    ] = True
     tags_on_post: Annotated[bool, "apply `tags` of members in batch-subscribe"] = True
     missing_status: Annotated[MissingStatus, "batch-subscribe without a status"] = MissingStatus.KEEP
     status_if_new_on_post: Annotated[bool, "heed `status_if_new` in batch-subscribe"] = False

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import md5
 from typing import Any
 
 from airflow_mailchimp_export.sandbox.columns import ABSENT, Column, Status
 from airflow_mailchimp_export.sandbox.merge_fields import MergeField, MergePlan, Value, starting_fields
+from airflow_mailchimp_export.sandbox.tags import Tag, TagNames, always
 
 RECENT = 12
 MATCHES_KEPT = 8
@@ -43,18 +44,6 @@ class Member:
 
 
 @dataclass(slots=True, eq=False)
-class Tag:
-    """A static segment, which is the same as a tag; or a saved segment, which has conditions."""
-
-    tag_id: int
-    name: str
-    created: int
-    updated: int
-    conditions: Mapping[str, Any] | None = None
-    members: Column = field(default_factory=Column)
-
-
-@dataclass(slots=True, eq=False)
 class InterestCategory:
     """A group title with its group names."""
 
@@ -79,7 +68,8 @@ class Audience:
     by_digest: dict[bytes, Member] = field(default_factory=dict)
     statuses: Column = field(default_factory=Column)
     tags: dict[int, Tag] = field(default_factory=dict)
-    tags_by_name: dict[str, Tag] = field(default_factory=dict)
+    folds_case: Callable[[], bool] = always
+    """Whether names of tags are the same in upper and lower case."""
     next_tag_id: int = 1001
     categories: dict[str, InterestCategory] = field(default_factory=dict)
     forgotten: set[bytes] = field(default_factory=set)
@@ -94,8 +84,9 @@ class Audience:
     cached_stats: tuple[float, dict[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        """Make the merge plan ready."""
+        """Make the merge plan and the names of tags ready."""
         self.plan = MergePlan(self.fields)
+        self.tag_names = TagNames(self.tags, self.folds_case)
 
     @property
     def interest_ids(self) -> list[str]:
@@ -148,22 +139,30 @@ class Audience:
         self.version += 1
 
     def tag_named(self, name: str, now: int) -> Tag:
-        """The tag of this name, made if it does not exist."""
-        return self.tags_by_name.get(name) or self.add_tag(name, now)
+        """The tag of this name, made if it does not exist; a saved segment of the same name is no tag."""
+        return self.tag_names.find(name) or self.add_tag(name, now)
 
     def add_tag(self, name: str, now: int, conditions: Mapping[str, Any] | None = None) -> Tag:
         """Make a tag or a saved segment."""
-        tag = Tag(self.next_tag_id, name, created=now, updated=now, conditions=conditions)
+        spelled = self.tag_names.spelled(name)
+        tag = Tag(self.next_tag_id, spelled, created=now, updated=now, conditions=conditions)
         self.next_tag_id += 1
-        self.tags[tag.tag_id] = self.tags_by_name[name] = tag
+        self.tags[tag.tag_id] = tag
+        self.tag_names.add(tag)
         return tag
+
+    def rename_tag(self, tag: Tag, name: str, now: int) -> None:
+        """Give a tag another name; its id and its members stay."""
+        tag.name, tag.updated = self.tag_names.spelled(name), now
+        self.tag_names.forget()
 
     def drop_tag(self, tag: Tag) -> None:
         """Delete a tag; its members stay in the audience."""
         for seq in tag.members.select(frozenset(Status)):
             member = self.members[seq]
             member.tags = {tag_id: added for tag_id, added in member.tags.items() if tag_id != tag.tag_id}
-        del self.tags[tag.tag_id], self.tags_by_name[tag.name]
+        del self.tags[tag.tag_id]
+        self.tag_names.forget()
         self.version += 1
 
     def _place(self, member: Member, code: int) -> None:
