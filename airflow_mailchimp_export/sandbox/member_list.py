@@ -121,7 +121,7 @@ def _moments(query: Mapping[str, str]) -> list[Condition]:
             conditions.append(lambda member, get=get, before=before: get(member) < before)  # type: ignore[misc]  # bound now
     left = to_moment(query, "unsubscribed_since")
     if left is not None:
-        conditions.append(lambda member: member.extras.get("unsubscribed_at", member.changed) > left)
+        conditions.append(lambda member: member.left > left)
     return conditions
 
 

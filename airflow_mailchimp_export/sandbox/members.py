@@ -98,7 +98,7 @@ class Desk:
         if member is None:
             return self._writer.create(email, digest_of(email), status=status, draft=draft)
         if digest_of(email) != member.digest:
-            self.audience.rename(member, email)
+            self.audience.rename(member, email, self._account.now())
         self._writer.update(member, status, draft)
         return member
 
@@ -182,8 +182,7 @@ def archive_member(account: Account, call: Call) -> Answer:
     member = known_member(audience, call)
     if member.status in UNARCHIVABLE:
         raise Refused(CANNOT_ARCHIVE)
-    member.changed = account.now()
-    audience.set_status(member, Status.ARCHIVED)
+    audience.set_status(member, Status.ARCHIVED, account.now())
     return Answer()
 
 

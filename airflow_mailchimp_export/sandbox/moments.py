@@ -12,7 +12,7 @@ def iso(moment: int) -> str:
     return datetime.fromtimestamp(moment, UTC).isoformat() if moment else ""
 
 
-def from_iso(text: str) -> int:
+def seconds_of(text: str) -> float:
     """Seconds since 1970; a time without a zone is taken as UTC.
 
     An unescaped ``+`` in a query arrives as a blank and is no ISO 8601: that is refused, not repaired.
@@ -20,4 +20,9 @@ def from_iso(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp())
+    return moment.timestamp()
+
+
+def from_iso(text: str) -> int:
+    """The same in whole seconds, as moments are kept."""
+    return int(seconds_of(text))

@@ -63,8 +63,8 @@ class RawLoader:
     def _put(self, row: Mapping[str, Any], member: Member, *, new: bool) -> None:
         status = _to_status(row["status"]) if row.get("status") else member.status
         changed = from_iso(str(row["last_changed"])) if row.get("last_changed") else self._now
-        member.status, member.changed = status, changed
         if new:
+            member.status, member.changed = status, changed
             member.opted = 0 if status is Status.PENDING else changed
         if row.get("compliance") is not None:
             member.compliance = _is_true(row["compliance"])
@@ -72,7 +72,7 @@ class RawLoader:
         if new:
             self._audience.add(member)
         else:
-            self._audience.set_status(member, status)
+            self._audience.set_status(member, status, changed)
         if row.get("tags") is not None:
             self._audience.set_tags(member, self._to_tags(row["tags"]))
 

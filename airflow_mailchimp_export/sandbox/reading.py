@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from airflow_mailchimp_export.sandbox.calls import Call
-from airflow_mailchimp_export.sandbox.moments import from_iso
+from airflow_mailchimp_export.sandbox.moments import seconds_of
 from airflow_mailchimp_export.sandbox.problems import (
     INVALID_RESOURCE,
     JSON_PARSE,
@@ -62,13 +62,13 @@ def switched_on(query: Mapping[str, str], name: str) -> bool:
     return query.get(name, "").lower() in {"true", "1"}
 
 
-def to_moment(query: Mapping[str, str], name: str) -> int | None:
-    """A moment of the query."""
+def to_moment(query: Mapping[str, str], name: str) -> float | None:
+    """A moment of the query, with its fractions of a second: members are older or newer than it."""
     text = query.get(name)
     if not text:
         return None
     try:
-        return from_iso(text)
+        return seconds_of(text)
     except ValueError:
         raise invalid(name, "Please enter a valid ISO 8601 date") from None
 

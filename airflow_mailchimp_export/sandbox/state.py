@@ -41,6 +41,8 @@ class Member:
     """What is seldom set: language, vip, location, interests and the like; replaced, never changed."""
     compliance: bool = False
     """The person (or Mailchimp) said no: only they can come back."""
+    left: int = 0
+    """When the member was unsubscribed last."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,14 +102,18 @@ class Audience:
 
     def add(self, member: Member) -> None:
         """Put a new person at the end."""
+        if member.status is Status.UNSUBSCRIBED:
+            member.left = member.changed
         self.members.append(member)
         self.by_digest[member.digest] = member
         self._place(member, member.status)
         self._note(member)
 
-    def set_status(self, member: Member, status: Status) -> None:
-        """Change a status wherever it is counted."""
-        member.status = status
+    def set_status(self, member: Member, status: Status, now: int) -> None:
+        """Change a status wherever it is counted; this is a change of the member, whatever it was before."""
+        if status is Status.UNSUBSCRIBED and member.status is not status:
+            member.left = now
+        member.status, member.changed = status, now
         self._place(member, status)
         self._note(member)
 
@@ -122,10 +128,10 @@ class Audience:
         member.tags = tags
         self.version += 1
 
-    def rename(self, member: Member, email: str) -> None:
-        """Give a member another address, under which it is found from now on."""
+    def rename(self, member: Member, email: str, now: int) -> None:
+        """Give a member another address, under which it is found from now on; all else stays."""
         del self.by_digest[member.digest]
-        member.email, member.digest = email, digest_of(email)
+        member.email, member.digest, member.changed = email, digest_of(email), now
         self.by_digest[member.digest] = member
         self.version += 1
 

@@ -16,6 +16,7 @@ from airflow_mailchimp_export.sandbox.reading import TAG_LENGTH
 from airflow_mailchimp_export.sandbox.refusals import BAD_INTEREST, Refusal, field_refusal, merge_refusal
 from airflow_mailchimp_export.sandbox.state import NO_EXTRAS, NO_TAGS, Audience, Member
 
+NOT_VALID = "This value is not valid."
 _EXTRA_NAMES = frozenset(
     {
         "email_type",
@@ -26,7 +27,6 @@ _EXTRA_NAMES = frozenset(
         "ip_signup",
         "ip_opt",
         "timestamp_signup",
-        "timestamp_opt",
     }
 )
 
@@ -37,6 +37,8 @@ class Draft:
 
     values: tuple[Value, ...]
     extras: Mapping[str, Any]
+    opted: int = 0
+    """The moment of consent, if one is sent."""
 
 
 class MemberWriter:
@@ -58,14 +60,19 @@ class MemberWriter:
         if errors:
             return merge_refusal(self._account, errors)
         extras = member.extras if member else NO_EXTRAS
-        if _EXTRA_NAMES.isdisjoint(row):
-            return Draft(values, extras)
-        changed = self._extras(row, extras)
-        return changed if isinstance(changed, Refusal) else Draft(values, changed)
+        if not _EXTRA_NAMES.isdisjoint(row):
+            changed = self._extras(row, extras)
+            if isinstance(changed, Refusal):
+                return changed
+            extras = changed
+        try:
+            return Draft(values, extras, from_iso(row["timestamp_opt"]) if row.get("timestamp_opt") else 0)
+        except ValueError:
+            return field_refusal("timestamp_opt", NOT_VALID)
 
     def create(self, email: str, digest: bytes, *, status: Status, draft: Draft) -> Member:
         """A new person on the list."""
-        opted = 0 if status is Status.PENDING else draft.extras.get("timestamp_opt", self._now)
+        opted = draft.opted or (0 if status is Status.PENDING else self._now)
         extras = draft.extras or self._from_here
         member = Member(
             seq=len(self._audience.members),
@@ -83,14 +90,14 @@ class MemberWriter:
 
     def update(self, member: Member, status: Status, draft: Draft) -> None:
         """Change what differs; a member that stays as it was keeps its ``last_changed``."""
-        if member.values == draft.values and member.extras == draft.extras and member.status is status:
+        joins = status is Status.SUBSCRIBED and member.status is not status
+        opted = draft.opted or (self._now if joins else member.opted)
+        as_before = member.values == draft.values and member.extras == draft.extras and member.opted == opted
+        if as_before and member.status is status:
             return
-        member.values, member.extras, member.changed = draft.values, draft.extras, self._now
-        if "timestamp_opt" in draft.extras:
-            member.opted = draft.extras["timestamp_opt"]
-        if member.status is not status:
-            self._turn(member, status)
-        self._audience.set_status(member, status)
+        member.values, member.extras, member.opted = draft.values, draft.extras, opted
+        member.compliance = member.compliance and not joins
+        self._audience.set_status(member, status, self._now)
 
     def tag(self, member: Member, names: Sequence[str], *, replace: bool = False) -> None:
         """Add tags by their names, or replace all that there are."""
@@ -101,12 +108,6 @@ class MemberWriter:
         for tag_id in tags.keys() ^ member.tags.keys():
             self._audience.tags[tag_id].updated = self._now
         self._audience.set_tags(member, tags)
-
-    def _turn(self, member: Member, status: Status) -> None:
-        if status is Status.SUBSCRIBED:
-            member.opted, member.compliance = member.extras.get("timestamp_opt", self._now), False
-        elif status is Status.UNSUBSCRIBED:
-            member.extras = {**member.extras, "unsubscribed_at": self._now}
 
     def _tagged(self, names: Sequence[str], old: Mapping[int, int], *, replace: bool) -> Mapping[int, int]:
         key = (tuple(names), id(old), replace)
@@ -120,12 +121,12 @@ class MemberWriter:
 
     def _extras(self, row: Mapping[str, Any], old: Mapping[str, Any]) -> Mapping[str, Any] | Refusal:
         extras = {**old, **{name: row[name] for name in ("email_type", "language", "vip") if name in row}}
-        for name in ("ip_signup", "ip_opt", "timestamp_signup", "timestamp_opt"):
+        for name in ("ip_signup", "ip_opt", "timestamp_signup"):
             if row.get(name):
                 try:
                     extras[name] = from_iso(row[name]) if name[0] == "t" else str(ip_address(row[name]))
                 except ValueError:
-                    return field_refusal(name, "This value is not valid.")
+                    return field_refusal(name, NOT_VALID)
         if "location" in row:
             extras["location"] = {**old.get("location", {}), **row["location"]}
         if "interests" in row:
