@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
+from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.columns import WORDS, Status
+from airflow_mailchimp_export.sandbox.control_json import audience_of, explained, read_object, to_response
 from airflow_mailchimp_export.sandbox.moments import iso
 from airflow_mailchimp_export.sandbox.overview import to_overview
 from airflow_mailchimp_export.sandbox.raw import load
@@ -34,10 +35,10 @@ class Control:
         return [
             Route("/sandbox/stats", self.stats),
             Route("/sandbox/stats/reset", self.reset_stats, methods=["POST"]),
-            Route("/sandbox/members", self.members),
-            Route("/sandbox/members", self.put_members, methods=["POST"]),
+            Route("/sandbox/members", explained(self.members)),
+            Route("/sandbox/members", explained(self.put_members), methods=["POST"]),
             Route("/sandbox/settings", self.settings),
-            Route("/sandbox/settings", self.change_settings, methods=["POST"]),
+            Route("/sandbox/settings", explained(self.change_settings), methods=["POST"]),
             Route("/sandbox/requests", self.requests),
             Route("/sandbox/overview", self.overview),
             Route("/sandbox/reset", self.reset, methods=["POST"]),
@@ -45,33 +46,30 @@ class Control:
 
     async def stats(self, request: Request) -> Response:
         """What was counted since the start or the last reset."""
-        return _json(self._account.meter.to_json())
+        return to_response(self._account.meter.to_json())
 
     async def reset_stats(self, request: Request) -> Response:
         """Count from nothing."""
         self._account.meter = self._account.meter.successor()
-        return _json({"reset": True})
+        return to_response({"reset": True})
 
     async def settings(self, request: Request) -> Response:
         """All settings."""
-        return _json(asdict(self._account.settings))
+        return to_response(asdict(self._account.settings))
 
     async def change_settings(self, request: Request) -> Response:
         """Change what the body names, all or nothing."""
-        try:
-            self._account.settings.change(await _object(request))
-        except ValueError as error:
-            return _json({"error": str(error)}, 400)
+        self._account.settings.change(await read_object(request))
         return await self.settings(request)
 
     async def requests(self, request: Request) -> Response:
         """The last requests, oldest first."""
         last = int(request.query_params.get("last", DEFAULT_LAST))
-        return _json({"requests": self._account.meter.last_requests(last)})
+        return to_response({"requests": self._account.meter.last_requests(last)})
 
     async def overview(self, request: Request) -> Response:
         """What the page shows."""
-        return _json(to_overview(self._account))
+        return to_response(to_overview(self._account))
 
     async def reset(self, request: Request) -> Response:
         """An empty account again; the settings stay."""
@@ -80,32 +78,17 @@ class Control:
 
     async def members(self, request: Request) -> Response:
         """Every member, archived ones too: a JSON object, or one line each with ``format=jsonl``."""
-        audience = self._account.audiences.get(request.query_params.get("audience", AUDIENCE_ID))
-        if audience is None:
-            return _json({"error": "There is no such audience."}, 404)
+        audience = audience_of(self._account, request.query_params)
         if request.query_params.get("format") == "jsonl":
             return StreamingResponse(_lines(audience), media_type="application/x-ndjson")
         places = audience.statuses.select(frozenset(Status))
-        return _json({"members": [_compact(audience, audience.members[place]) for place in places]})
+        return to_response({"members": [_compact(audience, audience.members[place]) for place in places]})
 
     async def put_members(self, request: Request) -> Response:
         """Put members in as they are to be, past every rule."""
-        try:
-            body = await _object(request)
-            audience = self._account.audiences[body.get("audience", AUDIENCE_ID)]
-            count = load(audience, body.get("members", []), self._account.now())
-        except KeyError:
-            return _json({"error": "There is no such audience."}, 404)
-        except ValueError as error:
-            return _json({"error": str(error)}, 400)
-        return _json({"members": count})
-
-
-async def _object(request: Request) -> Mapping[str, Any]:
-    body = orjson.loads(await request.body())
-    if not isinstance(body, dict):
-        raise ValueError("A JSON object is needed.")
-    return body
+        body = await read_object(request)
+        count = load(audience_of(self._account, body), body.get("members", []), self._account.now())
+        return to_response({"members": count})
 
 
 async def _lines(audience: Audience) -> AsyncIterator[bytes]:
@@ -130,7 +113,3 @@ def _compact(audience: Audience, member: Member) -> dict[str, Any]:
         },
         "last_changed": iso(member.changed),
     }
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
