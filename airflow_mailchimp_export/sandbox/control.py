@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Any
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from airflow_mailchimp_export.sandbox.account import Account
-from airflow_mailchimp_export.sandbox.columns import WORDS, Status
 from airflow_mailchimp_export.sandbox.control_json import audience_of, explained, read_object, to_response
-from airflow_mailchimp_export.sandbox.moments import iso
+from airflow_mailchimp_export.sandbox.dump import everyone, lines
 from airflow_mailchimp_export.sandbox.overview import to_overview
 from airflow_mailchimp_export.sandbox.raw import load
-from airflow_mailchimp_export.sandbox.state import Audience, Member
 
-LINES_AT_ONCE = 5000
 DEFAULT_LAST = 50
 
 
@@ -80,36 +73,11 @@ class Control:
         """Every member, archived ones too: a JSON object, or one line each with ``format=jsonl``."""
         audience = audience_of(self._account, request.query_params)
         if request.query_params.get("format") == "jsonl":
-            return StreamingResponse(_lines(audience), media_type="application/x-ndjson")
-        places = audience.statuses.select(frozenset(Status))
-        return to_response({"members": [_compact(audience, audience.members[place]) for place in places]})
+            return StreamingResponse(lines(audience), media_type="application/x-ndjson")
+        return to_response({"members": list(everyone(audience))})
 
     async def put_members(self, request: Request) -> Response:
         """Put members in as they are to be, past every rule."""
         body = await read_object(request)
         count = load(audience_of(self._account, body), body.get("members", []), self._account.now())
         return to_response({"members": count})
-
-
-async def _lines(audience: Audience) -> AsyncIterator[bytes]:
-    places = audience.statuses.select(frozenset(Status))
-    for start in range(0, len(places), LINES_AT_ONCE):
-        members = (audience.members[place] for place in places[start : start + LINES_AT_ONCE])
-        yield b"".join(
-            orjson.dumps(_compact(audience, member), option=orjson.OPT_APPEND_NEWLINE) for member in members
-        )
-        await asyncio.sleep(0)
-
-
-def _compact(audience: Audience, member: Member) -> dict[str, Any]:
-    return {
-        "email": member.email,
-        "hash": member.digest.hex(),
-        "status": WORDS[member.status],
-        "compliance": member.compliance,
-        "tags": [audience.tags[tag_id].name for tag_id in member.tags],
-        "merge_fields": {
-            tag: value for tag, value in audience.plan.to_json(member.values).items() if value != ""
-        },
-        "last_changed": iso(member.changed),
-    }
