@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from airflow_mailchimp_export.sandbox import archive
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.control import Control
+from airflow_mailchimp_export.sandbox.control_events import Events
 from airflow_mailchimp_export.sandbox.credentials import token_of
 from airflow_mailchimp_export.sandbox.exchange import MarketingApi
 from airflow_mailchimp_export.sandbox.page import page
@@ -31,6 +32,7 @@ def to_app(account: Account) -> Starlette:
         Route("/oauth2/metadata", front.metadata),
         Route(f"{archive.FOLDER}{{name}}", front.download),
         *Control(account).routes(),
+        *Events(account).routes(),
         Route("/", page),
     ]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_mailchimp_export.sandbox.columns import BY_WORD, Status
 from airflow_mailchimp_export.sandbox.moments import from_iso
-from airflow_mailchimp_export.sandbox.state import NO_EXTRAS, NO_TAGS, Audience, Member, digest_of
+from airflow_mailchimp_export.sandbox.state import Audience, Member, digest_of
 
 _TRUE = {"true", "1", "yes", "t"}
 
@@ -58,7 +58,7 @@ class RawLoader:
         if _is_true(row.get("forgotten")):
             self._forget(digest, member)
         elif member or row.get("status"):
-            self._put(row, member or self._blank(email, digest), new=member is None)
+            self._put(row, member or self._audience.newcomer(email, self._now), new=member is None)
 
     def _put(self, row: Mapping[str, Any], member: Member, *, new: bool) -> None:
         status = _to_status(row["status"]) if row.get("status") else member.status
@@ -75,19 +75,6 @@ class RawLoader:
             self._audience.set_status(member, status, changed)
         if row.get("tags") is not None:
             self._audience.set_tags(member, self._to_tags(row["tags"]))
-
-    def _blank(self, email: str, digest: bytes) -> Member:
-        return Member(
-            seq=len(self._audience.members),
-            email=email,
-            digest=digest,
-            status=Status.SUBSCRIBED,
-            values=self._audience.plan.blank,
-            tags=NO_TAGS,
-            changed=self._now,
-            opted=self._now,
-            extras=NO_EXTRAS,
-        )
 
     def _forget(self, digest: bytes, member: Member | None) -> None:
         if member:

@@ -100,6 +100,19 @@ class Audience:
         self.plan = MergePlan(self.fields)
         self.version += 1
 
+    def newcomer(self, email: str, now: int) -> Member:
+        """A subscribed person, of whom nothing but the address is known; not on the list yet."""
+        return Member(
+            seq=len(self.members),
+            email=email,
+            digest=digest_of(email),
+            status=Status.SUBSCRIBED,
+            values=self.plan.blank,
+            tags=NO_TAGS,
+            changed=now,
+            opted=now,
+        )
+
     def add(self, member: Member) -> None:
         """Put a new person at the end."""
         if member.status is Status.UNSUBSCRIBED:

@@ -1,0 +1,32 @@
+"""``/sandbox/...``: what others do to an account while an export runs."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from airflow_mailchimp_export.sandbox.account import Account
+from airflow_mailchimp_export.sandbox.control_json import audience_of, explained, read_object, to_response
+from airflow_mailchimp_export.sandbox.dump import to_compact
+from airflow_mailchimp_export.sandbox.signup import sign_up
+
+
+class Events:
+    """The control endpoints that make something happen."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [Route("/sandbox/signup", explained(self.sign_up), methods=["POST"])]
+
+    async def sign_up(self, request: Request) -> Response:
+        """Let a person come in, or come back, through the signup form."""
+        body = await read_object(request)
+        audience = audience_of(self._account, body)
+        member = sign_up(
+            audience, str(body.get("email", "")), body.get("merge_fields", {}), self._account.now()
+        )
+        return to_response(to_compact(audience, member))
