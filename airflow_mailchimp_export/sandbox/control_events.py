@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -20,7 +22,10 @@ class Events:
 
     def routes(self) -> list[Route]:
         """Where they are."""
-        return [Route("/sandbox/signup", explained(self.sign_up), methods=["POST"])]
+        return [
+            Route("/sandbox/signup", explained(self.sign_up), methods=["POST"]),
+            Route("/sandbox/key/rotate", explained(self.rotate_key), methods=["POST"]),
+        ]
 
     async def sign_up(self, request: Request) -> Response:
         """Let a person come in, or come back, through the signup form."""
@@ -30,3 +35,10 @@ class Events:
             audience, str(body.get("email", "")), body.get("merge_fields", {}), self._account.now()
         )
         return to_response(to_compact(audience, member))
+
+    async def rotate_key(self, request: Request) -> Response:
+        """Revoke the key, and make another one valid: the one that is given, or a new one."""
+        settings, body = self._account.settings, await read_object(request)
+        new = body.get("key") or f"{secrets.token_hex(16)}-{settings.datacenter}"
+        settings.change({"key": new})
+        return to_response({"key": settings.key})

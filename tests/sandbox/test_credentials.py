@@ -65,6 +65,24 @@ def test_revoked_key(sandbox: Sandbox) -> None:
     assert sandbox.problem("GET", "/ping")["status"] == 401
 
 
+@pytest.mark.parametrize("given", [{}, {"key": "e" * 32 + "-us0"}])
+def test_rotated_key(sandbox: Sandbox, given: dict[str, str]) -> None:
+    """After a rotation the old key is invalid and the new one gets in, while OAuth tokens stay valid."""
+    new = sandbox.control("/key/rotate", given)["key"]
+    problem = sandbox.problem("GET", "/ping")
+    assert (problem["status"], problem["title"]) == (401, "API Key Invalid")
+    assert ping(sandbox, Authorization=f"Bearer {new}").status_code == 200
+    assert new == given.get("key", new) == sandbox.control("/settings")["key"] != sandbox.key
+    assert ping(sandbox, Authorization=f"Bearer {TOKEN}").status_code == 200
+
+
+def test_rotated_to_nonsense(sandbox: Sandbox) -> None:
+    """A key that is no text is refused, and the old one stays valid."""
+    answer = requests.post(f"{sandbox.url}/sandbox/key/rotate", json={"key": 7}, timeout=10)
+    assert (answer.status_code, answer.json()) == (400, {"error": "The setting 'key' cannot be 7."})
+    assert sandbox.get("/ping")
+
+
 def test_metadata(sandbox: Sandbox) -> None:
     """A good token's metadata name the data centre and the sandbox's own address."""
     headers = {"Authorization": f"OAuth {TOKEN}"}
