@@ -90,16 +90,39 @@ class Sandbox:
             time.sleep(0.01)
         raise AssertionError(f"the batch is still {batch['status']}")
 
-    def run_batch(self, *operations: dict[str, Any]) -> dict[str, Any]:
-        """A batch that has finished."""
+    def wait_for_operations(self, batch_id: str, finished: int) -> None:
+        """Come back when so many operations of a batch are done."""
+        until = time.monotonic() + PATIENCE
+        while self.get(f"/batches/{batch_id}")["finished_operations"] < finished:
+            assert time.monotonic() < until, "the operations are not done"
+            time.sleep(0.01)
+
+    def submit(self, *operations: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a batch that is submitted."""
         answer = self.call("POST", "/batches", {"operations": list(operations)})
         assert answer.status_code == 200, answer.text
-        return self.wait_for(answer.json()["id"])
+        batch: dict[str, Any] = answer.json()
+        return batch
+
+    def run_batch(self, *operations: dict[str, Any]) -> dict[str, Any]:
+        """A batch that has finished."""
+        return self.wait_for(self.submit(*operations)["id"])
 
 
 def person(email: str, status: str | None = "subscribed", **more: Any) -> dict[str, Any]:
     """A member as it is sent."""
     return {"email_address": email, **({"status": status} if status else {}), **more}
+
+
+def subscribe(number: int, *members: dict[str, Any], query: str = "") -> dict[str, Any]:
+    """An operation that is a batch-subscribe."""
+    body = orjson.dumps({"members": list(members), "update_existing": True}).decode()
+    return {"method": "POST", "path": f"{LIST}{query}", "body": body, "operation_id": str(number)}
+
+
+def ping(number: int = 0) -> dict[str, Any]:
+    """An operation that does nothing."""
+    return {"method": "GET", "path": "/ping", "operation_id": str(number)}
 
 
 def download(batch: dict[str, Any]) -> requests.Response:

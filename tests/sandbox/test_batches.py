@@ -11,34 +11,15 @@ import orjson
 import pytest
 import requests
 
-from tests.sandbox.driver import LIST, Sandbox, download, person, unpack
+from tests.sandbox.driver import LIST, Sandbox, download, person, ping, subscribe, unpack
 
 SLOW = 60
 """Seconds: a stage that takes so long ends when the test says so."""
 
 
-def subscribe(number: int, *members: dict[str, Any], query: str = "") -> dict[str, Any]:
-    """An operation that is a batch-subscribe."""
-    body = orjson.dumps({"members": list(members), "update_existing": True}).decode()
-    return {"method": "POST", "path": f"{LIST}{query}", "body": body, "operation_id": str(number)}
-
-
-def ping(number: int = 0) -> dict[str, Any]:
-    """An operation that does nothing."""
-    return {"method": "GET", "path": "/ping", "operation_id": str(number)}
-
-
-def start(sandbox: Sandbox, *operations: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a submission."""
-    answer = sandbox.call("POST", "/batches", {"operations": list(operations)})
-    assert answer.status_code == 200, answer.text
-    batch: dict[str, Any] = answer.json()
-    return batch
-
-
 def test_first_answer(sandbox: Sandbox) -> None:
     """The first answer knows nothing: pending, no operations, no link."""
-    batch = start(sandbox, ping(), ping())
+    batch = sandbox.submit(ping(), ping())
     assert len(batch["id"]) == 10
     assert {name: batch[name] for name in batch if name not in ("id", "submitted_at", "_links")} == {
         "status": "pending",
@@ -60,7 +41,7 @@ def test_life(sandbox: Sandbox) -> None:
         "finalizing": "batch_finalizing",
     }
     sandbox.set(**dict.fromkeys(stages.values(), SLOW))
-    batch_id, totals = start(sandbox, ping(), ping())["id"], []
+    batch_id, totals = sandbox.submit(ping(), ping())["id"], []
     for status, setting in stages.items():
         totals.append(sandbox.wait_for(batch_id, status)["total_operations"])
         sandbox.set(**{setting: 0})
@@ -139,7 +120,7 @@ def test_get_without_count(sandbox: Sandbox) -> None:
 def test_one_at_a_time(sandbox: Sandbox) -> None:
     """While one batch runs, the others stay pending."""
     sandbox.set(batch_operation_latency=SLOW)
-    first, second = start(sandbox, ping()), start(sandbox, ping())
+    first, second = sandbox.submit(ping()), sandbox.submit(ping())
     sandbox.wait_for(first["id"], "started")
     assert sandbox.get(f"/batches/{second['id']}")["status"] == "pending"
     sandbox.set(batch_operation_latency=0)
@@ -150,7 +131,7 @@ def test_member_time(sandbox: Sandbox) -> None:
     """Operations take their time by how many members they carry."""
     sandbox.set(batch_operation_latency_per_member=SLOW)
     assert sandbox.run_batch(ping())["finished_operations"] == 1
-    batch = start(sandbox, subscribe(1, person("ada@people.example"), person("bob@people.example")))
+    batch = sandbox.submit(subscribe(1, person("ada@people.example"), person("bob@people.example")))
     sandbox.wait_for(batch["id"], "started")
     assert sandbox.control("/members")["members"] == []
     sandbox.set(batch_operation_latency_per_member=0)
@@ -160,7 +141,7 @@ def test_member_time(sandbox: Sandbox) -> None:
 def test_too_many(sandbox: Sandbox) -> None:
     """Past the limit of pending batches, another one is refused with 429."""
     sandbox.set(batch_limit=2, batch_pending=SLOW)
-    batches = [start(sandbox, ping()) for _ in range(2)]
+    batches = [sandbox.submit(ping()) for _ in range(2)]
     problem = sandbox.problem("POST", "/batches", {"operations": [ping()]})
     assert (problem["status"], "Please wait for some to complete" in problem["detail"]) == (429, True)
     sandbox.set(batch_pending=0)
@@ -199,7 +180,7 @@ def test_stopping(sandbox: Sandbox, status: str) -> None:
     """A batch can be stopped at any time: what was done stays, what was not is left, and it is gone."""
     stage = {"started": "batch_operation_latency"}.get(status, f"batch_{status}")
     sandbox.set(**{stage: SLOW})
-    batch = start(sandbox, ping())
+    batch = sandbox.submit(ping())
     sandbox.wait_for(batch["id"], status)
     assert sandbox.call("DELETE", f"/batches/{batch['id']}").status_code == 204
     assert sandbox.problem("GET", f"/batches/{batch['id']}")["status"] == 404
@@ -243,7 +224,7 @@ def test_link_of_deleted_batch(sandbox: Sandbox) -> None:
 def test_stuck(sandbox: Sandbox) -> None:
     """Stuck batches stay in finalizing with all operations done, and do not hold up the next one."""
     sandbox.set(batch_stuck=-1)
-    batches = [start(sandbox, ping()), start(sandbox, ping())]
+    batches = [sandbox.submit(ping()), sandbox.submit(ping())]
     for batch in batches:
         stuck = sandbox.wait_for(batch["id"], "finalizing")
         assert (stuck["finished_operations"], stuck["response_body_url"]) == (1, "")
@@ -255,7 +236,7 @@ def test_stuck(sandbox: Sandbox) -> None:
 def test_stopping_a_stuck_batch(sandbox: Sandbox) -> None:
     """A batch that is stuck can be stopped, and the next one runs."""
     sandbox.set(batch_stuck=-1)
-    batch = start(sandbox, ping())
+    batch = sandbox.submit(ping())
     sandbox.wait_for(batch["id"], "finalizing")
     sandbox.call("DELETE", f"/batches/{batch['id']}")
     sandbox.set(batch_stuck=0.05)
@@ -265,7 +246,7 @@ def test_stopping_a_stuck_batch(sandbox: Sandbox) -> None:
 def test_tail(sandbox: Sandbox) -> None:
     """With a tail, finalizing takes longer, by an amount that is drawn."""
     sandbox.set(batch_latency_tail=1000)
-    batch = start(sandbox, ping())
+    batch = sandbox.submit(ping())
     assert sandbox.wait_for(batch["id"], "finalizing")["finished_operations"] == 1
     sandbox.set(batch_latency_tail=0)
     sandbox.wait_for(batch["id"])
@@ -324,7 +305,7 @@ def test_broken_operations(sandbox: Sandbox) -> None:
 def test_batches_take_no_connection(sandbox: Sandbox) -> None:
     """A batch that runs does not count against the limit of connections."""
     sandbox.set(max_connections=1, batch_operation_latency=SLOW)
-    batch = start(sandbox, ping())
+    batch = sandbox.submit(ping())
     sandbox.wait_for(batch["id"], "started")
     assert sandbox.get("/ping")
     sandbox.set(batch_operation_latency=0)
