@@ -49,14 +49,29 @@ class Batch:
     """How often it was read since it finished."""
     downloads: int = 0
     faulty_downloads: int = 0
+    stopped_as: str = ""
+    """The status that is shown since it was stopped, if it is shown at all."""
+    invented: int = 0
+    """Operations that it only pretends to have done, one for each look at a batch that never ends."""
+
+    @property
+    def all_done(self) -> bool:
+        """Whether its operations are done, and it is still running."""
+        return self.status is BatchStatus.STARTED and self.finished == self.total
+
+    def lose_results(self) -> None:
+        """Delete the archive, if there is one."""
+        if self.archive:
+            self.archive.unlink(missing_ok=True)
+        self.archive = None
 
     def to_json(self) -> dict[str, Any]:
         """The numbers, without times and links."""
         return {
             "id": self.batch_id,
-            "status": self.status.value,
-            "total_operations": self.total,
-            "finished_operations": self.finished,
+            "status": self.stopped_as or self.status.value,
+            "total_operations": self.total + self.invented + bool(self.invented),
+            "finished_operations": self.finished + self.invented,
             "errored_operations": self.errored,
         }
 
@@ -84,17 +99,30 @@ class BatchBook:
 
     def pending(self) -> list[Batch]:
         """Those that have not begun, oldest first."""
-        return [batch for batch in self.batches.values() if batch.status is BatchStatus.PENDING]
+        found = [batch for batch in self.batches.values() if batch.status is BatchStatus.PENDING]
+        return [batch for batch in found if not batch.stopped_as]
+
+    def unfinished(self) -> list[Batch]:
+        """Those that may still change, oldest first."""
+        found = [batch for batch in self.batches.values() if batch.status is not BatchStatus.FINISHED]
+        return [batch for batch in found if not batch.stopped_as]
 
     def holds(self, batch: Batch) -> bool:
-        """Whether it still exists."""
-        return self.batches.get(batch.batch_id) is batch
+        """Whether it still exists, and was not stopped."""
+        return self.batches.get(batch.batch_id) is batch and not batch.stopped_as
+
+    def stop(self, batch: Batch, shown_as: str) -> None:
+        """Stop a batch, whose results are lost; without a status to show, nothing is left of it."""
+        if not shown_as:
+            self.drop(batch)
+            return
+        batch.lose_results()
+        batch.stopped_as, batch.operations = shown_as, []
 
     def drop(self, batch: Batch) -> None:
         """Forget a batch with its results."""
         del self.batches[batch.batch_id]
-        if batch.archive:
-            batch.archive.unlink(missing_ok=True)
+        batch.lose_results()
 
     def expire(self, before: int) -> None:
         """Forget what was submitted before this moment."""

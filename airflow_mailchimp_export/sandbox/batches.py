@@ -94,12 +94,13 @@ def get_batch(account: Account, call: Call) -> Answer:
     if account.settings.batch_gone and batch.status is BatchStatus.FINISHED:
         raise Refused(NOT_FOUND)
     batch.reads += batch.status is BatchStatus.FINISHED
+    batch.invented += account.settings.batch_endless and batch.all_done and not batch.stopped_as
     return Answer(call.view.apply(_to_json(account, batch)))
 
 
 def delete_batch(account: Account, call: Call) -> Answer:
     """Stop a batch; what was done stays done, but its results are lost."""
-    account.batches.drop(_known(account, call))
+    account.batches.stop(_known(account, call), account.settings.batch_stopped_status)
     return Answer()
 
 

@@ -9,7 +9,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from airflow_mailchimp_export.sandbox.account import Account
-from airflow_mailchimp_export.sandbox.control_json import audience_of, explained, read_object, to_response
+from airflow_mailchimp_export.sandbox.control_json import (
+    Missing,
+    audience_of,
+    explained,
+    read_object,
+    to_response,
+)
 from airflow_mailchimp_export.sandbox.dump import to_compact
 from airflow_mailchimp_export.sandbox.signup import sign_up
 
@@ -25,6 +31,7 @@ class Events:
         return [
             Route("/sandbox/signup", explained(self.sign_up), methods=["POST"]),
             Route("/sandbox/key/rotate", explained(self.rotate_key), methods=["POST"]),
+            Route("/sandbox/batches/stop", explained(self.stop_batches), methods=["POST"]),
         ]
 
     async def sign_up(self, request: Request) -> Response:
@@ -42,3 +49,15 @@ class Events:
         new = body.get("key") or f"{secrets.token_hex(16)}-{settings.datacenter}"
         settings.change({"key": new})
         return to_response({"key": settings.key})
+
+    async def stop_batches(self, request: Request) -> Response:
+        """Stop the batches that are named, or all that have not finished, as another user might."""
+        book, body = self._account.batches, await read_object(request)
+        unfinished = [batch.batch_id for batch in book.unfinished()]
+        found = [book.batches.get(batch_id) for batch_id in body.get("batches", unfinished)]
+        stopped = [batch for batch in found if batch]
+        if len(stopped) < len(found):
+            raise Missing("There is no such batch.")
+        for batch in stopped:
+            book.stop(batch, self._account.settings.batch_stopped_status)
+        return to_response({"batches": [batch.batch_id for batch in stopped]})

@@ -52,7 +52,7 @@ class BatchRunner:
                     await self._news.wait()
 
     async def _process(self, batch: Batch) -> None:
-        settings, book = self._account.settings, self._account.batches
+        settings = self._account.settings
         if not await self._pause(batch, lambda: settings.batch_pending):
             return
         batch.status = BatchStatus.PREPROCESSING
@@ -65,8 +65,9 @@ class BatchRunner:
         batch.total, batch.operations = len(operations), []
         batch.status = BatchStatus.STARTED
         results = await self._perform(batch, operations)
-        if book.holds(batch):
-            batch.completed, batch.status = self._account.now(), BatchStatus.FINALIZING
+        if await self._pause(batch, lambda: math.inf if settings.batch_endless else 0):
+            batch.invented, batch.completed = 0, self._account.now()
+            batch.status = BatchStatus.FINALIZING
             task = asyncio.create_task(self._finalize(batch, results))
             self._finalizing.add(task)
             task.add_done_callback(self._finalizing.discard)

@@ -88,6 +88,12 @@ class Settings:
     batch_operation_latency_per_member: Annotated[float, "further seconds per member in an operation"] = 0.0
     batch_operation_fault_rate: Annotated[float, "share of the operations that answer 500"] = 0.0
     batch_stuck: Annotated[float, "stay in finalizing for so many seconds; -1: for ever"] = 0.0
+    batch_endless: Annotated[bool, "batches never end: each look finds more operations, and more done"] = (
+        False
+    )
+    batch_stopped_status: Annotated[
+        str, "the status under which a batch that was stopped is still shown; empty: it is gone"
+    ] = ""
     batch_without_link: Annotated[int, "so many reads of a finished batch lack the link; -1: all"] = 0
     batch_gone: Annotated[bool, "answer 404 for batches that are finished"] = False
     batch_limit: Annotated[int, "batches that may be pending"] = 500
