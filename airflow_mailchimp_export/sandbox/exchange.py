@@ -17,29 +17,20 @@ from airflow_mailchimp_export.sandbox.calls import Call, to_query
 from airflow_mailchimp_export.sandbox.choices import FaultKind
 from airflow_mailchimp_export.sandbox.credentials import check_credentials
 from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
-from airflow_mailchimp_export.sandbox.faults import (
-    APPLIED,
-    BAD_GATEWAY_PAGE,
-    DENIED_PAGE,
-    GARBAGE_PAGE,
-    UNAVAILABLE_PAGE,
-    Injector,
-)
-from airflow_mailchimp_export.sandbox.gate import HTML, Gate, HangUp
+from airflow_mailchimp_export.sandbox.failures import failure_reply, faulty_reply
+from airflow_mailchimp_export.sandbox.faults import Failure, Fault, Form, Injector, to_fault
+from airflow_mailchimp_export.sandbox.gate import Gate, HangUp
 from airflow_mailchimp_export.sandbox.meter import Entry
 from airflow_mailchimp_export.sandbox.pauses import pause
-from airflow_mailchimp_export.sandbox.problems import INTERNAL, METHOD_OVERRIDE, TRIGGERS, Problem
+from airflow_mailchimp_export.sandbox.problems import METHOD_OVERRIDE, TRIGGERS, Problem
 from airflow_mailchimp_export.sandbox.runner import members_in
 
 COMPRESS_FROM = 500
 HANG_UP = "hang_up"
 """Where the server puts, into a request's state, the way to cut its connection."""
 
-BAD_GATEWAY = Reply(502, BAD_GATEWAY_PAGE, HTML)
-BROKEN_REPLIES = {
-    FaultKind.FORBIDDEN: Reply(403, DENIED_PAGE, HTML),
-    FaultKind.UNAVAILABLE: Reply(503, UNAVAILABLE_PAGE, HTML),
-}
+TOO_LONG = Failure(502, Form.HTML)
+"""What the edge of Mailchimp's network answers after a while."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,7 +47,7 @@ class Incoming:
     started: float
     body: bytes = b""
     members: int = 0
-    fault: FaultKind | None = None
+    fault: Fault | None = None
 
 
 def to_incoming(scope: Scope) -> Incoming:
@@ -108,17 +99,23 @@ class MarketingApi:
         if not await _read(request, receive):
             self._gate.leave(request)
             return None
-        request.fault = self._injector.draw(request.method, f"{request.path}?{request.query}", request.body)
+        request.fault = self._draw(request)
         payload = to_payload(request.body)
         request.members = members_in(payload)
         self._account.meter.rows_received += request.members
-        if request.fault and request.fault not in APPLIED:
+        if request.fault and not request.fault.applied:
             self._gate.leave(request)
-            return self._refusal(request.fault)
+            return faulty_reply(self._account, request.fault, None)
         call = Call(request.method, request.path, to_query(request.query), payload, request.caller)
         work = asyncio.create_task(self._work(request, call))
         await asyncio.wait({work}, timeout=self._account.settings.timeout)
-        return _spoilt(work.result(), request.fault) if work.done() else BAD_GATEWAY
+        if not work.done():
+            return failure_reply(self._account, TOO_LONG)
+        return faulty_reply(self._account, request.fault, work.result()) if request.fault else work.result()
+
+    def _draw(self, request: Incoming) -> Fault | None:
+        kind = self._injector.draw(request.method, f"{request.path}?{request.query}", request.body)
+        return to_fault(kind.value) if kind else None
 
     async def _work(self, request: Incoming, call: Call) -> Reply:
         try:
@@ -129,15 +126,9 @@ class MarketingApi:
 
     def _seconds(self, request: Incoming) -> float:
         settings = self._account.settings
-        delay = settings.fault_delay if request.fault is FaultKind.DELAY else 0
+        late = request.fault is not None and request.fault.word == FaultKind.DELAY
+        delay = settings.fault_delay if late else 0
         return settings.latency + settings.latency_per_member * request.members + delay
-
-    def _refusal(self, fault: FaultKind) -> Reply | None:
-        if fault is FaultKind.RESET_BEFORE:
-            return None
-        if fault is FaultKind.THROTTLED:
-            return self._gate.too_many()
-        return BROKEN_REPLIES.get(fault) or problem_reply(self._account, INTERNAL)
 
     async def _finish(self, request: Incoming, reply: Reply | None, receive: Receive, send: Send) -> None:
         body, headers = self._encoded(request, reply) if reply else (b"", {})
@@ -164,10 +155,10 @@ class MarketingApi:
         meter.bytes_in += len(request.body)
         meter.bytes_out += bytes_out
         if request.fault:
-            meter.faults[request.fault.value] += 1
+            meter.faults[request.fault.word] += 1
         seconds = round(time.monotonic() - request.started, 6)
         status = reply.status if reply else 0
-        fault = request.fault.value if request.fault else ""
+        fault = request.fault.word if request.fault else ""
         entry = Entry(
             self._account.now(), request.method, request.path, status, request.members, seconds, fault
         )
@@ -186,15 +177,3 @@ async def _read(request: Incoming, receive: Receive) -> bool:
         more = message.get("more_body", False)
     request.body = b"".join(parts)
     return True
-
-
-def _spoilt(reply: Reply, fault: FaultKind | None) -> Reply | None:
-    if fault is FaultKind.RESET_AFTER:
-        return None
-    if fault is FaultKind.GATEWAY:
-        return replace(BAD_GATEWAY, route=reply.route)
-    if fault is FaultKind.TRUNCATED and len(reply.body) > 1:
-        return replace(reply, body=reply.body[: len(reply.body) // 2])
-    if fault is FaultKind.GARBAGE:
-        return Reply(200, GARBAGE_PAGE, HTML, route=reply.route)
-    return reply

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from airflow_mailchimp_export.sandbox.account import Account
-from airflow_mailchimp_export.sandbox.choices import OverLimit
-from airflow_mailchimp_export.sandbox.dispatch import Reply, problem_reply
-from airflow_mailchimp_export.sandbox.faults import DENIED_PAGE
-from airflow_mailchimp_export.sandbox.problems import TOO_MANY
-
-HTML = "text/html"
+from airflow_mailchimp_export.sandbox.dispatch import Reply
+from airflow_mailchimp_export.sandbox.failures import failure_reply
+from airflow_mailchimp_export.sandbox.faults import to_failure
 
 HangUp = Callable[[], None]
 
@@ -39,23 +36,7 @@ class Gate:
 
     def over_limit(self) -> Reply:
         """What a call without a place gets."""
-        kind = self._account.settings.over_limit
-        if kind is OverLimit.JSON_429:
-            return self.too_many()
-        status = int(kind.value[:3])
-        page = DENIED_PAGE if kind.value.endswith("html") else b""
-        headers = self._retry_after() if status == 429 else {}
-        return Reply(status, page, HTML, headers)
-
-    def too_many(self) -> Reply:
-        """The documented answer."""
-        limit = self._account.settings.max_connections
-        reply = problem_reply(self._account, TOO_MANY.saying(TOO_MANY.detail.format(limit=limit)))
-        return Reply(reply.status, reply.body, reply.content_type, {**reply.headers, **self._retry_after()})
-
-    def _retry_after(self) -> Mapping[str, str]:
-        seconds = self._account.settings.retry_after
-        return {"Retry-After": str(seconds)} if seconds else {}
+        return failure_reply(self._account, to_failure(self._account.settings.over_limit.value))
 
     def _flush(self) -> None:
         for hang_up in self._lines.values():

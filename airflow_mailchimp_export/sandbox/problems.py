@@ -112,6 +112,24 @@ INTERNAL = Problem(
 )
 IN_REVIEW = Problem(503, "ComplianceRelated", "This method has been disabled.")
 
+BY_STATUS: Mapping[int, Problem] = {
+    problem.status: problem
+    for problem in (
+        BAD_REQUEST,
+        KEY_INVALID,
+        FORBIDDEN,
+        NOT_FOUND,
+        METHOD_NOT_ALLOWED,
+        TOO_DEEP,
+        BAD_FIELDS,
+        UPGRADE,
+        TOO_MANY,
+        INTERNAL,
+        IN_REVIEW,
+    )
+}
+"""One problem of each status, for answers that have nothing to do with the call."""
+
 TRIGGERS: Mapping[str, Problem] = {
     "BadRequest": BAD_REQUEST,
     "InvalidAction": INVALID_ACTION,
