@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
+from airflow_mailchimp_export.sandbox.fault_plan import PlannedFault
 from airflow_mailchimp_export.sandbox.raw import load, read_rows
 from airflow_mailchimp_export.sandbox.server import bind, spare_the_collector, to_server
 from airflow_mailchimp_export.sandbox.settings import OPTIONS, Option, Settings, to_setting
@@ -28,6 +29,8 @@ def to_parser() -> argparse.ArgumentParser:
         "--port", type=int, default=DEFAULT_PORT, help="0: any free one (default: %(default)s)"
     )
     parser.add_argument("--members", type=Path, help="members to begin with: a .csv or .parquet file")
+    planned = "a fault for the next matching call: 'METHOD PATH ANSWER [count=N] [skip=N] [applied=true]'"
+    parser.add_argument("--next-fault", action="append", default=[], metavar="FAULT", help=planned)
     for option in OPTIONS.values():
         name = f"--{option.name.replace('_', '-')}"
         if option.kind is bool:
@@ -50,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         account = Account(to_settings(given))
+        for text in given.next_fault:
+            account.fault_plan.add(PlannedFault.from_text(text))
         if given.members:
             load(account.audiences[AUDIENCE_ID], read_rows(given.members), account.now())
         listener = bind(given.host, given.port)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from airflow_mailchimp_export.sandbox.batch_state import BatchBook
 from airflow_mailchimp_export.sandbox.calls import Call
+from airflow_mailchimp_export.sandbox.fault_plan import FaultPlan
 from airflow_mailchimp_export.sandbox.meter import Meter
 from airflow_mailchimp_export.sandbox.problems import NOT_FOUND, Refused
 from airflow_mailchimp_export.sandbox.settings import Settings
@@ -26,6 +27,7 @@ class Account:
     audiences: dict[str, Audience] = field(default_factory=dict, init=False)
     batches: BatchBook = field(default_factory=BatchBook)
     meter: Meter = field(default_factory=Meter)
+    fault_plan: FaultPlan = field(default_factory=FaultPlan)
 
     def __post_init__(self) -> None:
         """Make the first audience."""
@@ -35,6 +37,7 @@ class Account:
         """Forget everything but the settings."""
         for batch in list(self.batches.batches.values()):
             self.batches.drop(batch)
+        self.fault_plan.clear()
         self.audiences.clear()
         self.add_audience(AUDIENCE_ID, "Sandbox audience")
 

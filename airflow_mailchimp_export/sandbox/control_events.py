@@ -17,6 +17,7 @@ from airflow_mailchimp_export.sandbox.control_json import (
     to_response,
 )
 from airflow_mailchimp_export.sandbox.dump import to_compact
+from airflow_mailchimp_export.sandbox.fault_plan import PlannedFault
 from airflow_mailchimp_export.sandbox.signup import sign_up
 
 
@@ -31,6 +32,9 @@ class Events:
         return [
             Route("/sandbox/signup", explained(self.sign_up), methods=["POST"]),
             Route("/sandbox/key/rotate", explained(self.rotate_key), methods=["POST"]),
+            Route("/sandbox/faults", self.faults),
+            Route("/sandbox/faults", explained(self.plan_faults), methods=["POST"]),
+            Route("/sandbox/faults/clear", self.clear_faults, methods=["POST"]),
             Route("/sandbox/batches/stop", explained(self.stop_batches), methods=["POST"]),
         ]
 
@@ -49,6 +53,23 @@ class Events:
         new = body.get("key") or f"{secrets.token_hex(16)}-{settings.datacenter}"
         settings.change({"key": new})
         return to_response({"key": settings.key})
+
+    async def faults(self, request: Request) -> Response:
+        """The faults that are still to come."""
+        return to_response({"faults": self._account.fault_plan.to_json()})
+
+    async def plan_faults(self, request: Request) -> Response:
+        """Let the next calls that match go wrong: one fault, or several at once, all or nothing."""
+        body = await read_object(request)
+        found = [PlannedFault.from_json(one) for one in body.get("faults", [body])]
+        for planned in found:
+            self._account.fault_plan.add(planned)
+        return await self.faults(request)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """Let all calls go well."""
+        self._account.fault_plan.clear()
+        return await self.faults(request)
 
     async def stop_batches(self, request: Request) -> Response:
         """Stop the batches that are named, or all that have not finished, as another user might."""

@@ -114,6 +114,9 @@ class MarketingApi:
         return faulty_reply(self._account, request.fault, work.result()) if request.fault else work.result()
 
     def _draw(self, request: Incoming) -> Fault | None:
+        planned = self._account.fault_plan.take(request.method, request.path)
+        if planned:
+            return planned
         kind = self._injector.draw(request.method, f"{request.path}?{request.query}", request.body)
         return to_fault(kind.value) if kind else None
 

@@ -154,9 +154,22 @@ def to_setting(name: str, value: Any) -> Any:
         raise ValueError(f"The setting {name!r} cannot be {value!r}.") from error
 
 
+def to_truth(value: Any) -> bool:
+    """True or false, from JSON or from the command line.
+
+    :raises ValueError: it is neither.
+    """
+    words = {"true": True, "1": True, "false": False, "0": False}
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in words:
+        return words[str(value).lower()]
+    raise ValueError("true or false is needed")
+
+
 def _coerce(kind: Any, value: Any) -> Any:
     if kind is bool:
-        return _truth(value)
+        return to_truth(value)
     if getattr(kind, "__origin__", None) is tuple:
         items = value.split(",") if isinstance(value, str) else value
         return tuple(kind.__args__[0](item.strip()) for item in items if item.strip())
@@ -165,12 +178,3 @@ def _coerce(kind: Any, value: Any) -> Any:
     if isinstance(kind, type) and issubclass(kind, (str, Enum)) and not isinstance(value, str):
         raise ValueError("a string is needed")
     return kind(value)
-
-
-def _truth(value: Any) -> bool:
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() in words:
-        return words[str(value).lower()]
-    raise ValueError("true or false is needed")

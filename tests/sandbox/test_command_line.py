@@ -82,6 +82,16 @@ def test_csv(tmp_path: Path) -> None:
     ]
 
 
+def test_next_fault() -> None:
+    """Faults can be planned from the start, as many as are named."""
+    faults = ("--next-fault", "GET /ping 500", "--next-fault", "GET /lists 404")
+    with started(*faults) as (_, said):
+        paths = ("/ping", "/lists", "/ping", "/lists")
+        auth = ("x", said["key"])
+        answers = [requests.get(f"{said['url']}/3.0{path}", auth=auth, timeout=10) for path in paths]
+    assert [answer.status_code for answer in answers] == [500, 404, 200, 200]
+
+
 def test_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
     """Called as a function, it serves until a signal comes, and then returns."""
     with bind("127.0.0.1", 0) as found:
