@@ -162,6 +162,18 @@ def test_timeout(sandbox: Sandbox) -> None:
     assert sandbox.member(ADA)["status"] == "subscribed"
 
 
+def test_timeout_of_large_calls(sandbox: Sandbox) -> None:
+    """Where each member takes time, only calls with many members take too long; their work is done."""
+    sandbox.set(latency_per_member=SLOW, timeout=0.5)
+    assert sandbox.call("GET", "/ping").status_code == 200
+    people = [person(ADA), person("bob@people.example"), person("eve@people.example")]
+    assert sandbox.call("POST", LIST, {"members": people}).status_code == 502
+    assert sandbox.control("/members")["members"] == []
+    sandbox.set(latency_per_member=0)
+    wait_in_flight(sandbox, 0)
+    assert len(sandbox.control("/members")["members"]) == 3
+
+
 @pytest.mark.parametrize(
     ("accepted", "compress", "encoding"),
     [("gzip", True, "gzip"), ("identity", True, None), ("gzip", False, None)],

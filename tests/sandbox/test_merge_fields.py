@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import md5
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.sandbox.driver import LIST, Sandbox, person
 
 ADA = "ada@people.example"
 FIELDS = f"{LIST}/merge-fields"
+BY_HASH = f"{LIST}/members/{md5(ADA.encode()).hexdigest()}"
 HOME = {"addr1": "1 High St", "city": "London", "state": "-", "zip": "N1"}
 STORED_HOME = {
     "addr1": "1 High St",
@@ -120,6 +122,51 @@ def test_required(sandbox: Sandbox) -> None:
     assert sandbox.subscribe(person(ADA), query="skip_merge_validation=true")["total_created"] == 1
     assert sandbox.subscribe(person(ADA, merge_fields={"X": "x"}))["total_updated"] == 1
     assert sandbox.subscribe(person(ADA, merge_fields={"FNAME": "Ada"}))["total_updated"] == 1
+
+
+@pytest.mark.parametrize("query", ["", "?skip_merge_validation=false", "?skip_merge_validation=true"])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", BY_HASH, {"email_address": ADA}),
+        ("PUT", BY_HASH, {"email_address": "new@people.example"}),
+        ("PATCH", BY_HASH, {"email_address": "new@people.example"}),
+        ("PUT", f"{LIST}/members/{'0' * 32}", person("new@people.example")),
+        ("POST", f"{LIST}/members", person("new@people.example")),
+    ],
+)
+def test_required_later(sandbox: Sandbox, method: str, path: str, body: Any, query: str) -> None:
+    """A field that becomes required is missing in every call for one member, unless that check is skipped."""
+    sandbox.subscribe(person(ADA, merge_fields={"FNAME": "Ada"}))
+    add(sandbox, "text", required=True)
+    answer = sandbox.call(method, f"{path}{query}", body)
+    if query.endswith("true"):
+        assert (answer.status_code, answer.json()["merge_fields"]["X"]) == (200, "")
+    else:
+        assert (answer.status_code, answer.json()["title"]) == (400, "Invalid Resource")
+        assert answer.json()["errors"] == [{"field": "X", "message": "Please enter a value"}]
+        assert [one["email"] for one in sandbox.control("/members")["members"]] == [ADA]
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_required_and_there(sandbox: Sandbox, method: str) -> None:
+    """A required field that the member has need not be sent again, and cannot be emptied."""
+    sandbox.subscribe(person(ADA, merge_fields={"FNAME": "Ada"}))
+    assert sandbox.call("PATCH", f"{FIELDS}/1", {"required": True}).json()["required"] is True
+    assert sandbox.call(method, BY_HASH, {"merge_fields": {"LNAME": "Lovelace"}}).status_code == 200
+    assert sandbox.problem(method, BY_HASH, {"merge_fields": {"FNAME": ""}})["errors"][0]["field"] == "FNAME"
+
+
+def test_required_later_in_bulk(sandbox: Sandbox) -> None:
+    """In a bulk call those are refused who lack the field, new ones and old ones."""
+    sandbox.subscribe(person(ADA), person("bob@people.example", merge_fields={"FNAME": "Bob"}))
+    sandbox.call("PATCH", f"{FIELDS}/1", {"required": True})
+    people = [person(email, None) for email in (ADA, "bob@people.example")]
+    answer = sandbox.subscribe(*people, person("new@people.example"))
+    assert [error["email_address"] for error in answer["errors"]] == [ADA, "new@people.example"]
+    assert {error["field_message"] for error in answer["errors"]} == {"Please enter a value"}
+    skipped = sandbox.subscribe(*people, person("new@people.example"), query="skip_merge_validation=true")
+    assert (skipped["total_updated"], skipped["total_created"]) == (2, 1)
 
 
 def test_unknown_tags_are_dropped(sandbox: Sandbox) -> None:
