@@ -1,4 +1,4 @@
-"""The blocking client: one pooled session, at most ``max_connections`` requests in flight.
+"""The client: one pooled session, at most ``max_connections`` requests in flight.
 
 Memory: the body and the answer of each request in flight, so at most
 ``max_connections x (body + answer)``.
@@ -6,6 +6,7 @@ Memory: the body and the answer of each request in flight, so at most
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,7 @@ class MailchimpClient:
     :param oauth: send the token as the OAuth metadata call takes it.
     :param pace: how often and how fast calls are repeated.
     :param clock: seconds of a clock that never goes back.
-    :param sleep: waits that many seconds.
+    :param sleep: waits that many seconds; a wait that closing the client ends, unless given.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class MailchimpClient:
         oauth: bool = False,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.max_connections = max_connections
         self.limiter = AdaptiveLimiter(max_connections, clock=clock)
@@ -62,7 +63,8 @@ class MailchimpClient:
         self._timeout = timeout
         self._pace = pace or Pace()
         self._clock = clock
-        self._sleep = sleep
+        self._closed = threading.Event()
+        self._sleep = sleep or self._closed.wait
         authorization = oauth_authorization(token) if oauth else basic_authorization(token)
         self._session = _pooled_session(authorization, max_connections)
 
@@ -75,7 +77,8 @@ class MailchimpClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call that another thread is repeating ends with its next attempt."""
+        self._closed.set()
         self._session.close()
 
     def send(self, call: Call[T]) -> T:
@@ -84,6 +87,7 @@ class MailchimpClient:
         :raises RetryableError: once attempts or time are used up.
         :raises PermanentError: as soon as Mailchimp refuses.
         :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
+        :raises RuntimeError: when the client is closed.
         """
         flow = exchange(call, self._pace, clock=self._clock)
         result: Response | RetryableError | None = None
@@ -98,6 +102,8 @@ class MailchimpClient:
     def _act(self, step: Request | Pause, slot: ExitStack) -> Response | RetryableError | None:
         if isinstance(step, Request):
             slot.enter_context(self.limiter.slot())
+            if self._closed.is_set():
+                raise RuntimeError("The client is closed, so nothing is sent any more")
             return self._transmit(step)
         if step.pushed_back:
             self.limiter.back_off()

@@ -40,6 +40,9 @@ from tests.kit.http import (
 
 PING = calls.ping()
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})
+LONG = 60.0
+"""Seconds that nobody waits unless something is wrong."""
+
 TASK = 0.002
 """Seconds that an answer takes where several are to be in flight together."""
 
@@ -220,14 +223,29 @@ def test_every_place_is_given_back(answer: Step) -> None:
 
 
 def test_closing() -> None:
-    """Leaving the client closes its connections, so that a server sees no more of it."""
+    """A client that is closed sends nothing any more, and says why."""
     with ScriptedServer(CHIMPY) as server:
-        client = to_client(server, FakeClock())
-        client.send(PING)
+        with to_client(server, FakeClock()) as client:
+            client.send(PING)
+        with pytest.raises(RuntimeError, match="is closed"):
+            client.send(PING)
+    assert len(server.received) == 1
+
+
+def test_closing_ends_a_pause() -> None:
+    """A call that is about to be repeated in another thread is not once the client is closed, however long its pause."""
+    with (
+        ScriptedServer(to_page(500)) as server,
+        ThreadPoolExecutor(1) as thread,
+        MailchimpClient(server.url, KEY, pace=Pace(first_pause=600.0, longest_pause=600.0)) as client,
+    ):
+        call = thread.submit(client.send, PING)
+        while not server.received:
+            time.sleep(0.001)
         client.close()
-        client.send(PING)
-        client.close()
-    assert len({request.peer for request in server.received}) == 2
+        with pytest.raises(RuntimeError, match="is closed"):
+            call.result(LONG)
+    assert len(server.received) == 1
 
 
 def all_below(kind: type[Exception]) -> Iterator[type[Exception]]:
