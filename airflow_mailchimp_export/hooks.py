@@ -163,14 +163,6 @@ def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str)
         )
 
 
-def invalid_token() -> ConfigError:
-    """Return the error for a token that the OAuth metadata does not know; it says so with status 200."""
-    return ConfigError(
-        "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was "
-        "revoked. Authorize anew and put the new token into the connection"
-    )
-
-
 def _to_prompt_client(settings: ConnectionSettings) -> MailchimpClient:
     return to_client(replace(settings, timeout=min(settings.timeout, PROMPT_TIMEOUT)), pace=PROMPT)
 
@@ -182,8 +174,11 @@ def _located(settings: ConnectionSettings, pace: Pace | None) -> ConnectionSetti
         settings.metadata_url, settings.token, oauth=True, timeout=settings.timeout, pace=pace
     ) as client:
         endpoint = client.send(calls.oauth_endpoint())
-    if not endpoint:
-        raise invalid_token()
+    if not endpoint:  # a token that the metadata does not know is answered with status 200 too
+        raise ConfigError(
+            "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was "
+            "revoked. Authorize anew and put the new token into the connection"
+        )
     return settings.with_api_endpoint(endpoint)
 
 

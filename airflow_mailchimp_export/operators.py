@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
-from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
 from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
@@ -28,7 +28,7 @@ from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, OnLeave, parse_export_name
-from airflow_mailchimp_export.sensors import check_event, poll_once
+from airflow_mailchimp_export.sensors import check_event
 from airflow_mailchimp_export.settings.coercion import boolean, choice, parse_setting
 from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
@@ -218,11 +218,8 @@ class SegmentToMailchimpOperator(BaseOperator):
     def _wait(self, hook: MailchimpHook, batch_ids: Sequence[str]) -> None:
         watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
         with no_retry_on_permanent_errors(), hook.client() as client:
-            poll_once(client, watch)
-            while watch.waiting and not watch.stalled(now=time.monotonic()):
-                self.log.info("Waiting for Mailchimp: %s", watch.progress())
+            while poll_once(client, watch, clock=time.monotonic) and not watch.stalled(now=time.monotonic()):
                 time.sleep(watch.pause())
-                poll_once(client, watch)
 
     def _finalize(self, hook: MailchimpHook, folder: RunFolder) -> dict[str, Any]:
         return _finalized(hook, folder, dag_id=self.dag_id)

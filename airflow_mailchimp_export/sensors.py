@@ -14,11 +14,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
-from airflow_mailchimp_export.errors import NotFound, RetryableError
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
+from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
-from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
@@ -99,25 +97,15 @@ class MailchimpBatchSensor(BaseSensorOperator):
             seconds = to_seconds(self.stall_timeout)
             self._watch = BatchWatch(self.batch_ids, stall_timeout=seconds, now=time.monotonic())
         with no_retry_on_permanent_errors(), MailchimpHook(self.mailchimp_conn_id).client() as client:
-            poll_once(client, self._watch)
-        self.log.info("Waiting for Mailchimp: %s", self._watch.progress())
-        if self._watch.waiting and self._watch.stalled(now=time.monotonic()):
+            waiting = poll_once(client, self._watch, clock=time.monotonic)
+        if waiting and self._watch.stalled(now=time.monotonic()):
             raise stalled_error(self.stall_timeout)
-        return not self._watch.waiting
+        return not waiting
 
     def on_kill(self) -> None:
         """Cancel the batches when the waiting task is killed."""
         if self.batch_ids:
             MailchimpHook(self.mailchimp_conn_id).cancel_batches(tuple(self.batch_ids))
-
-
-def poll_once(client: MailchimpClient, watch: BatchWatch) -> None:
-    """Ask once for each batch that is not known to be over."""
-    for batch_id in watch.waiting:
-        try:
-            watch.note(client.send(calls.batch(batch_id)), now=time.monotonic())
-        except NotFound:
-            watch.note_gone(batch_id)
 
 
 def check_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> str:

@@ -10,12 +10,9 @@ from typing import Any
 from airflow.providers.common.compat.connection import get_async_connection
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch
-from airflow_mailchimp_export.errors import ExportError, NotFound
-from airflow_mailchimp_export.hooks import MailchimpHook, invalid_token, to_settings
-from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
-from airflow_mailchimp_export.settings.connection import ConnectionSettings
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
+from airflow_mailchimp_export.errors import ExportError
+from airflow_mailchimp_export.hooks import MailchimpHook, to_client, to_settings
 
 
 class MailchimpBatchTrigger(BaseTrigger):
@@ -69,26 +66,17 @@ class MailchimpBatchTrigger(BaseTrigger):
 
     async def _wait(self) -> str:
         settings = to_settings(await get_async_connection(self.mailchimp_conn_id))
-        base_url = settings.base_url or await _base_url(settings)
         watch = BatchWatch(self.batch_ids, stall_timeout=self.stall_timeout, now=time.monotonic())
-        async with AsyncMailchimpClient(base_url, settings.token, timeout=settings.timeout) as client:
+        # In threads, because the client blocks, and other triggers share this event loop.
+        with await asyncio.to_thread(to_client, settings) as client:
             # Whoever deferred has looked a moment ago. Besides, Airflow fails a task whose trigger fires
             # before the scheduler knows that it deferred: https://github.com/apache/airflow/issues/72716
             await asyncio.sleep(watch.pause())
-            while await self._poll_once(client, watch):
+            while await asyncio.to_thread(poll_once, client, watch, clock=time.monotonic):
                 if watch.stalled(now=time.monotonic()):
                     return "stalled"
                 await asyncio.sleep(watch.pause())
         return "finished"
-
-    async def _poll_once(self, client: AsyncMailchimpClient, watch: BatchWatch) -> bool:
-        for batch_id in watch.waiting:
-            try:
-                watch.note(await client.send(calls.batch(batch_id)), now=time.monotonic())
-            except NotFound:
-                watch.note_gone(batch_id)
-        self.log.info("Waiting for Mailchimp: %s", watch.progress())
-        return bool(watch.waiting)
 
     def _event(self, status: str, message: str) -> TriggerEvent:
         event = {
@@ -98,13 +86,3 @@ class MailchimpBatchTrigger(BaseTrigger):
             "run_uri": self.run_uri,
         }
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's is not typed
-
-
-async def _base_url(settings: ConnectionSettings) -> str:
-    async with AsyncMailchimpClient(
-        settings.metadata_url, settings.token, oauth=True, timeout=settings.timeout
-    ) as client:
-        endpoint = await client.send(calls.oauth_endpoint())
-    if not endpoint:
-        raise invalid_token()
-    return str(settings.with_api_endpoint(endpoint).base_url)

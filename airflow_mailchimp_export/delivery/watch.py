@@ -1,14 +1,20 @@
 """Waiting for batches: whom to ask, how long to pause, when to give up. No I/O and no clock of its own.
 
-The sensor's poke, the operator's wait and the trigger all follow the same watch.
+The sensor's poke, the operator's wait and the trigger all follow the same watch, and ask by :func:`poll_once`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from airflow_mailchimp_export.errors import NotFound
+from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.protocol import Sender
 from airflow_mailchimp_export.model import Batch
+
+log = logging.getLogger(__name__)
 
 FIRST_PAUSE = 5.0
 
@@ -72,3 +78,17 @@ class BatchWatch:
 
     def _is_over(self, batch_id: str, batch: Batch | None) -> bool:
         return batch_id in self._gone or (batch is not None and batch.finished)
+
+
+def poll_once(sender: Sender, watch: BatchWatch, *, clock: Callable[[], float]) -> bool:
+    """Ask once for each batch that is not known to be over; return whether any is left to wait for.
+
+    :param clock: seconds of a clock that never goes back, the one of the watch.
+    """
+    for batch_id in watch.waiting:
+        try:
+            watch.note(sender.send(calls.batch(batch_id)), now=clock())
+        except NotFound:
+            watch.note_gone(batch_id)
+    log.info("Waiting for Mailchimp: %s", watch.progress())
+    return bool(watch.waiting)

@@ -1,1 +1,1 @@
-"""Mailchimp's Marketing API: what to say, how to read the answer, and two ways to carry it."""
+"""Mailchimp's Marketing API: what to say, how it is carried, and how to read the answer."""

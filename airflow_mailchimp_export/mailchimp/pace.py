@@ -1,7 +1,7 @@
 """When a call is repeated and when it is given up, without any I/O.
 
 :func:`exchange` is a generator: it yields what to do next, a request to send or a pause to make,
-and is told what came of it. The blocking and the async client drive the same generator.
+and is sent the result. The client drives it, and so can a test without a network or a clock.
 """
 
 from __future__ import annotations

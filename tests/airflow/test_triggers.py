@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_mailchimp_export.delivery import watch
+from airflow_mailchimp_export.mailchimp import calls
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import batches, submit
+from tests.fakes import Received, ScriptedServer, Step, to_problem, to_response
 
 if TYPE_CHECKING:
+    from airflow.triggers.base import TriggerEvent
+
+    from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+    from airflow_mailchimp_export.settings.connection import ConnectionSettings
     from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
     from scripts.sandbox_service import Sandbox
 
 CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
 PEOPLE = {"VIP": crowd("vip", 30)}
+LONG = 60.0
+"""Seconds that nobody waits unless something is wrong."""
+
 LOOKS, CANCELLATIONS = "GET /batches/{batch_id}", "DELETE /batches/{batch_id}"
 
 
@@ -109,11 +119,63 @@ def test_forgotten_batches_are_over() -> None:
     assert event["status"] == "finished"
 
 
-def test_pauses_grow(mailchimp: Sandbox, stuck: list[str]) -> None:
-    """While nothing moves, each pause is twice as long as the one before: 0.1, 0.2, 0.4 and 0.8 s."""
-    before = looks(mailchimp)
-    events_of(make_trigger(stuck[:1], stall_timeout=1.4))
-    assert 3 <= looks(mailchimp) - before <= 7
+def test_pauses_grow(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing moves, each pause is twice as long as the one before; what moves makes it short again."""
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    still, moved, over = (
+        to_response({"id": "0123456789", "status": status, "finished_operations": done})
+        for status, done in (("started", 0), ("started", 1), ("finished", 1))
+    )
+    with ScriptedServer(*[still] * 4, moved, moved, over) as server:
+        monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "host": server.url}))
+        (event,) = events_of(make_trigger(["0123456789"]))
+    assert event["status"] == "finished"
+    assert pauses == [0.1, 0.1, 0.2, 0.4, 0.8, 0.1, 0.2]
+
+
+@pytest.mark.parametrize("ending", ["finished", "stalled", "error", "cancelled"])
+def test_the_client_is_closed_in_the_end(
+    ending: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the waiting ends, its one client is closed, so that nothing more is sent by it."""
+    from airflow_mailchimp_export import triggers
+
+    clients: list[MailchimpClient] = []
+    make_client = triggers.to_client
+
+    def noted(settings: ConnectionSettings) -> MailchimpClient:
+        clients.append(make_client(settings))
+        return clients[-1]
+
+    async def run() -> TriggerEvent | None:
+        waiting = asyncio.create_task(anext(trigger.run()))
+        if ending == "cancelled":
+            while not server.received:
+                await asyncio.sleep(0.001)
+            waiting.cancel()
+        (event,) = await asyncio.gather(waiting, return_exceptions=True)
+        return event if isinstance(event, TriggerEvent) else None
+
+    from airflow.triggers.base import TriggerEvent
+
+    batch = {"id": "0123456789", "status": "finished" if ending == "finished" else "started"}
+    answer = to_problem(401) if ending == "error" else to_response(batch)
+    monkeypatch.setattr(triggers, "to_client", noted)
+    trigger = make_trigger(["0123456789"], stall_timeout=600 if ending == "cancelled" else 0)
+    with ScriptedServer(answer) as server:
+        monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "host": server.url}))
+        event = asyncio.run(run())
+    assert (event.payload["status"] if event else "cancelled") == ending
+    (client,) = clients
+    with pytest.raises(RuntimeError, match="is closed"):
+        client.send(calls.batch("0123456789"))
 
 
 @pytest.mark.parametrize(
@@ -160,24 +222,29 @@ def test_connection_is_looked_up_without_blocking(
     assert event["status"] == "finished"
 
 
-def test_event_loop_is_free_while_waiting(mailchimp: Sandbox, batch_ids: list[str]) -> None:
-    """Other triggers go on while Mailchimp takes its time to answer."""
-    mailchimp.change(latency=0.5)
-    gaps: list[float] = []
+def test_event_loop_is_free_while_waiting(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other triggers go on while Mailchimp takes its time: its answer here waits for what one of them does."""
+    asked, answered = threading.Event(), threading.Event()
 
-    async def tick() -> None:
-        while True:
-            started = asyncio.get_running_loop().time()
-            await asyncio.sleep(0.01)
-            gaps.append(asyncio.get_running_loop().time() - started)
+    def held(received: Received) -> Step:
+        asked.set()
+        assert answered.wait(LONG)
+        return to_response({"id": "0123456789", "status": "finished"})
 
-    async def run() -> None:
-        ticking = asyncio.create_task(tick())
-        await anext(make_trigger(batch_ids).run())
-        ticking.cancel()
+    async def other_trigger() -> None:
+        while not asked.is_set():
+            await asyncio.sleep(0.001)
+        answered.set()
 
-    asyncio.run(run())
-    assert max(gaps) < 0.4
+    async def run() -> TriggerEvent:
+        event, _ = await asyncio.gather(anext(make_trigger(["0123456789"]).run()), other_trigger())
+        return event
+
+    with ScriptedServer(script=held) as server:
+        monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "host": server.url}))
+        event = asyncio.run(run())
+    assert event.payload["status"] == "finished"
+    assert len(server.received) == 1
 
 
 def test_ending_the_waiting_task_cancels_the_batches(mailchimp: Sandbox, stuck: list[str]) -> None:

@@ -1,8 +1,7 @@
-"""Our clients against the sandbox, over HTTP: two readings of Mailchimp's API, made apart from each other."""
+"""Our client against the sandbox, over HTTP: two readings of Mailchimp's API, made apart from each other."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,6 @@ from airflow_mailchimp_export.errors import (
 )
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
-from airflow_mailchimp_export.mailchimp.async_client import AsyncMailchimpClient
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import (
@@ -361,16 +359,3 @@ def test_the_ceiling(sandbox: Sandbox, client: MailchimpClient) -> None:
         list(pool.map(lambda _: client.send(calls.ping()), range(100)))
     assert sandbox.stats()["in_flight"]["max"] == client.max_connections
     assert sandbox.stats()["requests"]["GET /ping"] == {"200": 100}
-
-
-def test_the_trigger_s_client(sandbox: Sandbox, client: MailchimpClient) -> None:
-    """The async client reads a batch as the blocking one does, also where half of its calls go wrong."""
-    batch = submit(client, sandbox, to_chunks(2, 1))
-    sandbox.change(fault_rate=0.5, fault_delay=0.01)
-
-    async def look() -> list[Batch]:
-        async with AsyncMailchimpClient(f"{sandbox.url}/3.0", sandbox.key, pace=HURRIED) as watcher:
-            return [await watcher.send(calls.batch(batch.id)) for _ in range(10)]
-
-    for found in asyncio.run(look()):
-        assert (found.id, found.status, found.finished_operations) == (batch.id, "finished", 2)

@@ -52,10 +52,6 @@ class FakeClock:
         self.pauses.append(seconds)
         self.now += seconds
 
-    async def async_sleep(self, seconds: float) -> None:
-        """The same for coroutines."""
-        self.sleep(seconds)
-
 
 def to_response(payload: Any, status: int = 200, **headers: str) -> Response:
     """An answer in JSON; ``retry_after="7"`` becomes a header."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mailchimp_export.delivery.watch import BatchWatch
+from airflow_mailchimp_export.delivery.watch import BatchWatch, poll_once
+from airflow_mailchimp_export.errors import AccessDenied
 from airflow_mailchimp_export.model import Batch
+from tests.unit.core_fakes import FakeClient, finished, in_turn, out_of_reach, raising, refusal
 
 
 @pytest.fixture
@@ -106,3 +108,35 @@ def test_progress_is_told(watch: BatchWatch) -> None:
     watch.note(Batch("a", "finished", 10, 10), now=102)
     watch.note_gone("b")
     assert watch.progress() == "2 of 2 batches finished, 10 of 10 operations"
+
+
+class TestPolling:
+    """Asking Mailchimp."""
+
+    def test_each_batch_is_asked_for_until_it_is_over(self, watch: BatchWatch) -> None:
+        """Each look asks once for each batch that is not over, and says whether any is left."""
+        client = FakeClient(
+            {
+                "GET /batches/a": lambda _: finished("a"),
+                "GET /batches/b": in_turn({"id": "b", "status": "started"}, refusal(404)),
+            }
+        )
+        assert poll_once(client, watch, clock=lambda: 101) is True
+        assert poll_once(client, watch, clock=lambda: 102) is False
+        assert [request.path for request in client.requests] == ["/batches/a", "/batches/b", "/batches/b"]
+
+    def test_news_are_noted_with_their_time(self, watch: BatchWatch) -> None:
+        """What is new counts from the moment of the look on."""
+        client = FakeClient(
+            {f"GET /batches/{name}": lambda _, name=name: {"id": name, "status": "started"} for name in "ab"}
+        )
+        poll_once(client, watch, clock=lambda: 150)
+        assert not watch.stalled(now=209)
+        assert watch.stalled(now=210)
+
+    @pytest.mark.parametrize("error", [refusal(400), AccessDenied("revoked", status=401), out_of_reach()])
+    def test_what_keeps_from_looking_is_raised(self, watch: BatchWatch, error: Exception) -> None:
+        """Only a batch that is gone is over; any other error is the caller's."""
+        with pytest.raises(type(error)):
+            poll_once(FakeClient({"GET /batches/a": raising(error)}), watch, clock=lambda: 101)
+        assert watch.waiting == ("a", "b")

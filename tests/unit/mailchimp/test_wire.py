@@ -1,9 +1,10 @@
-"""The blocking and the async client, put before the same answers over HTTP."""
+"""The client, put before whatever a network and those behind it answer over HTTP."""
 
 from __future__ import annotations
 
 import base64
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -19,6 +20,7 @@ from airflow_mailchimp_export.errors import (
     TimedOut,
 )
 from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
 from tests.kit.http import (
@@ -33,11 +35,10 @@ from tests.kit.http import (
     to_problem,
     to_response,
 )
-from tests.unit.mailchimp.conftest import Carrier
+
+T = TypeVar("T")
 
 PING = calls.ping()
-# As POST, because aiohttp repeats a GET by itself where the connection breaks.
-POSTED = Call(Request("POST", "/ping"), PING.read)
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})
 ADDRESS = "ada@people.example"
 NO_CONTENT = Response(204, {}, b"")
@@ -83,12 +84,18 @@ PASSING: list[tuple[Step, type[RetryableError]]] = [
 ]
 
 
+def carry(*calls: Call[T], url: str, clock: FakeClock, **options: Any) -> T:
+    """Carry calls one after the other; return what the last one gave."""
+    with MailchimpClient(url, options.pop("token", KEY), clock=clock, sleep=clock.sleep, **options) as client:
+        return [client.send(call) for call in calls][-1]
+
+
 @pytest.mark.parametrize(("step", "kind"), PASSING)
-def test_a_passing_failure(carry: Carrier, step: Step, kind: type[RetryableError]) -> None:
+def test_a_passing_failure(step: Step, kind: type[RetryableError]) -> None:
     """What passes is sent again, after a pause of its kind."""
     clock = FakeClock()
     with ScriptedServer(step, CHIMPY) as server:
-        assert carry(POSTED, url=server.url, clock=clock) == "Everything's Chimpy!"
+        assert carry(PING, url=server.url, clock=clock) == "Everything's Chimpy!"
     assert [request.target for request in server.received] == ["/ping", "/ping"]
     (pause,) = clock.pauses
     longest = Pace().timeout_pause if kind is TimedOut else Pace().first_pause
@@ -96,18 +103,18 @@ def test_a_passing_failure(carry: Carrier, step: Step, kind: type[RetryableError
 
 
 @pytest.mark.parametrize(("step", "kind"), PASSING)
-def test_giving_up(carry: Carrier, step: Step, kind: type[RetryableError]) -> None:
+def test_giving_up(step: Step, kind: type[RetryableError]) -> None:
     """After the last attempt the failure is raised as what it is."""
     clock = FakeClock()
     with ScriptedServer(step) as server, pytest.raises(RetryableError) as caught:
-        carry(POSTED, url=server.url, clock=clock, pace=Pace(attempts=3))
+        carry(PING, url=server.url, clock=clock, pace=Pace(attempts=3))
     assert type(caught.value) is kind
     assert (len(server.received), len(clock.pauses)) == (3, 2)
     assert clock.pauses[1] > clock.pauses[0] / 2
 
 
 @pytest.mark.parametrize("step", [SILENT, SILENT_HALF_WAY], ids=["at once", "half-way"])
-def test_no_answer_in_time(carry: Carrier, step: Wire) -> None:
+def test_no_answer_in_time(step: Wire) -> None:
     """A server that falls silent, be it in the middle of its answer, makes a timed-out call."""
     clock = FakeClock()
     with ScriptedServer(step, CHIMPY) as server:
@@ -117,7 +124,7 @@ def test_no_answer_in_time(carry: Carrier, step: Wire) -> None:
         carry(PING, url=server.url, clock=clock, timeout=0.1, pace=ONCE)
 
 
-def test_nobody_listens(carry: Carrier) -> None:
+def test_nobody_listens() -> None:
     """A server that is not there is a passing failure, which names neither key nor host."""
     with ScriptedServer(CHIMPY) as server:
         url = server.url
@@ -137,7 +144,7 @@ def test_nobody_listens(carry: Carrier) -> None:
         (422, PermanentError),
     ],
 )
-def test_refusals(carry: Carrier, status: int, kind: type[PermanentError | AccessDenied]) -> None:
+def test_refusals(status: int, kind: type[PermanentError | AccessDenied]) -> None:
     """A refusal is raised at once, with Mailchimp's words but without what they quote."""
     clock = FakeClock()
     refusal = to_problem(status, "No", f"{ADDRESS} with {KEY}")
@@ -148,7 +155,7 @@ def test_refusals(carry: Carrier, status: int, kind: type[PermanentError | Acces
     assert (len(server.received), clock.pauses) == (1, [])
 
 
-def test_a_stopped_account(carry: Carrier) -> None:
+def test_a_stopped_account() -> None:
     """503 ComplianceRelated is not repeated, unlike any other 503."""
     stopped = to_problem(503, "ComplianceRelated", "This method has been disabled.")
     with (
@@ -159,8 +166,8 @@ def test_a_stopped_account(carry: Carrier) -> None:
     assert len(server.received) == 1
 
 
-def test_retry_after(carry: Carrier) -> None:
-    """Retry-After is honoured by either."""
+def test_retry_after() -> None:
+    """Retry-After is honoured."""
     clock = FakeClock()
     with ScriptedServer(to_problem(429), to_page(429, retry_after="17"), CHIMPY) as server:
         carry(PING, url=server.url, clock=clock)
@@ -169,7 +176,7 @@ def test_retry_after(carry: Carrier) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("broken", [False, True])
-def test_redirects(carry: Carrier, status: int, broken: bool) -> None:
+def test_redirects(status: int, broken: bool) -> None:
     """A redirect is a refusal: nothing goes where it leads, least of all the key, be it well-formed or no."""
     with ScriptedServer(CHIMPY) as elsewhere:
         location = "http://[" if broken else f"{elsewhere.url}/ping"
@@ -179,14 +186,14 @@ def test_redirects(carry: Carrier, status: int, broken: bool) -> None:
     assert elsewhere.received == []
 
 
-def test_no_content(carry: Carrier) -> None:
+def test_no_content() -> None:
     """A call that is answered with 204 has no result."""
     with ScriptedServer(NO_CONTENT) as server:
         assert carry(calls.cancel_batch("1"), url=server.url, clock=FakeClock()) is None
     assert (server.received[0].method, server.received[0].target) == ("DELETE", "/batches/1")
 
 
-def test_what_is_sent(carry: Carrier) -> None:
+def test_what_is_sent() -> None:
     """Method, path, query and body arrive as the call has them, with the headers of the protocol."""
     query = (("fields", "a.b,c"), ("odd", "a b&c=d+e%2Fé"))
     call = Call(Request("POST", "/lists/a%2Fb", query, '{"name":"Zoë"}'.encode()), lambda answer: answer["x"])
@@ -204,7 +211,7 @@ def test_what_is_sent(carry: Carrier) -> None:
     )
 
 
-def test_oauth_metadata(carry: Carrier) -> None:
+def test_oauth_metadata() -> None:
     """The metadata call carries its token as that call takes it, to the very base URL."""
     with ScriptedServer(to_response({"api_endpoint": "https://us3.api.mailchimp.com"})) as server:
         url = f"{server.url}/oauth2/metadata"
@@ -214,7 +221,7 @@ def test_oauth_metadata(carry: Carrier) -> None:
     assert server.received[0].headers["authorization"] == "OAuth token"
 
 
-def test_netrc(carry: Carrier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry in .netrc for the host does not take the place of the key."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
@@ -227,7 +234,7 @@ def test_netrc(carry: Carrier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_proxies(carry: Carrier, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that the environment names is used, and not for the hosts that it excepts."""
     with ScriptedServer(CHIMPY) as proxy, ScriptedServer(CHIMPY) as direct:
         monkeypatch.setenv("http_proxy", scheme + proxy.url.removeprefix("http://"))
@@ -238,7 +245,7 @@ def test_proxies(carry: Carrier, scheme: str, monkeypatch: pytest.MonkeyPatch) -
     assert [request.target for request in direct.received] == ["/ping"]
 
 
-def test_a_connection_is_used_again(carry: Carrier) -> None:
+def test_a_connection_is_used_again() -> None:
     """Calls one after the other share a connection."""
     with ScriptedServer(CHIMPY) as server:
         carry(PING, PING, PING, url=server.url, clock=FakeClock())
@@ -246,14 +253,14 @@ def test_a_connection_is_used_again(carry: Carrier) -> None:
     assert len({request.peer for request in server.received}) == 1
 
 
-def test_a_stale_connection(carry: Carrier) -> None:
+def test_a_stale_connection() -> None:
     """A connection that the server closed in between costs at most a second attempt."""
     closing = Wire(b'HTTP/1.1 200 OK\r\ncontent-length: 22\r\n\r\n{"health_status":"Ok"}')
     with ScriptedServer(closing, CHIMPY) as server:
         assert carry(PING, PING, url=server.url, clock=FakeClock()) == "Everything's Chimpy!"
 
 
-def test_a_quoted_request(carry: Carrier) -> None:
+def test_a_quoted_request() -> None:
     """A failure of a call that carries people names neither them nor the query."""
 
     def reset(received: Received) -> Step:
