@@ -233,7 +233,7 @@ def test_closing() -> None:
 
 
 def test_closing_ends_a_pause() -> None:
-    """A call that is about to be repeated in another thread is not once the client is closed, however long its pause."""
+    """A call that pauses in another thread ends with the client, however long its pause, and is not repeated."""
     with (
         ScriptedServer(to_page(500)) as server,
         ThreadPoolExecutor(1) as thread,
