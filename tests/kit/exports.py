@@ -1,33 +1,27 @@
-"""Stand-ins for what the core talks to: Mailchimp's client, a source, a clock."""
+"""Exports in memory: who asks for what, and a Mailchimp that takes everybody."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import tarfile
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
-
-import pyarrow as pa
+from typing import Any
 
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
-from airflow_mailchimp_export.errors import FieldProblem, NotFound, PermanentError, RetryableError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.mailchimp.protocol import Call, Request
-from airflow_mailchimp_export.model import Chunk, Delivery, Member, MemberStatus
+from airflow_mailchimp_export.mailchimp.protocol import Request
+from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.state.run import RunFolder
+from tests.kit.archives import finished, link, to_archive, to_result
+from tests.kit.client import FakeClient, members_of
+from tests.kit.people import hash_of
 
 AUDIENCE_ID = "a1b2c3d4e5"
 LIST = f"/lists/{AUDIENCE_ID}"
@@ -55,53 +49,6 @@ MANIFEST = Manifest(
     warnings=(),
     tallies=Tallies(0),
 )
-
-Answer = Callable[[Request], Any]
-
-
-class FakeClient:
-    """Answers calls out of functions, one for each method and path; what they raise, it raises.
-
-    :ivar requests: all requests in the order of their arrival.
-    :ivar most_in_flight: how many were under way at the same time, at most.
-    """
-
-    def __init__(
-        self,
-        answers: Mapping[str, Answer] | None = None,
-        *,
-        max_connections: int = 4,
-        downloads: Mapping[str, Callable[[], bytes]] | None = None,
-    ) -> None:
-        self.answers = dict(answers or {})
-        self.downloads = dict(downloads or {})
-        self.max_connections = max_connections
-        self.requests: list[Request] = []
-        self.most_in_flight = 0
-        self._in_flight = 0
-        self._lock = threading.Lock()
-
-    def send(self, call: Call[Any]) -> Any:
-        """Answer one call."""
-        request = call.request
-        with self._lock:
-            self.requests.append(request)
-            self._in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self._in_flight)
-        try:
-            return call.read(self.answers[f"{request.method} {request.path}"](request))
-        finally:
-            with self._lock:
-                self._in_flight -= 1
-
-    @contextmanager
-    def download(self, url: str) -> Iterator[IO[bytes]]:
-        """Hand out an archive."""
-        yield io.BytesIO(self.downloads[url]())
-
-    def sent(self, method_and_path: str) -> list[Request]:
-        """The requests of one kind."""
-        return [request for request in self.requests if f"{request.method} {request.path}" == method_and_path]
 
 
 class FakeMailchimp(FakeClient):
@@ -192,7 +139,7 @@ class FakeMailchimp(FakeClient):
         self.batches[batch_id] = json.loads(request.body or b"")["operations"]
         self.answers[f"GET /batches/{batch_id}"] = lambda _: finished(batch_id)
         self.answers[f"DELETE /batches/{batch_id}"] = lambda _: None
-        self.downloads[link(batch_id)] = lambda: archive(map(self.operate, self.batches[batch_id]))
+        self.downloads[link(batch_id)] = lambda: to_archive(map(self.operate, self.batches[batch_id]))
         return {"id": batch_id, "status": "pending"}
 
     def operate(self, operation: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,67 +147,7 @@ class FakeMailchimp(FakeClient):
         path = operation["path"].partition("?")[0]
         request = Request(operation["method"], path, body=operation["body"].encode())
         carry_out = self.upsert if path == LIST else self.answers[f"{request.method} {path}"]
-        return result(operation["operation_id"], carry_out(request))
-
-
-@dataclass
-class FakeSource:
-    """A segment out of given batches; ``breaks`` is raised behind the last of them."""
-
-    segment: str
-    tables: Sequence[pa.Table]
-    breaks: Exception | None = None
-    schema: pa.Schema = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Take the schema of the first table."""
-        self.schema = self.tables[0].schema
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the batches of each table."""
-        for table in self.tables:
-            yield from table.to_batches()
-        if self.breaks:
-            raise self.breaks
-
-    def locate(self, row: int) -> str:
-        """Say which row it is."""
-        return f"{self.segment} row {row + 1}"
-
-    def close(self) -> None:
-        """Do nothing."""
-
-
-@dataclass
-class FakeClock:
-    """A clock that goes only when it is told to; sleeping tells it."""
-
-    now: float = 1000.0
-    slept: list[float] = field(default_factory=list)
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-@dataclass
-class Consent:
-    """Permits so many requests, and refuses all further ones."""
-
-    error: Exception
-    permits: int
-    asked: int = 0
-
-    def __call__(self) -> None:
-        """Let pass, or stop."""
-        self.asked += 1
-        if self.asked > self.permits:
-            raise self.error
+        return to_result(operation["operation_id"], carry_out(request))
 
 
 def export(
@@ -302,109 +189,6 @@ def gateway(
 ) -> Gateway:
     """Make the way to a client; it does not wait unless told how."""
     return Gateway(client, permit, sleep=sleep, now=now)
-
-
-def emails(*addresses: str | None) -> pa.Table:
-    """Make a table of addresses only."""
-    return pa.table({"email": pa.array(addresses, pa.string())})
-
-
-def many(count: int, *, start: int = 0, domain: str = "mail.eu") -> pa.Table:
-    """Make a table of so many different addresses."""
-    return emails(*(f"p{number:06d}@{domain}" for number in range(start, start + count)))
-
-
-def member(email: str, status: MemberStatus = MemberStatus.SUBSCRIBED, *, bulk: int = 0) -> Member:
-    """Make a member; ``bulk`` makes its payload so many bytes longer."""
-    payload = json.dumps({"email_address": email, "status": status, **({"x": "x" * bulk} if bulk else {})})
-    return Member(hash_of(email), email, status, payload.encode())
-
-
-def chunk(number: int, *addresses: str) -> Chunk:
-    """Make a chunk of members with these addresses."""
-    return Chunk(number, tuple(map(member, addresses)))
-
-
-def members_of(request: Request) -> list[dict[str, Any]]:
-    """The members that a request carries."""
-    carried: list[dict[str, Any]] = json.loads(request.body or b"")["members"]
-    return carried
-
-
-def accepted(request: Request) -> dict[str, Any]:
-    """Answer that all members of a request were created."""
-    return {"new_members": [_plain(carried) for carried in members_of(request)]}
-
-
-def _plain(carried: Mapping[str, Any]) -> dict[str, Any]:
-    return {"email_address": carried["email_address"], "status": carried["status"]}
-
-
-def refusal(status: int = 400, *, words: str = "", field: str = "", message: str = "") -> PermanentError:
-    """Make the error that stands for a refused request."""
-    problems = [FieldProblem(field, message)] if field or message else []
-    if status == 404:
-        return NotFound("answered 404", words=words, problems=problems)
-    return PermanentError(f"answered {status}", status=status, words=words, problems=problems)
-
-
-def raising(error: Exception) -> Answer:
-    """Answer every request with an error."""
-
-    def answer(request: Request) -> Any:
-        raise error
-
-    return answer
-
-
-def in_turn(*steps: Any) -> Callable[..., Any]:
-    """Answer the first time with the first step, and so on; the last one stays; errors are raised."""
-    left = list(steps)
-
-    def answer(*_: object) -> Any:
-        step = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(step, Exception):
-            raise step
-        return step
-
-    return answer
-
-
-def hash_of(email: str) -> str:
-    """Mailchimp's id of a member."""
-    return hashlib.md5(email.strip().lower().encode(), usedforsecurity=False).hexdigest()
-
-
-def link(batch_id: str) -> str:
-    """Where the results of a batch are."""
-    return f"https://storage.invalid/{batch_id}"
-
-
-def finished(batch_id: str, **changes: Any) -> dict[str, Any]:
-    """A batch that is over, as Mailchimp tells it."""
-    return {"id": batch_id, "status": "finished", "response_body_url": link(batch_id), **changes}
-
-
-def result(operation_id: str, answer: Any, status: int = 200) -> dict[str, Any]:
-    """One entry of an archive."""
-    return {"status_code": status, "operation_id": operation_id, "response": json.dumps(answer)}
-
-
-def archive(*files: Iterable[Mapping[str, Any]]) -> bytes:
-    """Pack results as Mailchimp does: one JSON file for each list of results."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as tar:
-        for number, results in enumerate(files):
-            content = json.dumps(list(results)).encode()
-            entry = tarfile.TarInfo(f"./{number}.json")
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def out_of_reach() -> RetryableError:
-    """Make the error of a call that was given up."""
-    return RetryableError("POST request failed on the way: ConnectionError")
 
 
 def run_folder(tmp_path: Path) -> RunFolder:

@@ -1,56 +1,22 @@
-"""Small stand-ins for what lies outside: the clock, Mailchimp as an HTTP server, the client.
-
-::
-
-    FakeClock        time that passes only while somebody sleeps
-    ScriptedServer   a real HTTP server on this machine that answers by script, and counts what is in flight
-    ScriptedClient   in place of a MailchimpClient: the same answers and errors, without any I/O or repeating
-    to_response, to_problem, to_archive    what Mailchimp answers
-"""
+"""Mailchimp as an HTTP server on this machine that answers by script, also what no proper server says."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import socket
 import socketserver
 import struct
-import tarfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler
-from typing import IO, Any, TypeVar
+from typing import Any
 
 import orjson
 
-from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response, finish
-
-T = TypeVar("T")
+from airflow_mailchimp_export.mailchimp.protocol import Response
 
 KEY = "0123456789abcdef0123456789abcdef-us0"
-
-
-class FakeClock:
-    """A clock that stands still until somebody sleeps; call it for the time.
-
-    :ivar pauses: the seconds of each sleep.
-    """
-
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-        self.pauses: list[float] = []
-
-    def __call__(self) -> float:
-        """The time."""
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        """Let time pass at once."""
-        self.pauses.append(seconds)
-        self.now += seconds
 
 
 def to_response(payload: Any, status: int = 200, **headers: str) -> Response:
@@ -73,59 +39,6 @@ def to_page(status: int, **headers: str) -> Response:
     return Response(
         status, {"content-type": "text/html", **named}, b"<html><h1>Something is wrong</h1></html>"
     )
-
-
-def to_result(operation_id: str, payload: Any, status: int = 200) -> dict[str, Any]:
-    """What became of an operation, as an archive holds it: the answer is a JSON string."""
-    return {"status_code": status, "operation_id": operation_id, "response": orjson.dumps(payload).decode()}
-
-
-def to_archive(*files: Sequence[Mapping[str, Any]] | bytes) -> bytes:
-    """A result archive: ``./`` and a file for each list of results, or of these very bytes."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as archive:
-        folder = tarfile.TarInfo("./")
-        folder.type = tarfile.DIRTYPE
-        archive.addfile(folder)
-        for number, content in enumerate(files):
-            data = content if isinstance(content, bytes) else orjson.dumps(list(content))
-            entry = tarfile.TarInfo(f"./{number}.json")
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return gzip.compress(packed.getvalue(), mtime=0)
-
-
-Script = Callable[[Request], "Response | Exception"]
-
-
-class ScriptedClient:
-    """Stands in for a :class:`MailchimpClient`.
-
-    :param script: what comes of a request; an exception is raised.
-    :param archives: result archives by link.
-    :ivar requests: what was sent, oldest first.
-    """
-
-    def __init__(
-        self, script: Script, *, archives: Mapping[str, bytes] | None = None, max_connections: int = 2
-    ) -> None:
-        self.max_connections = max_connections
-        self.requests: list[Request] = []
-        self._script = script
-        self._archives = archives or {}
-
-    def send(self, call: Call[T]) -> T:
-        """Read the scripted answer as the client reads Mailchimp's."""
-        self.requests.append(call.request)
-        answer = self._script(call.request)
-        if isinstance(answer, Exception):
-            raise answer
-        return finish(call, answer)
-
-    @contextmanager
-    def download(self, url: str) -> Iterator[IO[bytes]]:
-        """Open an archive."""
-        yield io.BytesIO(self._archives[url])
 
 
 class End(Enum):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import requests
 
@@ -36,13 +35,6 @@ AUDIENCE = "a1b2c3d4e5"
 QUICK = Pace(attempts=3, first_pause=0.001, longest_pause=0.002, timeout_pause=0.001)
 DEFINED = frozenset({"delivery", "on_leave", "dry_run", "full", "contact_limit", "name", "audience_id"})
 SENDING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-
-
-def people(*emails: str, **columns: Iterable[Any]) -> pa.Table:
-    """Make a segment: addresses, and further columns in their order."""
-    return pa.table(
-        {"email": pa.array(emails, pa.string()), **{name: list(of) for name, of in columns.items()}}
-    )
 
 
 @dataclass

@@ -7,7 +7,8 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
-from tests.kit.life import AUDIENCE, Life, changing, members_sent, people
+from tests.kit.life import AUDIENCE, Life, changing, members_sent
+from tests.kit.people import people
 
 ADA, BO, CY, FAKE = "ada@brieftaube.eu", "bo@brieftaube.eu", "cy@brieftaube.eu", "ada@example.com"
 NAMES = {"EMAIL": "email", "FNAME": "name"}

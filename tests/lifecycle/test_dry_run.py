@@ -14,7 +14,8 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import PLAN, REJECTS, REPORT
-from tests.kit.life import Life, changing, people
+from tests.kit.life import Life, changing
+from tests.kit.people import people
 
 ADA, BO, CY, DEE = (f"{name}@brieftaube.eu" for name in ("ada", "bo", "cy", "dee"))
 

@@ -25,7 +25,8 @@ from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE, read_mark, set_aside
 from airflow_mailchimp_export.state.lock import LOCK, Lock
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, ExportFolder, RunFolder
-from tests.kit.life import Life, people
+from tests.kit.life import Life
+from tests.kit.people import people
 
 ADA, BO, FAKE, ODD = "ada@brieftaube.eu", "bo@brieftaube.eu", "ada@example.com", "+ada@example.com"
 

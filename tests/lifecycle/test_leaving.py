@@ -8,7 +8,8 @@ from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
-from tests.kit.life import Life, changing, one_by_one, people
+from tests.kit.life import Life, changing, one_by_one
+from tests.kit.people import people
 
 ADA, BO, CY = "ada@brieftaube.eu", "bo@brieftaube.eu", "cy@brieftaube.eu"
 

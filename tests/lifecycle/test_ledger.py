@@ -28,7 +28,8 @@ from airflow_mailchimp_export.state.ledger import (
     set_aside,
 )
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder
-from tests.kit.life import AUDIENCE, Life, changing, one_by_one, people
+from tests.kit.life import AUDIENCE, Life, changing, one_by_one
+from tests.kit.people import people
 
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
 MARK = {"export": "life", "audience_id": AUDIENCE, "version": 3, "run": "run3", "format": 2}

@@ -9,7 +9,8 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
-from tests.kit.life import Life, people
+from tests.kit.life import Life
+from tests.kit.people import people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(700)]
 ADA = "ada@brieftaube.eu"

@@ -7,7 +7,8 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
-from tests.kit.life import Life, changing, people
+from tests.kit.life import Life, changing
+from tests.kit.people import people
 
 ADA, BO, NEW = "ada@brieftaube.eu", "bo@brieftaube.eu", "new@brieftaube.eu"
 

@@ -15,7 +15,8 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import PLAN, REPORT
-from tests.kit.life import Life, changing, people
+from tests.kit.life import Life, changing
+from tests.kit.people import people
 
 TEN = [f"p{number}@brieftaube.eu" for number in range(10)]
 NEW = "new@brieftaube.eu"

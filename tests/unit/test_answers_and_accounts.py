@@ -19,7 +19,8 @@ from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reje
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, PlanWriter, SetAside
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
-from tests.kit.exports import MANIFEST, hash_of, member, run_folder
+from tests.kit.exports import MANIFEST, run_folder
+from tests.kit.people import hash_of, member
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))
 

@@ -17,7 +17,9 @@ from airflow_mailchimp_export.mailchimp.members import count_members, read_membe
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
 from airflow_mailchimp_export.planning.audience import BILLED, UNTOUCHABLE, create_merge_fields, read_audience
-from tests.kit.exports import AUDIENCE_ID, LIST, FakeClient, gateway, hash_of, raising, refusal
+from tests.kit.client import FakeClient, raising, refusal
+from tests.kit.exports import AUDIENCE_ID, LIST, gateway
+from tests.kit.people import hash_of
 
 MEMBERS = f"GET {LIST}/members"
 

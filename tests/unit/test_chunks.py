@@ -30,7 +30,7 @@ from airflow_mailchimp_export.state.plan_file import (
     read_removal_chunks,
     read_renames,
 )
-from tests.kit.exports import hash_of, member
+from tests.kit.people import hash_of, member
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))
 

@@ -15,29 +15,19 @@ from airflow_mailchimp_export.errors import AccessDenied, RetryableError
 from airflow_mailchimp_export.model import RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import RunFolder
-from tests.kit.exports import (
-    FakeClient,
-    FakeClock,
-    archive,
-    finished,
-    gateway,
-    in_turn,
-    link,
-    out_of_reach,
-    raising,
-    refusal,
-    result,
-    run_folder,
-)
+from tests.kit.archives import finished, link, to_archive, to_result
+from tests.kit.client import FakeClient, in_turn, out_of_reach, raising, refusal
+from tests.kit.clock import FakeClock
+from tests.kit.exports import gateway, run_folder
 
-READY = archive(
-    [result("0", {"new_members": [{"email_address": "a@mail.eu", "status": "subscribed"}]})],
+READY = to_archive(
+    [to_result("0", {"new_members": [{"email_address": "a@mail.eu", "status": "subscribed"}]})],
     [
-        result(
+        to_result(
             "2",
             {"errors": [{"email_address": "c@mail.eu", "error": "Please provide a valid email address."}]},
         ),
-        result("1", {"updated_members": [{"email_address": "b@mail.eu", "status": "subscribed"}]}),
+        to_result("1", {"updated_members": [{"email_address": "b@mail.eu", "status": "subscribed"}]}),
     ],
 )
 
@@ -89,7 +79,7 @@ def test_results_are_kept(folder: RunFolder, clock: FakeClock) -> None:
         ("b@mail.eu", "updated", None),
     ]
     assert folder.answers() == ["answers/batch-one.parquet"]
-    assert clock.slept == []
+    assert clock.pauses == []
 
 
 def test_each_batch_is_collected(folder: RunFolder, clock: FakeClock) -> None:
@@ -100,7 +90,7 @@ def test_each_batch_is_collected(folder: RunFolder, clock: FakeClock) -> None:
             "GET /batches/gone": raising(refusal(404)),
             "GET /batches/two": lambda _: finished("two"),
         },
-        downloads={link("one"): lambda: READY, link("two"): lambda: archive([])},
+        downloads={link("one"): lambda: READY, link("two"): lambda: to_archive([])},
     )
     assert collected(client, folder, clock, "one", "gone", "two") == [Collected(3), Collected(0)]
     assert folder.answers() == ["answers/batch-one.parquet", "answers/batch-two.parquet"]
@@ -109,8 +99,12 @@ def test_each_batch_is_collected(folder: RunFolder, clock: FakeClock) -> None:
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
 def test_failed_operations_are_named(folder: RunFolder, clock: FakeClock, status: int) -> None:
     """An operation that failed as a whole is named by its chunk's number, whatever its answer is."""
-    failed = [result("3", {"title": "no"}, status), result("12", "<html>", status), result("7", None, status)]
-    client = client_with(finished("one"), downloads=[archive(failed)])
+    failed = [
+        to_result("3", {"title": "no"}, status),
+        to_result("12", "<html>", status),
+        to_result("7", None, status),
+    ]
+    client = client_with(finished("one"), downloads=[to_archive(failed)])
     assert collected(client, folder, clock, "one") == [Collected(members=0, refused=[3, 12, 7])]
     assert kept(folder) == []
 
@@ -118,20 +112,20 @@ def test_failed_operations_are_named(folder: RunFolder, clock: FakeClock, status
 def test_operations_without_answer_are_named(folder: RunFolder, clock: FakeClock) -> None:
     """An operation that tells of nobody, or nothing at all, is named too; one that nobody can name is not."""
     silent = [
-        result("4", {"new_members": []}),
-        result("5", None, 204),
-        result("6", None),
-        result("", {}),
-        result("x", {}),
+        to_result("4", {"new_members": []}),
+        to_result("5", None, 204),
+        to_result("6", None),
+        to_result("", {}),
+        to_result("x", {}),
     ]
-    client = client_with(finished("one"), downloads=[archive(silent)])
+    client = client_with(finished("one"), downloads=[to_archive(silent)])
     assert collected(client, folder, clock, "one") == [Collected(refused=[4, 5, 6])]
 
 
 def test_who_left_is_kept_with_the_chunk(folder: RunFolder, clock: FakeClock) -> None:
     """People may leave by several chunks, so each answer names its own; those who are gone count as removed."""
-    told = [result("9020", {"total_removed": 2}), result("9021", {"title": "Not found"}, 404)]
-    client = client_with(finished("one"), downloads=[archive(told)])
+    told = [to_result("9020", {"total_removed": 2}), to_result("9021", {"title": "Not found"}, 404)]
+    client = client_with(finished("one"), downloads=[to_archive(told)])
     assert collected(client, folder, clock, "one") == [Collected(members=3)]
     with folder.reading("answers/batch-one.parquet") as path:
         rows = pq.read_table(path, columns=["email", "effect", "chunk"]).to_pylist()
@@ -156,7 +150,7 @@ def test_leaving_that_failed_is_named(
     folder: RunFolder, clock: FakeClock, answer: object, status: int
 ) -> None:
     """Where anybody could not be removed, or it is not said, the chunk is named, and nothing of it is kept."""
-    client = client_with(finished("one"), downloads=[archive([result("9020", answer, status)])])
+    client = client_with(finished("one"), downloads=[to_archive([to_result("9020", answer, status)])])
     assert collected(client, folder, clock, "one") == [Collected(refused=[9020])]
     assert kept(folder) == []
 
@@ -164,7 +158,7 @@ def test_leaving_that_failed_is_named(
 @pytest.mark.parametrize("answer", [[], "text", 7, {"errors": ["no"]}], ids=str)
 def test_leaving_that_is_told_strangely(folder: RunFolder, clock: FakeClock, answer: object) -> None:
     """Results in no documented shape are fetched again, and given up in the end."""
-    client = client_with(finished("one"), downloads=[archive([result("9020", answer)])])
+    client = client_with(finished("one"), downloads=[to_archive([to_result("9020", answer)])])
     assert collected(client, folder, clock, "one") == []
     assert len(client.requests) == DOWNLOADS
 
@@ -172,7 +166,7 @@ def test_leaving_that_is_told_strangely(folder: RunFolder, clock: FakeClock, ans
 def test_a_batch_that_is_gone(folder: RunFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     """A batch that Mailchimp no longer knows is given up at once, and the log says why."""
     assert collected(client_with(refusal(404)), folder, clock, "one") == []
-    assert clock.slept == []
+    assert clock.pauses == []
     assert _warnings(caplog) == [
         "Batch one is gone: Mailchimp keeps results for seven days",
         "Batch one: its members stay unconfirmed and are sent again next time",
@@ -187,7 +181,7 @@ def test_a_batch_that_is_not_finished(
     client.answers["DELETE /batches/one"] = lambda request: None
     assert collected(client, folder, clock, "one") == []
     assert [request.method for request in client.requests][-1] == "DELETE"
-    assert clock.slept == []
+    assert clock.pauses == []
     assert "Batch one is not finished: finalizing" in _warnings(caplog)
 
 
@@ -195,7 +189,7 @@ def test_a_link_that_comes_late(folder: RunFolder, clock: FakeClock) -> None:
     """A finished batch without a link is asked again after growing pauses."""
     client = client_with(*[finished("one", response_body_url="")] * 3, finished("one"))
     assert collected(client, folder, clock, "one") == [Collected(members=3)]
-    assert clock.slept == [2.0, 4.0, 8.0]
+    assert clock.pauses == [2.0, 4.0, 8.0]
 
 
 def test_a_link_that_never_comes(folder: RunFolder, clock: FakeClock) -> None:
@@ -203,7 +197,7 @@ def test_a_link_that_never_comes(folder: RunFolder, clock: FakeClock) -> None:
     client = client_with(finished("one", response_body_url=""))
     assert collected(client, folder, clock, "one") == []
     assert len(client.requests) == DOWNLOADS
-    assert clock.slept == [2.0, 4.0, 8.0, 16.0]
+    assert clock.pauses == [2.0, 4.0, 8.0, 16.0]
 
 
 @pytest.mark.parametrize(
@@ -213,7 +207,7 @@ def test_a_link_that_never_comes(folder: RunFolder, clock: FakeClock) -> None:
         b"no archive",
         READY[: len(READY) // 2],
         RetryableError("answered 400"),
-        archive([result("0", [1])]),
+        to_archive([to_result("0", [1])]),
     ],
     ids=["empty", "garbage", "cut short", "refused", "undocumented"],
 )
@@ -239,10 +233,10 @@ def test_an_archive_that_stays_unreadable(
 def test_a_failure_among_good_results_counts_once(folder: RunFolder, clock: FakeClock) -> None:
     """What a broken download told is forgotten: each failed chunk is named once."""
     told = [
-        result(str(number), {"new_members": [{"email_address": f"p{number}@mail.eu"}]})
+        to_result(str(number), {"new_members": [{"email_address": f"p{number}@mail.eu"}]})
         for number in range(2000)
     ]
-    whole = archive([result("5000", None, 500)], told)
+    whole = to_archive([to_result("5000", None, 500)], told)
     client = client_with(finished("one"), downloads=[whole[:-200], whole])
     assert collected(client, folder, clock, "one") == [Collected(members=2000, refused=[5000])]
 
@@ -257,7 +251,7 @@ def test_a_refusal_comes_through(folder: RunFolder, clock: FakeClock) -> None:
     """A key that may not ask is no reason to give the members up: the refusal is raised."""
     with pytest.raises(AccessDenied):
         collected(client_with(AccessDenied("revoked", status=401)), folder, clock, "one")
-    assert clock.slept == []
+    assert clock.pauses == []
 
 
 def _warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -8,10 +8,8 @@ from airflow_mailchimp_export.definition import ExportDefinition
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
-from tests.kit.exports import (
-    AUDIENCE_ID,
-    emails,
-)
+from tests.kit.exports import AUDIENCE_ID
+from tests.kit.people import emails
 
 
 @pytest.mark.parametrize(

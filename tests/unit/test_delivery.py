@@ -28,21 +28,19 @@ from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
-from tests.kit.exports import (
-    AUDIENCE_ID,
-    LIST,
+from tests.kit.archives import finished
+from tests.kit.client import (
     Consent,
     FakeClient,
     accepted,
-    chunk,
-    finished,
-    gateway,
     in_turn,
     members_of,
     out_of_reach,
     raising,
     refusal,
 )
+from tests.kit.exports import AUDIENCE_ID, LIST, gateway
+from tests.kit.people import chunk
 
 UPSERT = f"POST {LIST}"
 

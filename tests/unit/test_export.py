@@ -31,25 +31,10 @@ from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.state.manifest import batches_from_json
 from airflow_mailchimp_export.state.run import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN, RunFolder
-from tests.kit.exports import (
-    AUDIENCE_ID,
-    LIST,
-    Consent,
-    FakeMailchimp,
-    archive,
-    emails,
-    export,
-    finished,
-    gateway,
-    in_turn,
-    link,
-    many,
-    members_of,
-    out_of_reach,
-    raising,
-    refusal,
-    run_folder,
-)
+from tests.kit.archives import finished, link, to_archive
+from tests.kit.client import Consent, in_turn, members_of, out_of_reach, raising, refusal
+from tests.kit.exports import AUDIENCE_ID, LIST, FakeMailchimp, export, gateway, run_folder
+from tests.kit.people import emails, many
 
 NAMES = {"EMAIL": "email", "FNAME": "name"}
 
@@ -484,7 +469,7 @@ class TestBatches:
         client = FakeMailchimp()
         self.submitted(client, folder, many(1500))
         operations = client.batches["batch0"]
-        client.downloads[link("batch0")] = lambda: archive(map(client.operate, operations[1:]))
+        client.downloads[link("batch0")] = lambda: to_archive(map(client.operate, operations[1:]))
         assert finalize(folder, gateway=gateway(client)).counts == Counts(
             rows_read=1500, created=1000, unconfirmed=500
         )

@@ -15,7 +15,7 @@ from upath import UPath
 from airflow_mailchimp_export.errors import ExportBusy
 from airflow_mailchimp_export.state.lock import LEASE, LOCK, WAITING_LEASE, Lock
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder
-from tests.kit.exports import FakeClock
+from tests.kit.clock import FakeClock
 
 ROUNDS = 60
 

@@ -20,7 +20,8 @@ from airflow_mailchimp_export.planning.plan import Plan, PlanTallies
 from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
 from airflow_mailchimp_export.settings.segments import Segment, TableSpec
 from airflow_mailchimp_export.state.plan_file import Membership
-from tests.kit.exports import FakeSource, emails, hash_of
+from tests.kit.people import emails, hash_of
+from tests.kit.sources import FakeSource
 
 VALID = (
     "ada@mail.eu",

@@ -16,7 +16,8 @@ from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE, read_mark
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.manifest import Manifest
 from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder
-from tests.kit.exports import LIST, FakeMailchimp, emails, export, many
+from tests.kit.exports import LIST, FakeMailchimp, export
+from tests.kit.people import emails, many
 
 CHANGES = {"POST", "PUT", "DELETE", "PATCH"}
 

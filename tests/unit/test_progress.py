@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import pytest
 
 from airflow_mailchimp_export.progress import LINE_EVERY, Progress
-from tests.kit.exports import FakeClock
+from tests.kit.clock import FakeClock
 
 
 class Terminal(io.StringIO):

@@ -16,17 +16,9 @@ from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
 from airflow_mailchimp_export.state.plan_file import Rename
-from tests.kit.exports import (
-    AUDIENCE_ID,
-    LIST,
-    Consent,
-    FakeClient,
-    gateway,
-    hash_of,
-    in_turn,
-    raising,
-    refusal,
-)
+from tests.kit.client import Consent, FakeClient, in_turn, raising, refusal
+from tests.kit.exports import AUDIENCE_ID, LIST, gateway
+from tests.kit.people import hash_of
 
 ADA, BO = "ada@mail.eu", "bo@mail.eu"
 UNTAG = f"POST {LIST}/segments/7"

@@ -21,20 +21,9 @@ from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder, submitted_batches
-from tests.kit.exports import (
-    LIST,
-    FakeMailchimp,
-    emails,
-    export,
-    gateway,
-    hash_of,
-    in_turn,
-    many,
-    members_of,
-    out_of_reach,
-    raising,
-    refusal,
-)
+from tests.kit.client import in_turn, members_of, out_of_reach, raising, refusal
+from tests.kit.exports import LIST, FakeMailchimp, export, gateway
+from tests.kit.people import emails, hash_of, many
 
 
 class Killed(BaseException):

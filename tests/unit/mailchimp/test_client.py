@@ -23,20 +23,9 @@ from airflow_mailchimp_export.mailchimp.client import MailchimpClient, to_retrya
 from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response
-from tests.kit.http import (
-    KEY,
-    End,
-    FakeClock,
-    Received,
-    ScriptedServer,
-    Step,
-    Wire,
-    to_archive,
-    to_page,
-    to_problem,
-    to_response,
-    to_result,
-)
+from tests.kit.archives import to_archive, to_result
+from tests.kit.clock import FakeClock
+from tests.kit.http import KEY, End, Received, ScriptedServer, Step, Wire, to_page, to_problem, to_response
 
 PING = calls.ping()
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_mailchimp_export.mailchimp.limiter import BACK_OFF_EVERY, GROW_AFTER, AdaptiveLimiter
-from tests.kit.http import FakeClock
+from tests.kit.clock import FakeClock
 
 MOMENT = 0.05
 """Seconds in which a thread that is not held up would long have come through."""

@@ -19,7 +19,8 @@ from airflow_mailchimp_export.errors import (
 )
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
-from tests.kit.http import FakeClock, to_page, to_problem, to_response
+from tests.kit.clock import FakeClock
+from tests.kit.http import to_page, to_problem, to_response
 
 CALL = Call(Request("GET", "/ping"), lambda answer: answer["id"])
 GOOD = to_response({"id": "good"})

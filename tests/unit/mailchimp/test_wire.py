@@ -23,18 +23,8 @@ from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
-from tests.kit.http import (
-    KEY,
-    End,
-    FakeClock,
-    Received,
-    ScriptedServer,
-    Step,
-    Wire,
-    to_page,
-    to_problem,
-    to_response,
-)
+from tests.kit.clock import FakeClock
+from tests.kit.http import KEY, End, Received, ScriptedServer, Step, Wire, to_page, to_problem, to_response
 
 T = TypeVar("T")
 
