@@ -32,7 +32,7 @@ class Segment:
 
     @property
     def asset(self) -> Asset:
-        """What the refresh publishes and the export waits for; it stays the same when the file moves."""
+        """Where the segment comes from, for lineage; it starts nothing, and stays the same when the file moves."""
         return Asset(name=f"segment_{self.key}", group="segment")
 
 
@@ -51,6 +51,11 @@ class Exports:
     field_map: Mapping[str, Any]
     pool: str
     connections: int
+
+    @property
+    def asset(self) -> Asset:
+        """What a refresh publishes once all its segments are built, and what starts the export."""
+        return Asset(name="customer_segments", group="segment")
 
     @property
     def names(self) -> list[str]:

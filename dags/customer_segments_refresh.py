@@ -2,8 +2,11 @@
 
 Every segment of `exports.yaml` becomes one Parquet file with the profiles that meet its condition.
 A file is written whole and then put in place: a reader sees the old segment or the new one, never half of it.
-Then the segment's asset is published with the number of its `rows`; once all of them are,
-`mailchimp_segment_export` starts by itself, if it is switched on.
+
+Once all of them are built, `publish` publishes one asset for the whole refresh, and `mailchimp_segment_export` starts
+by itself, if it is switched on. After a failed segment nothing is published: clear the failed task, and the refresh
+goes on from there, or wait for the next one.
+The asset of a single segment says when it was built, and with how many `rows`; it starts nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +51,15 @@ def refresh(key: str, *, outlet_events: Any = None) -> int:
     return rows
 
 
+@task(outlets=[EXPORTS.asset])
+def publish(rows: list[int], *, dag_run: Any = None, outlet_events: Any = None) -> None:
+    """Publish the whole refresh, with the rows of each segment and the moment that the refresh stands for."""
+    outlet_events[EXPORTS.asset].extra = {
+        "rows": dict(zip(EXPORTS.names, rows, strict=True)),
+        "as_of": (dag_run.logical_date or dag_run.run_after).isoformat(),
+    }
+
+
 @dag(
     schedule="@daily",
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -57,11 +69,14 @@ def refresh(key: str, *, outlet_events: Any = None) -> int:
     tags=["segments"],
 )
 def customer_segments_refresh() -> None:
-    """One task per segment; none waits for another."""
-    for segment in EXPORTS.segments:
+    """One task per segment, of which none waits for another, and one that waits for all of them."""
+    rows = [
         refresh.override(
             task_id=f"refresh_{segment.key}", outlets=[segment.asset], doc_md=segment.description
         )(segment.key)
+        for segment in EXPORTS.segments
+    ]
+    publish(rows)
 
 
 customer_segments_refresh()

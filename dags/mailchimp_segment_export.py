@@ -1,7 +1,8 @@
 """Exports the customer segments to a Mailchimp audience, where each becomes a tag.
 
-Runs once all segments of `exports.yaml` were refreshed, and by hand: *Trigger* asks which segments to export
-and how. People who unsubscribed, bounced or wait for confirmation are left alone.
+Runs once for each refresh in which all segments of `exports.yaml` were built, and by hand: *Trigger* asks which
+segments to export and how. Either way it exports what the newest refresh has built by then.
+People who unsubscribed, bounced or wait for confirmation are left alone.
 
 Only what changed since the last run is sent, and who left a segment loses its tag.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from airflow.sdk import DAG, AssetAll, Param, TriggerRule, literal
+from airflow.sdk import DAG, Param, TriggerRule, literal
 
 from airflow_mailchimp_export.operators import MailchimpExportReportOperator, SegmentToMailchimpOperator
 from airflow_mailchimp_export.sensors import MailchimpBatchSensor
@@ -25,10 +26,11 @@ EXPORTS = read_exports(Path(__file__).with_name("exports.yaml"))
 
 with DAG(
     dag_id="mailchimp_segment_export",
-    schedule=AssetAll(*(segment.asset for segment in EXPORTS.segments)),
+    schedule=[EXPORTS.asset],
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
-    # Two exports of the same segments at once would only get into each other's way.
+    # Two exports of the same segments at once would only get into each other's way. Refreshes that end while an
+    # export is at work start one more: it begins after them, so it reads what the last of them has built.
     max_active_runs=1,
     doc_md=__doc__,
     tags=["mailchimp", "segments"],

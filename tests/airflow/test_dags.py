@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests.airflow.runs import states
+
 if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
 
     from tests.airflow.conftest import RunDag
@@ -16,6 +19,22 @@ if TYPE_CHECKING:
 REFRESH, EXPORT = "customer_segments_refresh", "mailchimp_segment_export"
 SHIPPED_CONFIGURATION = Path(__file__).resolve().parents[2] / "dags" / "exports.yaml"
 SEGMENTS = ["VIP", "Newsletter", "Recent buyers"]
+KEYS = ["vip", "newsletter", "recent_buyers"]
+
+
+def published_by(run: DagRun) -> dict[str, dict[str, Any]]:
+    """Read what a run told with the assets that it published, by their names."""
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        events = session.execute(
+            select(AssetModel.name, AssetEvent.extra)
+            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
+            .where(AssetEvent.source_run_id == run.run_id, AssetEvent.source_dag_id == run.dag_id)
+        ).all()
+    return dict(events)
 
 
 def test_shipped_dags_are_two(shipped_dags: dict[str, DAG]) -> None:
@@ -32,8 +51,8 @@ def test_dag_explains_itself_and_never_catches_up(shipped_dags: dict[str, DAG], 
     assert dag.catchup is False
 
 
-def test_refresh_is_daily_with_a_task_and_an_asset_per_segment(shipped_dags: dict[str, DAG]) -> None:
-    """The refresh runs daily; its tasks are independent and each publishes the asset of one segment."""
+def test_refresh_is_daily_and_published_after_all_segments(shipped_dags: dict[str, DAG]) -> None:
+    """The refresh runs daily; a task per segment waits for none, and the last waits for the success of all."""
     dag = shipped_dags[REFRESH]
     assert dag.schedule == "@daily"
     published = {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks}
@@ -41,18 +60,18 @@ def test_refresh_is_daily_with_a_task_and_an_asset_per_segment(shipped_dags: dic
         "refresh_vip": ["segment_vip"],
         "refresh_newsletter": ["segment_newsletter"],
         "refresh_recent_buyers": ["segment_recent_buyers"],
+        "publish": ["customer_segments"],
     }
-    assert not any(task.upstream_task_ids for task in dag.tasks)
+    upstream = {task.task_id: task.upstream_task_ids for task in dag.tasks}
+    assert upstream.pop("publish") == upstream.keys()
+    assert not any(upstream.values())
+    assert dag.task_dict["publish"].trigger_rule == "all_success"
 
 
-def test_export_waits_for_the_assets_of_all_segments(shipped_dags: dict[str, DAG]) -> None:
-    """The export is scheduled by exactly the assets that the refresh publishes, all of them together."""
-    from airflow.sdk import AssetAll
-
+def test_export_is_started_by_whole_refreshes_alone(shipped_dags: dict[str, DAG]) -> None:
+    """The export is scheduled by the one asset of a whole refresh, and by no asset of a single segment."""
     condition = shipped_dags[EXPORT].timetable.asset_condition
-    assert isinstance(condition, AssetAll)
-    published = {asset.name for task in shipped_dags[REFRESH].tasks for asset in task.outlets}
-    assert {asset.name for asset in condition.objects} == published
+    assert [asset.name for asset in condition.objects] == ["customer_segments"]
 
 
 def test_export_asks_for_segments_and_delivery(shipped_dags: dict[str, DAG]) -> None:
@@ -104,25 +123,35 @@ def test_refresh_writes_every_snapshot_whole(
     assert pq.read_schema(folder / "vip.parquet").names[:2] == ["customer_id", "email"]
 
 
-def test_refresh_tells_the_number_of_rows_with_the_asset(
+def test_refresh_tells_its_rows_and_moment_with_the_assets(
     shipped_dags: dict[str, DAG], run_dag: RunDag, tmp_path: Path
 ) -> None:
-    """The event of a segment's asset carries the number of profiles that its file holds."""
-    from airflow.models.asset import AssetEvent, AssetModel
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
+    """A segment's event carries the number of its profiles, the refresh's those of all, and its moment."""
     run = run_dag(shipped_dags[REFRESH])
-    with create_session() as session:
-        events = session.execute(
-            select(AssetModel.name, AssetEvent.extra)
-            .join(AssetModel, AssetModel.id == AssetEvent.asset_id)
-            .where(AssetEvent.source_run_id == run.run_id)
-        ).all()
-    told = {name: extra["rows"] for name, extra in events}
-    assert told == {
-        f"segment_{path.stem}": pq.read_metadata(path).num_rows for path in (tmp_path / "segments").iterdir()
+    files = [tmp_path / "segments" / f"{key}.parquet" for key in KEYS]
+    built = {path.stem: pq.read_metadata(path).num_rows for path in files}
+    assert published_by(run) == {
+        **{f"segment_{key}": {"rows": rows} for key, rows in built.items()},
+        "customer_segments": {
+            "rows": dict(zip(SEGMENTS, built.values(), strict=True)),
+            "as_of": run.logical_date.isoformat(),
+        },
     }
+
+
+def test_a_refresh_that_failed_in_part_is_not_published(
+    shipped_dags: dict[str, DAG], run_dag: RunDag, tmp_path: Path
+) -> None:
+    """Where one segment cannot be built, the others are, and nothing is published that starts an export."""
+    (tmp_path / "segments" / "vip.parquet").mkdir(parents=True)
+    run = run_dag(shipped_dags[REFRESH])
+    assert states(run) == {
+        "refresh_vip": "failed",
+        "refresh_newsletter": "success",
+        "refresh_recent_buyers": "success",
+        "publish": "upstream_failed",
+    }
+    assert sorted(published_by(run)) == ["segment_newsletter", "segment_recent_buyers"]
 
 
 def test_configuration_takes_variables_from_the_environment(
