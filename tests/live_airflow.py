@@ -46,14 +46,15 @@ T = TypeVar("T")
 
 @contextmanager
 def live_airflow(home: Path, sandbox: Sandbox, **settings: str) -> Iterator[AirflowStack]:
-    """Start all of Airflow, and stop it in the end.
+    """Start all of Airflow, with a copy of the shipped profiles beside it, and stop it in the end.
 
     :param settings: further environment variables.
     """
-    dags = home / "dags"
+    dags, profiles = home / "dags", home / "profiles.parquet"
     shutil.copytree(DAGS, dags, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROFILES, profiles)
     (dags / "one_task_export.py").write_text(ONE_TASK_DAG, encoding="utf-8")
-    environment = {"CUSTOMER_PROFILES": str(PROFILES), **settings}
+    environment = {"CUSTOMER_PROFILES": str(profiles), **settings}
     with AirflowStack(home / "airflow", dags=dags, settings=environment) as airflow:
         airflow.call("POST", "/connections", connection_body(sandbox))
         yield airflow
@@ -68,6 +69,13 @@ def connection_body(sandbox: Sandbox, **extra: Any) -> dict[str, Any]:
         "port": urlsplit(sandbox.url).port,
         "extra": json.dumps(connection["extra"]),
     }
+
+
+def returned(airflow: AirflowStack, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
+    """Read what a task returned."""
+    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+    value: dict[str, Any] = airflow.call("GET", f"{path}?deserialize=true")["value"]
+    return value
 
 
 def until(found: Callable[[], T], *, timeout: float = 90) -> T:

@@ -20,7 +20,7 @@ from tests.airflow.people import Expected, Listed, as_audience
 from tests.airflow.runs import batches, report_of
 from tests.conftest import AUDIENCE
 from tests.integration.conftest import FirstExport
-from tests.live_airflow import CONNECTION, EXPORT, ONE_TASK, PROFILES, connection_body, until
+from tests.live_airflow import CONNECTION, EXPORT, ONE_TASK, PROFILES, connection_body, returned, until
 
 ALL = ["VIP", "Newsletter", "Recent buyers"]
 
@@ -80,13 +80,6 @@ def dump(members: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(without_times, key=lambda member: member["hash"])
 
 
-def told(airflow: AirflowStack, dag_id: str, run_id: str, task_id: str) -> dict[str, Any]:
-    """Read what a task returned."""
-    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
-    value: dict[str, Any] = airflow.call("GET", f"{path}?deserialize=true")["value"]
-    return value
-
-
 def test_all_dag_files_are_read(airflow: AirflowStack) -> None:
     """The DAG processor reads every file without an import error, and both shipped DAGs are there."""
     airflow.wait_for_dag(EXPORT)
@@ -101,7 +94,7 @@ def test_command_line_shows_the_provider(airflow: AirflowStack) -> None:
 
 
 def test_refreshed_segments_start_the_export_by_themselves(first_export: FirstExport) -> None:
-    """The refresh's assets trigger the export; its sensor waits in the triggerer, and all tasks succeed."""
+    """The refresh's asset triggers the export; its sensor waits in the triggerer, and all tasks succeed."""
     assert first_export.run["run_type"] == "asset_triggered"
     assert first_export.run["state"] == "success"
     assert first_export.tasks == dict.fromkeys(("export", "wait_for_batches", "report"), "success")
@@ -120,7 +113,7 @@ def test_audience_is_what_the_profiles_say(airflow: AirflowStack, first_export: 
     ]
     assert len(plain) > 10_000
     assert names(got, plain) == names(expected.audience, plain)
-    counts = told(airflow, EXPORT, first_export.run["dag_run_id"], "report")["counts"]
+    counts = returned(airflow, EXPORT, first_export.run["dag_run_id"], "report")["counts"]
     for name in ("rows_read", "suppressed", "created", "updated"):
         assert counts[name] == expected.counts[name]
     assert counts["unconfirmed"] == 0
@@ -133,7 +126,7 @@ def test_export_by_hand_takes_what_was_chosen(
     run = airflow.run_dag(EXPORT, {"segments": ["VIP"], "delivery": "direct"})
     assert run["state"] == "success"
     assert standing(as_audience(audience.members())) == standing(expected_of(["VIP"]).audience)
-    assert told(airflow, EXPORT, run["dag_run_id"], "report")["batch_ids"] == []
+    assert returned(airflow, EXPORT, run["dag_run_id"], "report")["batch_ids"] == []
     assert "POST /batches" not in audience.stats()["requests"]
 
 
@@ -151,8 +144,8 @@ def test_one_deferring_task_does_the_same(
     run = airflow.run_dag(ONE_TASK)
     assert run["state"] == "success"
     assert dump(audience.members()) == dump(first_export.members)
-    exclusive = told(airflow, ONE_TASK, run["dag_run_id"], "export")
-    three = told(airflow, EXPORT, first_export.run["dag_run_id"], "report")
+    exclusive = returned(airflow, ONE_TASK, run["dag_run_id"], "export")
+    three = returned(airflow, EXPORT, first_export.run["dag_run_id"], "report")
     assert exclusive["counts"] == three["counts"]
 
 
@@ -166,7 +159,7 @@ def test_faults_do_not_change_the_outcome(
     assert run["state"] == "success"
     assert sum(audience.stats()["faults"].values()) > 0
     assert dump(audience.members()) == dump(first_export.members)
-    counts = told(airflow, EXPORT, run["dag_run_id"], "report")["counts"]
+    counts = returned(airflow, EXPORT, run["dag_run_id"], "report")["counts"]
     assert counts["unconfirmed"] == 0
 
 
@@ -184,7 +177,7 @@ def test_ending_the_waiting_task_cancels_the_batch(
     airflow.call("PATCH", task, {"new_state": "failed"})
     until(lambda: not batches(audience))
     assert airflow.wait_for_run(EXPORT, run_id)["state"] == "failed"
-    account = report_of(told(airflow, EXPORT, run_id, "export")["run_uri"])
+    account = report_of(returned(airflow, EXPORT, run_id, "export")["run_uri"])
     assert account["verdict"] == "failed"
     assert account["counts"]["unconfirmed"] > 1000
 
