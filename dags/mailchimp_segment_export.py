@@ -13,16 +13,21 @@ Only what changed since the last run is sent, and who left a segment loses its t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from airflow import __version__ as airflow_version
 from airflow.sdk import DAG, Param, TriggerRule, literal
+from packaging.version import Version
 
 from airflow_mailchimp_export.operators import MailchimpExportReportOperator, SegmentToMailchimpOperator
 from airflow_mailchimp_export.sensors import MailchimpBatchSensor
 from customer_exports import read_exports
 
 EXPORTS = read_exports(Path(__file__).with_name("exports.yaml"))
+
+# By what each further delay grows. Airflow 3.1 knows no factor, only a switch that doubles.
+BACKOFF = 2.0 if Version(airflow_version) >= Version("3.2") else True
 
 with DAG(
     dag_id="mailchimp_segment_export",
@@ -32,6 +37,12 @@ with DAG(
     # Two exports of the same segments at once would only get into each other's way. Refreshes that end while an
     # export is at work start one more: it begins after them, so it reads what the last of them has built.
     max_active_runs=1,
+    # A mistake in the set-up fails at once all the same; these are for a Mailchimp or a source that is away.
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": BACKOFF,
+    },
     doc_md=__doc__,
     tags=["mailchimp", "segments"],
     params={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,23 @@ def test_export_is_three_tasks_in_a_row(shipped_dags: dict[str, DAG]) -> None:
         "report": {"export", "wait_for_batches"},
     }
     assert tasks["report"].trigger_rule == "all_done_min_one_success"
+
+
+def test_export_is_tried_again_after_growing_delays(shipped_dags: dict[str, DAG]) -> None:
+    """Each task is tried twice more, after one to two minutes and then after two to four."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    scheduled = DagSerialization.from_dict(DagSerialization.to_dict(shipped_dags[EXPORT]))
+    ended = datetime(2026, 1, 1, tzinfo=UTC)
+    for task in scheduled.tasks:
+        delays = []
+        for number in range(1, task.retries + 1):
+            tried = TaskInstance(task, dag_version_id=None, run_id="daily")
+            tried.try_number, tried.end_date = number, ended
+            delays.append((tried.next_retry_datetime() - ended).total_seconds())
+        first, second = delays
+        assert 60 <= first < 120 <= second < 240
 
 
 def test_refresh_writes_every_snapshot_whole(
