@@ -47,16 +47,26 @@ def to_settings(given: argparse.Namespace) -> Settings:
     return Settings(**{name: to_setting(name, value) for name, value in values.items()})
 
 
+def to_account(given: argparse.Namespace) -> Account:
+    """The account of the command line, with its members and its planned faults.
+
+    :raises ValueError: an option cannot be.
+    :raises OSError: the members cannot be read.
+    """
+    account = Account(to_settings(given))
+    for text in given.next_fault:
+        account.fault_plan.add(PlannedFault.from_text(text))
+    if given.members:
+        load(account.audiences[AUDIENCE_ID], read_rows(given.members), account.now())
+    return account
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = to_parser()
     given = parser.parse_args(arguments)
     try:
-        account = Account(to_settings(given))
-        for text in given.next_fault:
-            account.fault_plan.add(PlannedFault.from_text(text))
-        if given.members:
-            load(account.audiences[AUDIENCE_ID], read_rows(given.members), account.now())
+        account = to_account(given)
         listener = bind(given.host, given.port)
     except (OSError, ValueError) as error:
         parser.error(str(error))

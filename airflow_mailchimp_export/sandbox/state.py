@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_mailchimp_export.sandbox.columns import ABSENT, Column, Status
 from airflow_mailchimp_export.sandbox.merge_fields import MergeField, MergePlan, Value, starting_fields
-from airflow_mailchimp_export.sandbox.tags import Tag, TagNames, always
+from airflow_mailchimp_export.sandbox.tags import Tag, TagNames
 
 RECENT = 12
 MATCHES_KEPT = 8
@@ -63,6 +63,8 @@ class Audience:
     audience_id: str
     name: str
     created: int
+    folds_case: Callable[[], bool]
+    """Whether names of tags are the same in upper and lower case."""
     double_optin: bool = False
     fields: list[MergeField] = field(default_factory=starting_fields)
     next_merge_id: int = 6
@@ -70,8 +72,6 @@ class Audience:
     by_digest: dict[bytes, Member] = field(default_factory=dict)
     statuses: Column = field(default_factory=Column)
     tags: dict[int, Tag] = field(default_factory=dict)
-    folds_case: Callable[[], bool] = always
-    """Whether names of tags are the same in upper and lower case."""
     next_tag_id: int = 1001
     categories: dict[str, InterestCategory] = field(default_factory=dict)
     forgotten: set[bytes] = field(default_factory=set)

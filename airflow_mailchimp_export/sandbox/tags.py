@@ -26,11 +26,6 @@ class Tag:
         return self.conditions is not None
 
 
-def always() -> bool:
-    """Case makes no difference, as in Mailchimp."""
-    return True
-
-
 class TagNames:
     """Finds the tags of one audience by name.
 

@@ -20,7 +20,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from airflow_mailchimp_export.sandbox.__main__ import main, to_parser, to_settings
+from airflow_mailchimp_export.sandbox.__main__ import main, to_account, to_parser, to_settings
 from airflow_mailchimp_export.sandbox.choices import FaultKind
 from airflow_mailchimp_export.sandbox.raw import read_rows
 from airflow_mailchimp_export.sandbox.server import bind
@@ -146,6 +146,16 @@ def test_options() -> None:
     settings = to_settings(given)
     assert (settings.compress, settings.double_optin, settings.seed) == (False, True, 7)
     assert settings.faults == (FaultKind.DELAY,)
+
+
+def test_account(tmp_path: Path) -> None:
+    """The account of the command line begins with the members of a file and with the planned faults."""
+    members = tmp_path / "members.csv"
+    members.write_text("email,status\nada@people.example,cleaned\n", "utf-8")
+    options = ["--members", str(members), "--next-fault", "GET /ping 500 count=2"]
+    account = to_account(to_parser().parse_args(options))
+    assert [member.email for member in account.audiences["a1b2c3d4e5"].members] == ["ada@people.example"]
+    assert [one["count"] for one in account.fault_plan.to_json()] == [2]
 
 
 def test_every_option_is_documented() -> None:
