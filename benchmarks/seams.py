@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -33,7 +33,7 @@ class SilentClient(MailchimpClient):
         self._watch = watch
         self._batches = 0
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, permit: Callable[[], None] | None = None) -> T:
         """Answer without any I/O, and note which phase the export is in."""
         if call.request.path.endswith("/members"):
             # While it hands over, the export asks now and then who opted out: that is part of handing over.
@@ -80,10 +80,10 @@ class WatchedClient(MailchimpClient):
         self.calls: list[tuple[float, float]] = []
         self._lock = threading.Lock()
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, permit: Callable[[], None] | None = None) -> T:
         """Send as usual."""
         begin = time.monotonic()
-        answer = super().send(call)
+        answer = super().send(call, permit=permit)
         if carries_members(call.request):
             with self._lock:
                 self.calls.append((begin, time.monotonic()))

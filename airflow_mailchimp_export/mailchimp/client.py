@@ -81,9 +81,10 @@ class MailchimpClient:
         self._closed.set()
         self._session.close()
 
-    def send(self, call: Call[T]) -> T:
+    def send(self, call: Call[T], *, permit: Callable[[], None] | None = None) -> T:
         """Carry one call, repeating it where that can help.
 
+        :param permit: asked right before each attempt; what it raises ends the call, and nothing is sent.
         :raises RetryableError: once attempts or time are used up.
         :raises PermanentError: as soon as Mailchimp refuses.
         :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
@@ -94,16 +95,20 @@ class MailchimpClient:
         with ExitStack() as slot:
             try:
                 while True:
-                    result = self._act(flow.send(result), slot)
+                    result = self._act(flow.send(result), slot, permit)
             except StopIteration as answered:
                 self.limiter.record_success()
                 return cast(T, answered.value)
 
-    def _act(self, step: Request | Pause, slot: ExitStack) -> Response | RetryableError | None:
+    def _act(
+        self, step: Request | Pause, slot: ExitStack, permit: Callable[[], None] | None
+    ) -> Response | RetryableError | None:
         if isinstance(step, Request):
             slot.enter_context(self.limiter.slot())
             if self._closed.is_set():
                 raise RuntimeError("The client is closed, so nothing is sent any more")
+            if permit:
+                permit()
             return self._transmit(step)
         if step.pushed_back:
             self.limiter.back_off()

@@ -17,8 +17,8 @@ T = TypeVar("T")
 class Gateway:
     """Sends the calls of an export; those that carry people only with consent.
 
-    :param permit: asked right before each call that carries people; raises :class:`ConfigError` once consent
-        is withdrawn.
+    :param permit: asked right before each attempt of a call that carries people; raises :class:`ConfigError`
+        once consent is withdrawn.
     :param sleep: waits that many seconds.
     :param now: the time, with a time zone.
     """
@@ -44,12 +44,10 @@ class Gateway:
     def send(self, call: Call[T]) -> T:
         """Carry one call.
 
-        :raises ConfigError: when it carries people and consent is withdrawn; it was not sent.
+        :raises ConfigError: when it carries people and consent is withdrawn; it is not sent any more.
         :raises MailchimpError: when Mailchimp refuses or is out of reach.
         """
-        if call.carries_people:
-            self.permit()
-        return self._client.send(call)
+        return self._client.send(call, permit=self.permit if call.carries_people else None)
 
     def download(self, url: str) -> AbstractContextManager[IO[bytes]]:
         """Open the results of a batch as a stream."""

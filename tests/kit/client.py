@@ -38,9 +38,11 @@ class FakeClient:
         self._in_flight = 0
         self._lock = threading.Lock()
 
-    def send(self, call: Call[Any]) -> Any:
+    def send(self, call: Call[Any], *, permit: Callable[[], None] | None = None) -> Any:
         """Answer one call."""
         request = call.request
+        if permit:
+            permit()
         with self._lock:
             self.requests.append(request)
             self._in_flight += 1
