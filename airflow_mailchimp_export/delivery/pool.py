@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import TypeVar
 
+from airflow_mailchimp_export.delivery.streak import Streak
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.model import Outcome
 
@@ -42,7 +43,7 @@ def deliver_directly(
         keep(chunk, outcomes)
         return len(outcomes)
 
-    failures = 0
+    failures = Streak(MAX_CONSECUTIVE_FAILURES)
     with (
         ThreadPoolExecutor(connections) as pool,
         closing(_bounded(pool, deliver, chunks, at_once=2 * connections)) as in_flight,
@@ -51,12 +52,11 @@ def deliver_directly(
             try:
                 people = done.result()
             except RetryableError as error:
-                failures += 1
                 log.warning("A chunk got no answer and stays unconfirmed: %s", error)
-                if failures >= MAX_CONSECUTIVE_FAILURES:
+                if failures.extend():
                     raise
                 continue
-            failures = 0
+            failures.end()
             yield people
 
 

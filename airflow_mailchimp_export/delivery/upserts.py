@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+
+from airflow_mailchimp_export.delivery.streak import Streak
 from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
@@ -25,7 +28,8 @@ class Upserter:
         self._skip_merge_validation = skip_merge_validation
         # Whether Mailchimp trims the answer as asked: not documented for this call, so found out.
         self._trims: bool | None = None
-        self._refused_in_a_row = 0
+        self._lock = threading.Lock()
+        self._refusals = Streak(MAX_CONSECUTIVE_REJECTIONS)
 
     def call(self, chunk: Chunk, *, trimmed: bool = True) -> Call[tuple[Outcome, ...]]:
         """Return the request for a chunk."""
@@ -46,7 +50,7 @@ class Upserter:
             if refusal.status not in _DIVISIBLE:
                 raise
             return self._divide(chunk, refusal)
-        self._refused_in_a_row = 0
+        self._refusals.end()
         return outcomes
 
     def _send(self, chunk: Chunk) -> tuple[Outcome, ...]:
@@ -57,20 +61,25 @@ class Upserter:
                 if self._trims or refusal.status not in _DIVISIBLE:
                     raise
             else:
-                self._trims = self._trims or bool(outcomes)
-                if self._trims:
+                if outcomes or self._trims:
+                    self._learn(trims=True)
                     return outcomes
         outcomes = self._gateway.send(self.call(chunk, trimmed=False))
-        self._trims = False
+        self._learn(trims=False)
         return outcomes
+
+    def _learn(self, *, trims: bool) -> None:
+        """Keep what was found out first: threads find out side by side, and none may overturn another."""
+        with self._lock:
+            if self._trims is None:
+                self._trims = trims
 
     def _divide(self, chunk: Chunk, refusal: PermanentError) -> tuple[Outcome, ...]:
         if len(chunk.members) > 1:
             middle = len(chunk.members) // 2
             halves = (Chunk(chunk.number, part) for part in (chunk.members[:middle], chunk.members[middle:]))
             return tuple(outcome for half in halves for outcome in self.upsert(half))
-        self._refused_in_a_row += 1
-        if self._refused_in_a_row >= MAX_CONSECUTIVE_REJECTIONS:
+        if self._refusals.extend():
             raise refusal
         return (_refused_alone(chunk, refusal),)
 

@@ -35,11 +35,12 @@ class AdaptiveLimiter:
     @property
     def limit(self) -> int:
         """How many may be inside at present."""
-        return self._limit
+        with self._changed:
+            return self._limit
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Wait for a place, and hold it."""
+        """Wait for a slot, and hold it."""
         with self._changed:
             self._changed.wait_for(lambda: self._inside < self._limit)
             self._inside += 1

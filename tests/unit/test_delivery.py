@@ -218,6 +218,22 @@ class TestTrimming:
             sender.upsert(chunk(number, "a@mail.eu"))
         assert ["fields" in dict(request.query) for request in client.requests] == [True] * 3
 
+    def test_what_another_thread_found_out_is_not_overturned(self) -> None:
+        """Where another chunk is trimmed while one is sent untrimmed, trimming counts as found to work."""
+
+        def answer(request: Request) -> dict[str, Any]:
+            if len(client.requests) == 1:
+                raise refusal(400)
+            if len(client.requests) == 2:
+                sender.upsert(chunk(1, "b@mail.eu"))
+            return accepted(request)
+
+        client = FakeClient({UPSERT: answer})
+        sender = upserter(client)
+        sender.upsert(chunk(0, "a@mail.eu"))
+        sender.upsert(chunk(2, "c@mail.eu"))
+        assert ["fields" in dict(request.query) for request in client.requests] == [True, False, True, True]
+
     def test_required_fields_may_be_waived(self) -> None:
         """The request asks Mailchimp to do without required merge fields only where the export says so."""
         client = FakeClient({UPSERT: accepted})
