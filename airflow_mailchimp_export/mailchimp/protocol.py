@@ -36,6 +36,7 @@ USER_AGENT = f"airflow-mailchimp-export/{__version__}"
 _TIMED_OUT_STATUS = frozenset({408, 502, 504})
 # Whole words, quotes and all: an apostrophe belongs to an address as often as it surrounds one.
 _ADDRESS = re.compile(r"(?<!\S)\S*@\S*", re.ASCII)
+_MEMBER = re.compile(r"(?<=/members/)[^/\s]+")
 _KEY = re.compile(r"[0-9a-f]{32}(?:-[a-z]+\d+)?", re.IGNORECASE)
 
 
@@ -108,8 +109,8 @@ def headers(authorization: str) -> dict[str, str]:
 
 
 def masked(words: str) -> str:
-    """Return Mailchimp's words without the addresses and keys that they may quote."""
-    return _KEY.sub("<key>", _ADDRESS.sub("<address>", words))
+    """Return words that may be told: without the addresses, keys and members that they may quote."""
+    return _KEY.sub("<key>", _MEMBER.sub("<member>", _ADDRESS.sub("<address>", words)))
 
 
 def finish(call: Call[T], response: Response) -> T:
@@ -230,8 +231,4 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _named(request: Request) -> str:
-    """Name a request without the parts of its path that stand for people."""
-    return f"{request.method} {_HASH.sub('/members/<member>', request.path)}"
-
-
-_HASH = re.compile(r"/members/[^/]+")
+    return masked(f"{request.method} {request.path}")

@@ -330,6 +330,15 @@ def test_masking_keys(before: str, hexadecimal: str, after: str) -> None:
         assert key not in masked(f"{before}{key}{after}")
 
 
+def test_masking_members() -> None:
+    """Whoever a path stands for is not told, in a request as in Mailchimp's words."""
+    path = "/3.0/lists/a1b2c3d4e5/members"
+    assert masked(f"POST {path}/0123456789abcdef/tags and {path}/x.") == (
+        f"POST {path}/<member>/tags and {path}/<member>"
+    )
+    assert masked(f"GET {path}") == f"GET {path}"
+
+
 def test_masking_a_long_word() -> None:
     """Words without an end are masked in linear time."""
     assert masked("x" * 1_000_000) == "x" * 1_000_000
