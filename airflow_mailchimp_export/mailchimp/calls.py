@@ -58,11 +58,6 @@ class MemberPage:
     total: int
 
 
-def ping() -> Call[str]:
-    """Ask whether the key is good."""
-    return Call(Request("GET", "/ping"), lambda answer: str(answer["health_status"]))
-
-
 def account() -> Call[Account]:
     """Ask whose key it is."""
     query = (("fields", "account_name,role,pricing_plan_type,total_subscribers"),)

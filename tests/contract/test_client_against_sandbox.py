@@ -33,6 +33,7 @@ from airflow_mailchimp_export.model import (
 )
 from scripts.sandbox_service import Sandbox
 from tests.conftest import AUDIENCE
+from tests.fakes import PING
 
 HURRIED = Pace(attempts=50, first_pause=0.01, longest_pause=0.1, timeout_pause=0.02)
 TWICE = Pace(attempts=2, first_pause=0.0, timeout_pause=0.0)
@@ -97,7 +98,7 @@ def download(client: MailchimpClient, batch: Batch) -> list[OperationResult]:
 
 def test_who_it_is(client: MailchimpClient, sandbox: Sandbox) -> None:
     """The key is good, and leads to the account and its audience."""
-    assert client.send(calls.ping()) == "Everything's Chimpy!"
+    assert client.send(PING) == "Everything's Chimpy!"
     account = client.send(calls.account())
     assert (account.role, account.plan, account.contacts) == ("admin", "monthly", 0)
     audience = client.send(calls.audience(sandbox.audience_id))
@@ -273,7 +274,7 @@ def test_what_is_not_allowed(sandbox: Sandbox, settings: dict[str, object]) -> N
 def test_a_wrong_key(sandbox: Sandbox, key: str) -> None:
     """A wrong key is refused at once, and not told."""
     with to_client(sandbox, HURRIED, key=key) as client, pytest.raises(AccessDenied) as caught:
-        client.send(calls.ping())
+        client.send(PING)
     assert caught.value.status in {401, 403}
     assert key not in str(caught.value)
 
@@ -291,7 +292,7 @@ def test_oauth(sandbox: Sandbox) -> None:
         with MailchimpClient(f"{sandbox.url}/oauth2/metadata", given, oauth=True, pace=TWICE) as client:
             assert bool(client.send(calls.oauth_endpoint())) is known
     with to_client(sandbox, TWICE, key=token) as client:
-        assert client.send(calls.ping()) == "Everything's Chimpy!"
+        assert client.send(PING) == "Everything's Chimpy!"
 
 
 FAULTS: list[tuple[str, type[MailchimpError]]] = [
@@ -345,7 +346,7 @@ def test_too_many_connections(sandbox: Sandbox, client: MailchimpClient, over_li
     """Past Mailchimp's limit, however it says so, fewer are in flight, and all is answered in the end."""
     sandbox.change(max_connections=3, latency=0.01, over_limit=over_limit)
     with ThreadPoolExecutor(8) as pool:
-        assert len(list(pool.map(lambda _: client.send(calls.ping()), range(60)))) == 60
+        assert len(list(pool.map(lambda _: client.send(PING), range(60)))) == 60
     requests = sandbox.stats()["requests"]
     assert requests["GET /ping"] == {"200": 60}
     assert requests["(over the limit)"][over_limit[:3]] > 0
@@ -356,6 +357,6 @@ def test_the_ceiling(sandbox: Sandbox, client: MailchimpClient) -> None:
     """Never more than max_connections requests are in flight, and that many are."""
     sandbox.change(latency=0.01)
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: client.send(calls.ping()), range(100)))
+        list(pool.map(lambda _: client.send(PING), range(100)))
     assert sandbox.stats()["in_flight"]["max"] == client.max_connections
     assert sandbox.stats()["requests"]["GET /ping"] == {"200": 100}

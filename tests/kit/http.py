@@ -14,9 +14,10 @@ from typing import Any
 
 import orjson
 
-from airflow_mailchimp_export.mailchimp.protocol import Response
+from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
 
 KEY = "0123456789abcdef0123456789abcdef-us0"
+PING = Call(Request("GET", "/ping"), lambda answer: str(answer["health_status"]))
 
 
 def to_response(payload: Any, status: int = 200, **headers: str) -> Response:

@@ -26,7 +26,7 @@ from airflow_mailchimp_export.model import (
     Outcome,
     Reason,
 )
-from tests.kit.http import to_response
+from tests.kit.http import PING, to_response
 
 ID = "a1b2c3d4e5"
 ADA, BOB = "ada@people.example", "bob@people.example"
@@ -41,7 +41,6 @@ def to_member(email: str, **fields: Any) -> Member:
 CHUNK = Chunk(7, (to_member(ADA, tags=["VIP"]), to_member(BOB)))
 
 CALLS: Mapping[str, Call[Any]] = {
-    "ping": calls.ping(),
     "account": calls.account(),
     "oauth_endpoint": calls.oauth_endpoint(),
     "audience": calls.audience(ID),
@@ -122,7 +121,7 @@ UNDOCUMENTED: list[Any] = [None, [], "text", 7]
 @pytest.mark.parametrize(
     "name",
     [
-        *("ping", "account", "audience", "merge_fields", "members", "batch", "tags"),
+        *("account", "audience", "merge_fields", "members", "batch", "tags"),
         *("tag_members", "member_tags"),
     ],
 )
@@ -139,12 +138,6 @@ def test_undocumented_answers_to_changes(name: str, payload: Any) -> None:
     """So is one to a call that changes something."""
     with pytest.raises(PermanentError, match=f"^{named(CALLS[name])} was answered in a shape"):
         read(CALLS[name], payload)
-
-
-def test_ping() -> None:
-    """The key is asked after at /ping."""
-    assert calls.ping().request == Request("GET", "/ping")
-    assert read(calls.ping(), {"health_status": "Everything's Chimpy!"}) == "Everything's Chimpy!"
 
 
 def test_account() -> None:
@@ -341,7 +334,7 @@ def test_operations() -> None:
 
 def test_plain_operations() -> None:
     """An operation without query and body has neither, and chunk 0 has its id too."""
-    assert orjson.loads(calls.operation(0, calls.ping().request)) == {
+    assert orjson.loads(calls.operation(0, PING.request)) == {
         "method": "GET",
         "path": "/ping",
         "operation_id": "0",
@@ -350,7 +343,7 @@ def test_plain_operations() -> None:
 
 def test_submit_batch() -> None:
     """A batch is one POST of its operations, in their order."""
-    call = calls.submit_batch(calls.operation(number, calls.ping().request) for number in (3, 1, 2))
+    call = calls.submit_batch(calls.operation(number, PING.request) for number in (3, 1, 2))
     assert (call.request.method, call.request.path, call.request.query) == ("POST", "/batches", ())
     assert [operation["operation_id"] for operation in sent(call)["operations"]] == ["3", "1", "2"]
 

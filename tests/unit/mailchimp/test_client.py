@@ -17,7 +17,6 @@ from requests import exceptions
 from urllib3.exceptions import ReadTimeoutError
 
 from airflow_mailchimp_export.errors import PermanentError, RetryableError, Throttled, TimedOut
-from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import operation_results
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient, to_retryable
 from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
@@ -25,9 +24,19 @@ from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response
 from tests.kit.archives import to_archive, to_result
 from tests.kit.clock import FakeClock
-from tests.kit.http import KEY, End, Received, ScriptedServer, Step, Wire, to_page, to_problem, to_response
+from tests.kit.http import (
+    KEY,
+    PING,
+    End,
+    Received,
+    ScriptedServer,
+    Step,
+    Wire,
+    to_page,
+    to_problem,
+    to_response,
+)
 
-PING = calls.ping()
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})
 LONG = 60.0
 """Seconds that nobody waits unless something is wrong."""

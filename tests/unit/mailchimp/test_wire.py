@@ -24,11 +24,21 @@ from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
 from tests.kit.clock import FakeClock
-from tests.kit.http import KEY, End, Received, ScriptedServer, Step, Wire, to_page, to_problem, to_response
+from tests.kit.http import (
+    KEY,
+    PING,
+    End,
+    Received,
+    ScriptedServer,
+    Step,
+    Wire,
+    to_page,
+    to_problem,
+    to_response,
+)
 
 T = TypeVar("T")
 
-PING = calls.ping()
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})
 ADDRESS = "ada@people.example"
 NO_CONTENT = Response(204, {}, b"")
