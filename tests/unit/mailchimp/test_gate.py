@@ -48,7 +48,7 @@ def test_a_full_gate() -> None:
         _, inside = waiting_for(limiter, stack)
         assert not inside.wait(MOMENT)
         second.close()
-        assert inside.wait(5)
+        assert inside.wait(60)
 
 
 def test_a_place_is_given_back_on_an_error() -> None:
@@ -113,7 +113,7 @@ def test_a_narrowed_gate() -> None:
             assert not inside.wait(MOMENT)
         assert not inside.wait(MOMENT)
         praised(limiter, GROW_AFTER)
-        assert inside.wait(5), "widening lets those in who wait"
+        assert inside.wait(60), "widening lets those in who wait"
 
 
 @settings(deadline=None)
