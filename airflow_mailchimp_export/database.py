@@ -15,7 +15,10 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.func import PythonUDFType
+from duckdb.sqltypes import VARCHAR
 
+from airflow_mailchimp_export.address import normal_addresses
 from airflow_mailchimp_export.errors import ConfigError
 
 MEMORY_LIMIT = "256MB"
@@ -27,23 +30,15 @@ _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", re.DOTALL | re.MU
 
 
 class Database:
-    """Runs the named statements of one SQL file; use it in ``with``.
+    """Runs the named statements of one SQL file, which may use the macros of ``address.sql``; use it in ``with``.
 
-    :param workshop: a local folder for the database and what it spills.
+    :param scratch_dir: a local folder for the database and what it spills.
     :param statements: one of the package's SQL files, such as ``planning/plan.sql``.
     """
 
     def __init__(self, scratch_dir: Path, statements: str) -> None:
-        text = files(__package__).joinpath(statements).read_text(encoding="utf-8")
-        self._statements: dict[str, str] = dict(_NAMED.findall(text))
-        self._connection = duckdb.connect(
-            str(scratch_dir / f"{Path(statements).stem}.duckdb"),
-            config={
-                "memory_limit": MEMORY_LIMIT,
-                "temp_directory": str(scratch_dir / "spill"),
-                "preserve_insertion_order": False,
-            },
-        )
+        self._statements: dict[str, str] = dict(_NAMED.findall(_read(statements)))
+        self._connection = connect(scratch_dir / f"{Path(statements).stem}.duckdb")
 
     def __enter__(self) -> Database:
         """Use the database."""
@@ -99,6 +94,23 @@ class Database:
         return iter(reader)
 
 
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open a database that knows what one address is."""
+    connection = duckdb.connect(
+        str(path),
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(path.with_name("spill")),
+            "preserve_insertion_order": False,
+        },
+    )
+    connection.create_function(
+        "python_normal_address", normal_addresses, [VARCHAR], VARCHAR, type=PythonUDFType.ARROW
+    )
+    connection.execute(_read("address.sql"))
+    return connection
+
+
 @contextmanager
 def _working() -> Iterator[None]:
     """What DuckDB lacks is a matter of the machine, not of the data."""
@@ -107,8 +119,12 @@ def _working() -> Iterator[None]:
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise ConfigError(
             f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({type(error).__name__}). "
-            "Free space there, or set TMPDIR to a larger place"
+            "Free space there, or set TMPDIR to a folder on a larger disk"
         ) from error
+
+
+def _read(statements: str) -> str:
+    return files(__package__).joinpath(statements).read_text(encoding="utf-8")
 
 
 def quoted(path: Path) -> str:

@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, escape_formula
+from airflow_mailchimp_export.address import normal_address, subscriber_hash
 from airflow_mailchimp_export.errors import ConfigError, ExportError
-from airflow_mailchimp_export.mailchimp.calls import subscriber_hash
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE
 from airflow_mailchimp_export.state.lock import Lock
@@ -47,7 +47,7 @@ def forget(address: str, root: Path | UPath) -> Iterator[Found]:
     :raises ExportBusy: when a run of an export is at work; try again later.
     :raises ConfigError: when a file cannot be written.
     """
-    email = address.strip().lower()
+    email = normal_address(address)
     if "@" not in email:
         raise ConfigError("That is no e-mail address: give the address that is to be forgotten")
     if not root.exists():

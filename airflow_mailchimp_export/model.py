@@ -123,7 +123,7 @@ class FingerprintBasis:
 class Profile:
     """One row at the source, of those whose turn it is to be sent.
 
-    :param email: trimmed and lower-cased.
+    :param email: in its normal form.
     :param status: the status to send; an existing member's own, so that it never changes.
     :param values: the mapped columns' values, in the order of the field map's columns.
     """

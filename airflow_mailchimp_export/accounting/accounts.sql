@@ -1,8 +1,6 @@
 -- The account of a run: what was planned beside what Mailchimp answered, and the ledger that follows from it.
 
 -- name: macros
--- Answers are matched to people by the form in which they were sent.
-CREATE MACRO normal_address(address) AS lower(trim(address));
 CREATE MACRO masked(address) AS left(address, 1) || '***@' || left(split_part(address, '@', 2), 1) || '***';
 
 -- name: no_ledger
@@ -53,8 +51,8 @@ SELECT
     coalesce(plan.field, answers.field, '') AS field,
     coalesce(answers.words, '') AS words
 FROM read_parquet($plan) AS plan
-LEFT JOIN answers ON plan.effect IS NULL AND answers.email = plan.email AND answers.chunk IS NOT DISTINCT FROM
-    CASE plan.change WHEN 'leave' THEN plan.chunk WHEN 'rename' THEN -1 END;
+LEFT JOIN answers ON plan.effect IS NULL AND answers.email = normal_address(plan.email)
+    AND answers.chunk IS NOT DISTINCT FROM CASE plan.change WHEN 'leave' THEN plan.chunk WHEN 'rename' THEN -1 END;
 
 -- name: drop_renamed
 -- Who kept their membership under a new address did not leave under the old one.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from airflow_mailchimp_export.address import normal_address
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import read_members
 from airflow_mailchimp_export.model import MemberStatus
@@ -38,11 +39,12 @@ class OptOuts:
         with self._one_at_a_time:
             if self._gateway.now() - self._looked_at >= FRESH_FOR:
                 self._refresh()
-        return {email: self._known[email] for email in emails if email in self._known}
+        found = {email: self._known.get(normal_address(email)) for email in emails}
+        return {email: status for email, status in found.items() if status}
 
     def _refresh(self) -> None:
         looked_at = self._gateway.now()
         for status in (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED):
             for members in read_members(self._gateway, self._audience_id, status, since=self._since):
-                self._known.update({email.strip().lower(): status for _, email in members})
+                self._known.update({normal_address(email): status for _, email in members})
         self._looked_at = looked_at

@@ -6,7 +6,6 @@ Reference: https://mailchimp.com/developer/marketing/api/
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from airflow_mailchimp_export.address import normal_address, stored_hash
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
 from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
 from airflow_mailchimp_export.model import (
@@ -273,13 +273,13 @@ def untag(audience_id: str, tag_id: int, emails: Sequence[str]) -> Call[tuple[Ou
 def to_untagged(emails: Sequence[str], answer: Mapping[str, Any]) -> tuple[Outcome, ...]:
     """Read who lost a tag."""
     refused = {
-        str(email).strip().lower(): str(error.get("error") or "")
+        normal_address(str(email)): str(error.get("error") or "")
         for error in answer.get("errors") or ()
         for email in error.get("email_addresses") or ()
     }
     return tuple(
-        Outcome(email, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refused[email])
-        if email in refused
+        Outcome(email, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refused[address])
+        if (address := normal_address(email)) in refused
         else Outcome(email, Effect.REMOVED)
         for email in emails
     )
@@ -287,15 +287,13 @@ def to_untagged(emails: Sequence[str], answer: Mapping[str, Any]) -> tuple[Outco
 
 def member_tags(audience_id: str, email: str) -> Call[frozenset[str]]:
     """Ask which tags a member carries."""
-    request = Request(
-        "GET", f"{_member(audience_id, subscriber_hash(email))}/tags", (("count", str(PAGE_SIZE)),)
-    )
+    request = Request("GET", f"{_member(audience_id, stored_hash(email))}/tags", (("count", str(PAGE_SIZE)),))
     return Call(request, lambda answer: frozenset(str(tag["name"]) for tag in answer["tags"]))
 
 
 def archive(audience_id: str, email: str) -> Call[tuple[Outcome, ...]]:
     """Archive a member; nothing is deleted, and they can be restored."""
-    request = Request("DELETE", _member(audience_id, subscriber_hash(email)))
+    request = Request("DELETE", _member(audience_id, stored_hash(email)))
     return Call(request, lambda _: (Outcome(email, Effect.REMOVED),), carries_people=True)
 
 
@@ -304,11 +302,6 @@ def rename(audience_id: str, old_hash: str, email: str, *, status_if_new: str) -
     body = orjson.dumps({"email_address": email, "status_if_new": status_if_new})
     request = Request("PUT", _member(audience_id, old_hash), body=body)
     return Call(request, lambda answer: str(answer["email_address"]), carries_people=True)
-
-
-def subscriber_hash(email: str) -> str:
-    """Return the key of a member: https://mailchimp.com/developer/marketing/docs/methods-parameters/#path-parameters"""
-    return hashlib.md5(email.strip().lower().encode(), usedforsecurity=False).hexdigest()
 
 
 def _list(audience_id: str) -> str:

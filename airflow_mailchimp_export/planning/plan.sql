@@ -2,18 +2,6 @@
 -- Each statement stands under its name; plan.py runs them. Nothing here holds a whole segment in memory.
 
 -- name: macros
--- Mailchimp trims addresses and keys its members by the lower-cased address.
-CREATE MACRO normal_address(address) AS
-    lower(trim(address, ' ' || chr(9) || chr(10) || chr(11) || chr(12) || chr(13) || chr(160) || chr(5760)
-        || chr(8192) || chr(8193) || chr(8194) || chr(8195) || chr(8196) || chr(8197) || chr(8198)
-        || chr(8199) || chr(8200) || chr(8201) || chr(8202) || chr(8203) || chr(8232) || chr(8233)
-        || chr(8239) || chr(8287) || chr(12288) || chr(65279)));
--- Nearly all addresses are of this plain form; it spares them the slower look at Unicode.
-CREATE MACRO is_plain(address) AS strlen(address) <= 64 AND regexp_full_match(
-    address,
-    '[a-z0-9!#$%&''*+/=?^_`{|}~-]+(\.[a-z0-9!#$%&''*+/=?^_`{|}~-]+)*'
-    || '@([a-z0-9]+(-+[a-z0-9]+)*\.)+[a-z][a-z0-9]*(-+[a-z0-9]+)*[a-z0-9]'
-);
 -- Only what no mail system takes is refused here (RFC 5321 lengths, one @, a dotted domain);
 -- in doubt Mailchimp decides.
 CREATE MACRO address_problem(address) AS CASE
@@ -72,7 +60,7 @@ CREATE VIEW ledger AS SELECT * FROM read_parquet({path});
 -- name: adopt
 -- The tag is this export's from now on, and so are those who carry it.
 INSERT INTO ledger
-SELECT md5(normal_address(email)), normal_address(email), NULL, 'member', 'subscribed', NULL, [$tag], ''
+SELECT subscriber_hash(email), normal_address(email), NULL, 'member', 'subscribed', NULL, [$tag], ''
 FROM incoming;
 
 -- name: adopted
@@ -97,14 +85,11 @@ INSERT INTO staged
 SELECT source_row + $first_place, $segment, source_row, address,
     CASE WHEN NOT coalesce(is_plain(address), false) THEN address_problem(address) END,
     profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt')), fields
-FROM (
-    SELECT *, CASE WHEN is_plain(lower(email)) THEN lower(email) ELSE normal_address(email) END AS address
-    FROM incoming
-);
+FROM (SELECT *, normal_address(email) AS address FROM incoming);
 
 -- name: stand
 INSERT INTO standing
-SELECT unnest([id, md5(normal_address(email))]), $status FROM incoming;
+SELECT unnest([id, subscriber_hash(email)]), $status FROM incoming;
 
 -- name: people
 -- One row a person, over all segments.

@@ -194,8 +194,14 @@ class TestOutcomes:
     def test_answers_are_matched_by_normal_form(self, folder: RunFolder) -> None:
         """An answer finds its person whatever case and padding Mailchimp gives the address back in."""
         plan(folder, "ada@mail.eu", "zoë@mail.eu")
-        answer(folder, created(" Ada@Mail.EU "), created("ZOË@mail.eu"))
+        answer(folder, created(" Ada@Mail.EU\u200b"), created("ZOË@mail.eu"))
         assert aggregates(folder).effects == {"created": 2}
+
+    def test_a_plan_of_release_0_1_0_keeps_its_answers(self, folder: RunFolder) -> None:
+        """A planned address may hold invisible characters, which that release sent: the answer is found anyway."""
+        plan(folder, "a\u00adda@mail.eu")
+        answer(folder, created("a\u00adda@mail.eu"))
+        assert aggregates(folder).effects == {"created": 1}
 
     @pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "pending", "archived", "transactional"])
     def test_another_status_than_sent_is_suppressed(self, folder: RunFolder, status: str) -> None:

@@ -254,6 +254,17 @@ class TestOptOuts:
             "bo@mail.eu": MemberStatus.CLEANED,
         }
 
+    def test_invisible_characters_hide_nobody(
+        self, opt_outs: OptOuts, clock: Clock, gone: dict[str, list[str]]
+    ) -> None:
+        """Who said no is told, whether Mailchimp or a plan of release 0.1.0 has invisible characters in the address."""
+        gone["unsubscribed"] = ["ada@ma\u200dil.eu", "bo@mail.eu"]
+        clock.forward(60)
+        assert opt_outs.among(["ada@mail.eu", "b\u00ado@mail.eu"]) == {
+            "ada@mail.eu": MemberStatus.UNSUBSCRIBED,
+            "b\u00ado@mail.eu": MemberStatus.UNSUBSCRIBED,
+        }
+
     def test_it_is_asked_again_every_half_minute(
         self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
     ) -> None:

@@ -94,6 +94,8 @@ BLANKS = (
     *map(chr, (0x2028, 0x2029, 0x202F, 0x205F, 0x3000, 0xFEFF)),
 )
 
+INVISIBLE = tuple("\u200e\u2060\u00ad\u200c\u200d\ufe0f\u034f\u3164\u180e\u2800\ufeff\u200b\U000e0020")
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -216,6 +218,13 @@ class TestAddresses:
         with planned(scratch_dir, {"S": emails(*variants)}) as plan:
             assert addresses(plan) == ["ada@mail.eu"]
             assert plan.tallies() == PlanTallies(len(variants), len(variants) - 1, 0, 0)
+
+    def test_one_person_under_one_key(self, scratch_dir: Path) -> None:
+        """Spellings that differ by case, also the Turkish and the Greek one, or by what nobody sees are one person."""
+        rows = emails("ALİ@mail.eu", "ali@mail.eu", "a\u00adli@mail.eu", "ΝΙΚΟΣ@mail.eu", "νικοσ@mail.eu")
+        with planned(scratch_dir, {"S": rows}) as plan:
+            assert addresses(plan) == ["ali@mail.eu", "νικοσ@mail.eu"]
+            assert plan.tallies() == PlanTallies(5, 3, 0, 0)
 
     def test_letters_of_other_scripts_are_lower_cased(self, scratch_dir: Path) -> None:
         """Lower case is not only for ASCII."""
@@ -343,6 +352,20 @@ class TestStanding:
                 ("suppressed", status.value, "bob@mail.eu", ["S"], "S row 2"),
             ]
             assert plan.count("new_count") == 1
+
+    @pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
+    def test_invisible_characters_hide_no_opt_out(self, scratch_dir: Path, character: str) -> None:
+        """An invisible character in an address, at the source or in the audience, gets nobody past their no."""
+        standing = {MemberStatus.UNSUBSCRIBED: [("", "ada@mail.eu"), ("", f"b{character}ob@mail.eu")]}
+        rows = emails(
+            f"ada@mail{character}.eu", f"{character}bob@mail.eu", f"a{character}da@mail.eu{character}"
+        )
+        with planned(scratch_dir, {"S": rows}, standing=standing) as plan:
+            assert addresses(plan) == []
+            assert set_aside(plan) == [
+                ("suppressed", "unsubscribed", "ada@mail.eu", ["S"], "S row 1"),
+                ("suppressed", "unsubscribed", "bob@mail.eu", ["S"], "S row 2"),
+            ]
 
     def test_suppressed_people_name_all_their_segments(self, scratch_dir: Path) -> None:
         """A suppressed person stands once in the account, with every segment they are in."""
