@@ -1,4 +1,4 @@
-"""A DuckDB database of one run, and the SQL file with its statements.
+"""A DuckDB database of one run, with the rules of an export, and the SQL file with its statements.
 
 Memory is bounded by :data:`MEMORY_LIMIT`; what does not fit is spilled to the working folder.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow as pa
 from duckdb.func import PythonUDFType
 from duckdb.sqltypes import VARCHAR
 
+from airflow_mailchimp_export import rules
 from airflow_mailchimp_export.address import normal_addresses
 from airflow_mailchimp_export.errors import ConfigError
 
@@ -39,6 +40,8 @@ class Database:
     def __init__(self, scratch_dir: Path, statements: str) -> None:
         self._statements: dict[str, str] = dict(_NAMED.findall(_read(statements)))
         self._connection = connect(scratch_dir / f"{Path(statements).stem}.duckdb")
+        for table, rows in rules.as_tables().items():
+            self._create(table, rows)
 
     def __enter__(self) -> Database:
         """Use the database."""
@@ -83,6 +86,11 @@ class Database:
         """Run a statement with SQL text in the places that parameters cannot take."""
         return self._blocks(self._statements[statement].format(**parts), {})
 
+    def _create(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        columns = {name: _column([row[name] for row in rows]) for name in rows[0]}
+        with self.incoming(pa.table(columns)):
+            self._connection.execute(f"CREATE TABLE {table} AS FROM incoming")
+
     def _execute(self, statement: str, parameters: dict[str, object]) -> duckdb.DuckDBPyConnection:
         with _working():
             return self._connection.execute(self._statements[statement], parameters)
@@ -109,6 +117,12 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     )
     connection.execute(_read("address.sql"))
     return connection
+
+
+def _column(values: Sequence[object]) -> pa.Array:
+    """Return words, numbers and truths as a column; of nothing but ``None``, one of words."""
+    column = pa.array(values)
+    return column.cast(pa.string()) if pa.types.is_null(column.type) else column
 
 
 @contextmanager

@@ -11,7 +11,7 @@ MAX_CHUNK_MEMBERS = 500
 
 
 class MemberStatus(StrEnum):
-    """Where a member stands in an audience."""
+    """What a member is to an audience."""
 
     SUBSCRIBED = "subscribed"
     UNSUBSCRIBED = "unsubscribed"
@@ -29,11 +29,21 @@ class Change(StrEnum):
     RENAME = "rename"
 
 
+class Disposition(StrEnum):
+    """What a run is to do with one person, as it decides before it sends."""
+
+    SEND = "send"
+    UNCHANGED = "unchanged"
+    REJECTED = "rejected"
+    SUPPRESSED = "suppressed"
+
+
 class Effect(StrEnum):
     """What happened to one profile: each is counted under its own name in the report."""
 
     CREATED = "created"
     UPDATED = "updated"
+    UNCHANGED = "unchanged"
     REJECTED = "rejected"
     SUPPRESSED = "suppressed"
     UNCONFIRMED = "unconfirmed"
@@ -41,6 +51,17 @@ class Effect(StrEnum):
     REMOVAL_FAILED = "removal_failed"
     RENAMED = "renamed"
     RENAME_REFUSED = "rename_refused"
+
+
+class LedgerState(StrEnum):
+    """What the ledger remembers a person as."""
+
+    MEMBER = "member"
+    UNCONFIRMED = "unconfirmed"
+    ARCHIVED = "archived"
+    """By this export."""
+    REJECTED = "rejected"
+    SUPPRESSED = "suppressed"
 
 
 class RemovalKind(StrEnum):

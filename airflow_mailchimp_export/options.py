@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.model import MemberStatus
+from airflow_mailchimp_export.rules import NEW_MEMBER_STATUSES
 from airflow_mailchimp_export.settings.coercion import (
     boolean,
     check_keys,
@@ -81,7 +82,7 @@ class ExportOptions:
 
 
 OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
-    "new_member_status": choice(MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.TRANSACTIONAL),
+    "new_member_status": choice(*NEW_MEMBER_STATUSES),
     "max_profiles": whole_number(1),
     "max_removal_ratio": number(0, 1),
     "max_reject_ratio": number(0, 1),

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from airflow_mailchimp_export.accounting.report import Aggregates
 from airflow_mailchimp_export.database import Database, quoted, quoted_text
-from airflow_mailchimp_export.mailchimp.refusals import REMEDIES
 from airflow_mailchimp_export.model import Effect, Reason
+from airflow_mailchimp_export.rules import REASON_RULES
 from airflow_mailchimp_export.state.ledger import LEDGER, METADATA_KEY, LedgerMark, open_local
 from airflow_mailchimp_export.state.manifest import Manifest
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
@@ -108,7 +108,8 @@ class Reconciliation:
     def _rejects(self) -> Iterator[list[str]]:
         for batch in self._database.batches("rejects"):
             for segments, source, email, field, reason, words in zip(*_columns(batch), strict=True):
-                cells = ("; ".join(segments), source, email, field, reason, words, REMEDIES[Reason(reason)])
+                remedy = REASON_RULES[Reason(reason)].remedy
+                cells = ("; ".join(segments), source, email, field, reason, words, remedy)
                 yield [escape_formula(cell) for cell in cells]
 
     def _answers(self) -> str:

@@ -10,6 +10,7 @@ from airflow_mailchimp_export.address import normal_address
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import read_members
 from airflow_mailchimp_export.model import MemberStatus
+from airflow_mailchimp_export.rules import OPT_OUTS
 
 FRESH_FOR = timedelta(seconds=30)
 """For how long what is known of opt-outs is good enough."""
@@ -44,7 +45,7 @@ class OptOuts:
 
     def _refresh(self) -> None:
         looked_at = self._gateway.now()
-        for status in (MemberStatus.UNSUBSCRIBED, MemberStatus.CLEANED):
+        for status in OPT_OUTS:
             for members in read_members(self._gateway, self._audience_id, status, since=self._since):
                 self._known.update({normal_address(email): status for _, email in members})
         self._looked_at = looked_at

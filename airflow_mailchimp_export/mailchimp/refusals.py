@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from airflow_mailchimp_export.mailchimp.protocol import masked
-from airflow_mailchimp_export.model import Effect, MemberStatus, Reason
+from airflow_mailchimp_export.model import Effect, Reason
+from airflow_mailchimp_export.rules import REASON_RULES
 
 _WORDING: tuple[tuple[re.Pattern[str], Reason], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), reason)
@@ -27,50 +28,6 @@ _WORDING: tuple[tuple[re.Pattern[str], Reason], ...] = tuple(
         ),
     )
 )
-
-SUPPRESSING = frozenset({Reason.COMPLIANCE, Reason.FORGOTTEN}) | {
-    Reason(status.value) for status in MemberStatus if status is not MemberStatus.SUBSCRIBED
-}
-"""The reasons that mean that the person, or Mailchimp for them, said no."""
-
-REMEDIES: dict[Reason, str] = {
-    Reason.MISSING_ADDRESS: (
-        "Give the profile an e-mail address at the source, or leave it out of the segment."
-    ),
-    Reason.INVALID_ADDRESS: "Correct the address at the source.",
-    Reason.FAKE_ADDRESS: (
-        "Mailchimp takes the address for a test or a typing error: correct its domain at the source."
-    ),
-    Reason.REQUIRED_FIELD: (
-        "Fill the field at the source, give it a default in field_map, or set skip_merge_validation."
-    ),
-    Reason.INVALID_FIELD: (
-        "Correct the value at the source so that it fits the type of the audience's merge field."
-    ),
-    Reason.TOO_MANY_SIGNUPS: (
-        "Nothing to mend: the person joined many lists lately; a later run will send them again."
-    ),
-    Reason.REFUSED: ("Read Mailchimp's words beside this; correct the profile or the audience accordingly."),
-    Reason.UNSUBSCRIBED: "None: the person opted out. Only they can come back, through a signup form.",
-    Reason.CLEANED: ("None: mail to this address bounced. Correct the address at the source if it is wrong."),
-    Reason.PENDING: "None: the person has yet to confirm their subscription.",
-    Reason.TRANSACTIONAL: (
-        "None: the person never agreed to marketing. Set new_member_status to transactional to "
-        "send them as such."
-    ),
-    Reason.ARCHIVED: (
-        "None: somebody archived the person in Mailchimp. Restore them there if they should "
-        "receive mail again."
-    ),
-    Reason.COMPLIANCE: (
-        "None: the person unsubscribed, bounced or is under review; only they can come back, "
-        "through a signup form."
-    ),
-    Reason.FORGOTTEN: (
-        "None: the person was permanently deleted; only they can come back, through a signup form."
-    ),
-    Reason.NO_ANSWER: "None: Mailchimp gave no answer for this person; the next run sends them again.",
-}
 
 
 def why(words: str, *, field: str = "", field_message: str = "") -> Reason:
@@ -96,4 +53,4 @@ def _too_vague(reason: Reason, text: str, single: str) -> bool:
 
 def effect_of(reason: Reason) -> Effect:
     """Return whether a reason means that the person is suppressed or that the profile is at fault."""
-    return Effect.SUPPRESSED if reason in SUPPRESSING else Effect.REJECTED
+    return REASON_RULES[reason].effect

@@ -7,19 +7,7 @@ from dataclasses import replace
 
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.protocol import Sender
-from airflow_mailchimp_export.model import Audience, MemberStatus, MergeField
-
-UNTOUCHABLE = (
-    MemberStatus.UNSUBSCRIBED,
-    MemberStatus.CLEANED,
-    MemberStatus.PENDING,
-    MemberStatus.TRANSACTIONAL,
-    MemberStatus.ARCHIVED,
-)
-"""Where members stand who are never sent anything."""
-
-BILLED = (MemberStatus.SUBSCRIBED, MemberStatus.UNSUBSCRIBED, MemberStatus.TRANSACTIONAL)
-"""Who counts towards the contract: https://mailchimp.com/help/about-your-contacts/"""
+from airflow_mailchimp_export.model import Audience, MergeField
 
 
 def read_audience(sender: Sender, audience_id: str) -> Audience:

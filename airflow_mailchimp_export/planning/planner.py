@@ -17,11 +17,12 @@ from airflow_mailchimp_export.mailchimp.members import count_members, read_membe
 from airflow_mailchimp_export.model import Audience, FingerprintBasis, MemberStatus, MergeField
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning import guards
-from airflow_mailchimp_export.planning.audience import BILLED, UNTOUCHABLE, create_merge_fields, read_audience
+from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
 from airflow_mailchimp_export.planning.fingerprint import basis_of, in_order
 from airflow_mailchimp_export.planning.plan import Fingerprinting, Plan
 from airflow_mailchimp_export.planning.staging import Layout, common_schema
 from airflow_mailchimp_export.progress import Progress
+from airflow_mailchimp_export.rules import BILLED, HELD_BACK
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.finding import PathFactory
 from airflow_mailchimp_export.sources.opening import open_source
@@ -212,7 +213,7 @@ class Planner:
         known = () if subscribes and not self._definition.dry_run else (MemberStatus.SUBSCRIBED,)
         self._looked_up_at = self._now()
         with Progress("Looking up", "members") as progress:
-            for status in (*UNTOUCHABLE, *known):
+            for status in (*HELD_BACK, *known):
                 self._note_standing(plan, status, progress)
 
     def _note_standing(self, plan: Plan, status: MemberStatus, progress: Progress) -> None:

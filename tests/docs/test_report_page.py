@@ -11,8 +11,8 @@ from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.fields.field_map import remedy_for
 from airflow_mailchimp_export.fields.values import WarningKind
 from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.mailchimp.refusals import REMEDIES, SUPPRESSING
-from airflow_mailchimp_export.model import MergeField, Reason, Verdict
+from airflow_mailchimp_export.model import MergeField, Verdict
+from airflow_mailchimp_export.rules import REASON_RULES
 from tests.docs.pages import Page, columns, names, page, pairs
 
 NUMBERS = {
@@ -69,7 +69,7 @@ def test_reject_columns() -> None:
 def test_reasons() -> None:
     """The table has every reason, how it is counted, and its remedy."""
     shown = columns(page("report").table("Reasons", "reason", "counted as", "remedy"), 0, 1, 2)
-    assert shown == [(reason.value, counted_as(reason), REMEDIES[reason]) for reason in Reason]
+    assert shown == [(reason.value, rule.effect.value, rule.remedy) for reason, rule in REASON_RULES.items()]
 
 
 def test_warnings() -> None:
@@ -90,13 +90,6 @@ def test_numbers() -> None:
     table = page("delivery").table("What is sent again", "number", "value")
     shown = {row[0]: row[1].strip("`") for row in table}
     assert shown == {number: repr(found(path)) for number, path in NUMBERS.items()}
-
-
-def counted_as(reason: Reason) -> str:
-    """Return the count that a reason belongs to."""
-    if reason is Reason.NO_ANSWER:
-        return "unconfirmed"
-    return "suppressed" if reason in SUPPRESSING else "rejected"
 
 
 def found(path: str) -> object:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, Reconciliation
 from airflow_mailchimp_export.accounting.report import Aggregates
-from airflow_mailchimp_export.mailchimp.refusals import REMEDIES
 from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reject
+from airflow_mailchimp_export.rules import REASON_RULES
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, PlanWriter, SetAside
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
@@ -340,7 +340,7 @@ class TestRejects:
                         "",
                         "fake_address",
                         "Fake.",
-                        REMEDIES[Reason.FAKE_ADDRESS],
+                        REASON_RULES[Reason.FAKE_ADDRESS].remedy,
                     ),
                     strict=True,
                 )
@@ -348,7 +348,15 @@ class TestRejects:
             dict(
                 zip(
                     REJECT_COLUMNS,
-                    ("A", "row 3", "c@mail.eu", "AGE", "required_field", "", REMEDIES[Reason.REQUIRED_FIELD]),
+                    (
+                        "A",
+                        "row 3",
+                        "c@mail.eu",
+                        "AGE",
+                        "required_field",
+                        "",
+                        REASON_RULES[Reason.REQUIRED_FIELD].remedy,
+                    ),
                     strict=True,
                 )
             ),
@@ -360,7 +368,7 @@ class TestRejects:
         plan(folder, "a@mail.eu")
         answer(folder, Outcome("a@mail.eu", Effect.REJECTED, reason=reason))
         (row,) = rejects(folder)
-        assert (row["reason"], row["remedy"]) == (reason.value, REMEDIES[reason])
+        assert (row["reason"], row["remedy"]) == (reason.value, REASON_RULES[reason].remedy)
         assert row["remedy"].endswith(".")
 
     def test_formulas_are_defused(self, folder: RunFolder) -> None:

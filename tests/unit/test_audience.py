@@ -16,7 +16,8 @@ from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
-from airflow_mailchimp_export.planning.audience import BILLED, UNTOUCHABLE, create_merge_fields, read_audience
+from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
+from airflow_mailchimp_export.rules import BILLED
 from tests.kit.client import FakeClient, raising, refusal
 from tests.kit.exports import AUDIENCE_ID, LIST, gateway
 from tests.kit.people import hash_of
@@ -100,10 +101,6 @@ class TestAudience:
         client = FakeClient({MEMBERS: lambda request: page(request, people[dict(request.query)["status"]])})
         assert count_members(client, AUDIENCE_ID, BILLED) == 1523
         assert {dict(request.query)["count"] for request in client.requests} == {"1"}
-
-    def test_who_is_not_subscribed_is_untouchable(self) -> None:
-        """Every status but subscribed is one that an export leaves alone."""
-        assert {*UNTOUCHABLE, MemberStatus.SUBSCRIBED} == set(MemberStatus)
 
 
 class TestMembers:

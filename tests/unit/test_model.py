@@ -33,7 +33,7 @@ def test_every_effect_is_counted() -> None:
     assert build_report(MANIFEST, Aggregates(), batch_ids=()).address_changes.keys() == changed
 
 
-def test_every_standing_that_suppresses_is_a_reason() -> None:
+def test_every_status_that_suppresses_is_a_reason() -> None:
     """Whoever is left alone for their status is counted under that status."""
     assert {status.value for status in MemberStatus} - {reason.value for reason in Reason} == {"subscribed"}
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_mailchimp_export.mailchimp.refusals import REMEDIES, SUPPRESSING, effect_of, why
-from airflow_mailchimp_export.model import Effect, MemberStatus, Reason
+from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
+from airflow_mailchimp_export.model import Effect, Reason
 
 SEE_ERRORS = (
     "The resource submitted could not be validated. For field-specific details, see the 'errors' array."
@@ -99,36 +99,6 @@ def test_unknown_wordings() -> None:
 @settings(deadline=None)
 @given(st.text(), st.text(), st.text())
 def test_any_wording(words: str, field: str, field_message: str) -> None:
-    """Every wording has a reason that its effect and its remedy are known for."""
+    """Every wording has a reason that suppresses or rejects."""
     reason = why(words, field=field, field_message=field_message)
-    assert REMEDIES[reason]
     assert effect_of(reason) in {Effect.SUPPRESSED, Effect.REJECTED}
-
-
-@pytest.mark.parametrize("reason", Reason)
-def test_remedies(reason: Reason) -> None:
-    """Every reason has a remedy, which is a sentence."""
-    assert REMEDIES[reason][0].isupper()
-    assert REMEDIES[reason].endswith(".")
-
-
-@pytest.mark.parametrize("status", [status for status in MemberStatus if status != MemberStatus.SUBSCRIBED])
-def test_statuses_that_suppress(status: MemberStatus) -> None:
-    """Every status but subscribed is a reason that suppresses."""
-    assert effect_of(Reason(status)) is Effect.SUPPRESSED
-
-
-def test_reasons_that_suppress() -> None:
-    """Beside the statuses, only compliance and the right to be forgotten suppress; the rest reject."""
-    rejecting = {reason for reason in Reason if effect_of(reason) is Effect.REJECTED}
-    assert rejecting == set(Reason) - SUPPRESSING
-    assert rejecting == {
-        Reason.MISSING_ADDRESS,
-        Reason.INVALID_ADDRESS,
-        Reason.FAKE_ADDRESS,
-        Reason.REQUIRED_FIELD,
-        Reason.INVALID_FIELD,
-        Reason.TOO_MANY_SIGNUPS,
-        Reason.REFUSED,
-        Reason.NO_ANSWER,
-    }

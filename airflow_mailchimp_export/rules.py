@@ -1,0 +1,200 @@
+"""The rules of an export, each in one table: Python reads them here, and SQL joins them.
+
+Every database of a run holds them under the names of :func:`as_tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from airflow_mailchimp_export.model import Effect, LedgerState, MemberStatus, Reason
+
+NEW_MEMBER_STATUSES = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.TRANSACTIONAL)
+"""What ``new_member_status`` may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRule:
+    """What the status of a member means for an export.
+
+    :param sent_under: the values of ``new_member_status`` under which such a member is sent.
+    :param billed: whether they count towards the contract: https://mailchimp.com/help/about-your-contacts/
+    :param opts_out: whether members come to it by themselves while a run sends, and may not be sent from then on.
+    :param carries_over: whether somebody with this status is not sent under a changed address either.
+    """
+
+    sent_under: Sequence[MemberStatus] = ()
+    billed: bool = False
+    opts_out: bool = False
+    carries_over: bool = False
+
+
+STATUS_RULES: Mapping[MemberStatus, StatusRule] = {
+    MemberStatus.SUBSCRIBED: StatusRule(sent_under=NEW_MEMBER_STATUSES, billed=True),
+    MemberStatus.UNSUBSCRIBED: StatusRule(billed=True, opts_out=True, carries_over=True),
+    # Mail to the old address bounced; that says nothing of the new one.
+    MemberStatus.CLEANED: StatusRule(opts_out=True),
+    # Sent again, they would be asked for their consent by every run.
+    MemberStatus.PENDING: StatusRule(carries_over=True),
+    MemberStatus.TRANSACTIONAL: StatusRule(
+        sent_under=(MemberStatus.TRANSACTIONAL,), billed=True, carries_over=True
+    ),
+    MemberStatus.ARCHIVED: StatusRule(carries_over=True),
+}
+
+BILLED = tuple(status for status, rule in STATUS_RULES.items() if rule.billed)
+
+OPT_OUTS = tuple(status for status, rule in STATUS_RULES.items() if rule.opts_out)
+
+HELD_BACK = tuple(
+    status for status, rule in STATUS_RULES.items() if tuple(rule.sent_under) != NEW_MEMBER_STATUSES
+)
+"""Whose members are not sent, or only by some exports: they are looked up before anything is."""
+
+
+class Lasting(StrEnum):
+    """How long a person is left alone for a reason that a run before found."""
+
+    UNTIL_PROFILE_CHANGES = "until_profile_changes"
+    UNTIL_FIELDS_CHANGE = "until_fields_change"
+    """Until the profile changes, or what the audience's fields demand."""
+    ONE_RUN = "one_run"
+    """It passes by itself: the next run tries again."""
+    WHILE_STATUS = "while_status"
+    """The member's status decides in each run."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRule:
+    """What a reason means.
+
+    :param effect: under which the person is counted.
+    :param remedy: what to do about it, as users read it.
+    """
+
+    effect: Effect
+    lasting: Lasting
+    remedy: str
+
+
+REASON_RULES: Mapping[Reason, ReasonRule] = {
+    Reason.MISSING_ADDRESS: ReasonRule(
+        Effect.REJECTED,
+        Lasting.UNTIL_PROFILE_CHANGES,
+        "Give the profile an e-mail address at the source, or leave it out of the segment.",
+    ),
+    Reason.INVALID_ADDRESS: ReasonRule(
+        Effect.REJECTED, Lasting.UNTIL_PROFILE_CHANGES, "Correct the address at the source."
+    ),
+    Reason.FAKE_ADDRESS: ReasonRule(
+        Effect.REJECTED,
+        Lasting.UNTIL_PROFILE_CHANGES,
+        "Mailchimp takes the address for a test or a typing error: correct its domain at the source.",
+    ),
+    Reason.REQUIRED_FIELD: ReasonRule(
+        Effect.REJECTED,
+        Lasting.UNTIL_FIELDS_CHANGE,
+        "Fill the field at the source, give it a default in field_map, or set skip_merge_validation.",
+    ),
+    Reason.INVALID_FIELD: ReasonRule(
+        Effect.REJECTED,
+        Lasting.UNTIL_FIELDS_CHANGE,
+        "Correct the value at the source so that it fits the type of the audience's merge field.",
+    ),
+    Reason.TOO_MANY_SIGNUPS: ReasonRule(
+        Effect.REJECTED,
+        Lasting.ONE_RUN,
+        "Nothing to fix: the person joined many lists lately; a later run will send them again.",
+    ),
+    Reason.REFUSED: ReasonRule(
+        Effect.REJECTED,
+        Lasting.UNTIL_PROFILE_CHANGES,
+        "Read Mailchimp's words beside this; correct the profile or the audience accordingly.",
+    ),
+    Reason.UNSUBSCRIBED: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.WHILE_STATUS,
+        "None: the person opted out. Only they can come back, through a signup form.",
+    ),
+    Reason.CLEANED: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.WHILE_STATUS,
+        "None: mail to this address bounced. Correct the address at the source if it is wrong.",
+    ),
+    Reason.PENDING: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.WHILE_STATUS,
+        "None: the person has yet to confirm their subscription.",
+    ),
+    Reason.TRANSACTIONAL: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.WHILE_STATUS,
+        "None: the person never agreed to marketing. Set new_member_status to transactional to "
+        "send them as such.",
+    ),
+    Reason.ARCHIVED: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.WHILE_STATUS,
+        "None: somebody archived the person in Mailchimp. Restore them there if they should "
+        "receive mail again.",
+    ),
+    Reason.COMPLIANCE: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.UNTIL_PROFILE_CHANGES,
+        "None: the person unsubscribed, bounced or is under review; only they can come back, "
+        "through a signup form.",
+    ),
+    Reason.FORGOTTEN: ReasonRule(
+        Effect.SUPPRESSED,
+        Lasting.UNTIL_PROFILE_CHANGES,
+        "None: the person was permanently deleted; only they can come back, through a signup form.",
+    ),
+    Reason.NO_ANSWER: ReasonRule(
+        Effect.UNCONFIRMED,
+        Lasting.ONE_RUN,
+        "None: Mailchimp gave no answer for this person; the next run sends them again.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRule:
+    """What an effect means for the ledger.
+
+    :param delivered: whether the person is in the audience as they were sent.
+    :param state: what they are in the ledger from then on; ``None`` where they stay what they were.
+    """
+
+    delivered: bool = False
+    state: LedgerState | None = None
+
+
+EFFECT_RULES: Mapping[Effect, EffectRule] = {
+    Effect.CREATED: EffectRule(delivered=True, state=LedgerState.MEMBER),
+    Effect.UPDATED: EffectRule(delivered=True, state=LedgerState.MEMBER),
+    Effect.UNCHANGED: EffectRule(),
+    Effect.REJECTED: EffectRule(state=LedgerState.REJECTED),
+    Effect.SUPPRESSED: EffectRule(state=LedgerState.SUPPRESSED),
+    Effect.UNCONFIRMED: EffectRule(state=LedgerState.UNCONFIRMED),
+    Effect.REMOVED: EffectRule(),
+    Effect.REMOVAL_FAILED: EffectRule(),
+    Effect.RENAMED: EffectRule(),
+    Effect.RENAME_REFUSED: EffectRule(),
+}
+"""From good to bad: of two answers about one person, the one further down counts."""
+
+
+def as_tables() -> dict[str, list[dict[str, Any]]]:
+    """Return the rules as rows, by the name of the table that SQL joins; ``rank`` keeps the order given here."""
+    return {
+        "status_rules": _rows("status", STATUS_RULES),
+        "reason_rules": _rows("reason", REASON_RULES),
+        "effect_rules": _rows("effect", EFFECT_RULES),
+    }
+
+
+def _rows(key: str, rules: Mapping[Any, Any]) -> list[dict[str, Any]]:
+    return [{key: word, "rank": rank, **asdict(rule)} for rank, (word, rule) in enumerate(rules.items())]
