@@ -49,7 +49,7 @@ class Reconciliation:
         self._database.run("macros")
         self._load_ledger(self._open.enter_context(open_local(self._folder.export_folder())))
         self._database.script("answers", answers=self._answers())
-        self._database.run("accounts", plan=str(plan), dry_run=self._manifest.dry_run)
+        self._database.run("outcomes", plan=str(plan), dry_run=self._manifest.dry_run)
         self._database.run("drop_renamed")
         return self
 
@@ -67,14 +67,14 @@ class Reconciliation:
             suppressed_by_reason=self._numbers("reasons", effect=Effect.SUPPRESSED.value),
             members=self._numbers("members"),
             joined=self._numbers("joined", names=names, tags=tags),
-            left=self._numbers("left"),
+            left=self._numbers("removed"),
             examples=dict(self._database.rows("examples")) if self._manifest.dry_run else {},
         )
 
     def write_outcomes(self) -> None:
         """Write what became of each profile."""
         with self._folder.writing(OUTCOMES) as draft:
-            self._database.script("outcomes", path=quoted(draft))
+            self._database.script("write_outcomes", path=quoted(draft))
 
     def write_rejects(self) -> None:
         """Write the rejects, each with its reason and remedy, for a spreadsheet."""

@@ -15,151 +15,154 @@ CREATE VIEW ledger AS SELECT * FROM read_parquet({path});
 -- name: answers
 -- A person named twice is counted by the worse of the two answers.
 CREATE TABLE answers AS
-SELECT normal_address(email) AS email, chunk,
-    unnest(arg_max({{effect: effect, status: status, reason: reason, field: field, words: words}},
-        CASE effect WHEN 'created' THEN 0 WHEN 'updated' THEN 1 ELSE 2 END))
-FROM {answers} WHERE email <> '' GROUP BY 1, 2;
+SELECT email, chunk, unnest(arg_max(answer, rank)) FROM (
+    SELECT normal_address(email) AS email, chunk, rank,
+        {{effect: effect, status: status, reason: reason, field: field, words: words}} AS answer
+    FROM {answers} JOIN effect_rules USING (effect) WHERE email <> ''
+) GROUP BY email, chunk;
 
--- name: accounts
--- One row for each person sent, each tag lost and each profile set aside: what happened, and why.
-CREATE TABLE accounts AS
-SELECT
-    plan.chunk, plan.change, plan.subscriber_hash, plan.email, plan.status, plan.profile_id, plan.fingerprint,
-    plan.tags, plan.segments, plan.source, plan.leave, plan.new_email,
-    CASE
-        WHEN plan.effect IS NOT NULL THEN plan.effect
-        WHEN $dry_run THEN CASE
-            WHEN plan.change = 'leave' THEN 'removed'
-            WHEN plan.change = 'rename' THEN 'renamed'
-            WHEN plan.is_new THEN 'created'
-            ELSE 'updated'
-        END
-        WHEN answers.email IS NULL THEN CASE plan.change
-            WHEN 'leave' THEN 'removal_failed' WHEN 'rename' THEN 'rename_refused' ELSE 'unconfirmed'
-        END
-        WHEN answers.effect IN ('created', 'updated') AND answers.status NOT IN ('', 'subscribed', plan.status)
-            THEN 'suppressed'
-        ELSE answers.effect
-    END AS effect,
-    CASE
-        WHEN plan.effect IS NOT NULL THEN plan.reason
-        WHEN answers.email IS NULL THEN 'no_answer'
-        WHEN answers.effect IN ('created', 'updated') AND answers.status NOT IN ('', 'subscribed', plan.status)
+-- name: outcomes
+-- One row for each person sent, each tag removed and each profile set aside: what happened, and why. Who was taken
+-- with another status than was sent, and would not be sent with it, said no.
+CREATE TABLE outcomes AS
+SELECT decided.* EXCLUDE (opted_out_as), effect_rules.delivered, effect_rules.state
+FROM (
+    SELECT
+        plan.chunk, plan.change, plan.subscriber_hash, plan.email, plan.status, plan.profile_id, plan.fingerprint,
+        plan.tags, plan.segments, plan.source, plan.leave AS removal_kind, plan.new_email,
+        CASE WHEN plan.effect IS NULL AND taken.delivered AND answers.status <> plan.status
+            AND NOT coalesce(list_contains(status_rules.sent_under, plan.status), answers.status = '')
             THEN answers.status
-        ELSE answers.reason
-    END AS reason,
-    coalesce(plan.field, answers.field, '') AS field,
-    coalesce(answers.words, '') AS words
-FROM read_parquet($plan) AS plan
-LEFT JOIN answers ON plan.effect IS NULL AND answers.email = normal_address(plan.email)
-    AND answers.chunk IS NOT DISTINCT FROM CASE plan.change WHEN 'leave' THEN plan.chunk WHEN 'rename' THEN -1 END;
+        END AS opted_out_as,
+        CASE
+            WHEN plan.effect IS NOT NULL THEN plan.effect
+            WHEN $dry_run THEN CASE
+                WHEN plan.change = 'leave' THEN 'removed'
+                WHEN plan.change = 'rename' THEN 'renamed'
+                WHEN plan.is_new THEN 'created'
+                ELSE 'updated'
+            END
+            WHEN answers.email IS NULL THEN CASE plan.change
+                WHEN 'leave' THEN 'removal_failed' WHEN 'rename' THEN 'rename_refused' ELSE 'unconfirmed'
+            END
+            WHEN opted_out_as IS NOT NULL THEN 'suppressed'
+            ELSE answers.effect
+        END AS effect,
+        CASE
+            WHEN plan.effect IS NOT NULL THEN plan.reason
+            WHEN answers.email IS NULL THEN 'no_answer'
+            ELSE coalesce(opted_out_as, answers.reason)
+        END AS reason,
+        coalesce(plan.field, answers.field, '') AS field,
+        coalesce(answers.words, '') AS words
+    FROM read_parquet($plan) AS plan
+    LEFT JOIN answers ON plan.effect IS NULL AND answers.email = normal_address(plan.email)
+        AND answers.chunk IS NOT DISTINCT FROM CASE plan.change WHEN 'leave' THEN plan.chunk WHEN 'rename' THEN -1 END
+    LEFT JOIN effect_rules AS taken ON taken.effect = answers.effect
+    LEFT JOIN status_rules ON status_rules.status = answers.status
+) AS decided
+LEFT JOIN effect_rules USING (effect);
 
 -- name: drop_renamed
--- Who kept their membership under a new address did not leave under the old one.
-DELETE FROM accounts WHERE change = 'leave' AND subscriber_hash IN (
-    SELECT subscriber_hash FROM accounts WHERE change = 'rename' AND effect = 'renamed'
+-- Who kept their membership under a new address was not removed under the old one.
+DELETE FROM outcomes WHERE change = 'leave' AND subscriber_hash IN (
+    SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed'
 );
 
 -- name: effects
 -- A person may lose several tags; they are counted once, and as failed if one of them stayed.
-SELECT effect, count(*) FROM accounts WHERE change IS DISTINCT FROM 'leave' GROUP BY effect
+SELECT effect, count(*) FROM outcomes WHERE change IS DISTINCT FROM 'leave' GROUP BY effect
 UNION ALL
 SELECT effect, count(*) FROM (
-    SELECT max(effect) FILTER (effect <> 'removed') AS failed, coalesce(failed, 'removed') AS effect
-    FROM accounts WHERE change = 'leave' GROUP BY subscriber_hash
+    SELECT arg_max(effect, rank) AS effect FROM outcomes JOIN effect_rules USING (effect)
+    WHERE change = 'leave' GROUP BY subscriber_hash
 ) GROUP BY effect;
 
 -- name: reasons
-SELECT reason, count(*) FROM accounts WHERE effect = $effect GROUP BY reason ORDER BY count(*) DESC, reason;
+SELECT reason, count(*) FROM outcomes WHERE effect = $effect GROUP BY reason ORDER BY count(*) DESC, reason;
 
 -- name: members
-SELECT segment, count(*) FROM (
-    SELECT unnest(segments) AS segment FROM accounts WHERE effect IN ('created', 'updated')
-) GROUP BY segment;
+SELECT segment, count(*) FROM (SELECT unnest(segments) AS segment FROM outcomes WHERE delivered) GROUP BY segment;
 
 -- name: joined
 SELECT segment, count(*) FROM (
-    SELECT unnest(accounts.segments) AS segment, accounts.tags AS tags,
-        CASE WHEN ledger.state <> 'archived' THEN ledger.tags END AS known
-    FROM accounts LEFT JOIN ledger USING (subscriber_hash) WHERE accounts.effect IN ('created', 'updated')
+    SELECT unnest(outcomes.segments) AS segment, CASE WHEN ledger.state <> 'archived' THEN ledger.tags END AS known
+    FROM outcomes LEFT JOIN ledger USING (subscriber_hash) WHERE delivered
 ) JOIN (SELECT unnest($names) AS segment, unnest($tags) AS tag) USING (segment)
 WHERE NOT list_contains(coalesce(known, []), tag) GROUP BY segment;
 
--- name: left
+-- name: removed
 SELECT tag, count(*) FROM (
-    SELECT unnest(CASE accounts.leave WHEN 'archive' THEN ledger.tags ELSE accounts.tags END) AS tag
-    FROM accounts JOIN ledger USING (subscriber_hash) WHERE accounts.change = 'leave' AND effect = 'removed'
+    SELECT unnest(CASE removal_kind WHEN 'archive' THEN ledger.tags ELSE outcomes.tags END) AS tag
+    FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'removed'
 ) GROUP BY tag;
 
 -- name: examples
 SELECT effect, list(address) FROM (
     SELECT effect, masked(email) AS address, row_number() OVER (PARTITION BY effect ORDER BY email) AS number
-    FROM accounts WHERE email <> '' AND effect <> 'unchanged'
+    FROM outcomes WHERE email <> '' AND effect <> 'unchanged'
 ) WHERE number <= 3 GROUP BY effect ORDER BY effect;
 
 -- name: rejects
-SELECT segments, source, email, field, reason, words FROM accounts WHERE effect = 'rejected';
+SELECT segments, source, email, field, reason, words FROM outcomes WHERE effect = 'rejected';
 
--- name: outcomes
-COPY (SELECT * FROM accounts WHERE effect <> 'unchanged') TO {path} (FORMAT parquet, COMPRESSION zstd);
+-- name: write_outcomes
+COPY (SELECT * EXCLUDE (delivered, state) RENAME (removal_kind AS leave) FROM outcomes WHERE effect <> 'unchanged')
+TO {path} (FORMAT parquet, COMPRESSION zstd);
 
 -- name: ledger_changes
-SELECT count(*) > 0 FROM accounts LEFT JOIN ledger USING (subscriber_hash)
-WHERE accounts.change IS NOT NULL OR (
-    accounts.subscriber_hash <> '' AND (ledger.state, ledger.reason, ledger.fingerprint)
-        IS DISTINCT FROM (accounts.effect, accounts.reason, accounts.fingerprint)
+SELECT count(*) > 0 FROM outcomes LEFT JOIN ledger USING (subscriber_hash)
+WHERE outcomes.change IS NOT NULL OR (
+    outcomes.subscriber_hash <> '' AND (ledger.state, ledger.reason, ledger.fingerprint)
+        IS DISTINCT FROM (outcomes.state, outcomes.reason, outcomes.fingerprint)
 );
 
 -- name: next_ledger
--- Only what was confirmed counts as done. Who got no answer may carry the tags all the same, so they are kept
--- in mind, without a fingerprint, which has the person sent again.
+-- Only what was confirmed counts as done. Who got no answer may carry the tags anyway, so they are remembered,
+-- without a fingerprint, which has the person sent again.
 CREATE TABLE next_ledger AS
-SELECT * FROM (
+SELECT * EXCLUDE (changed) FROM (
     SELECT
-        coalesce(told.subscriber_hash, ledger.subscriber_hash) AS subscriber_hash,
-        coalesce(told.email, ledger.email) AS email,
-        coalesce(told.profile_id, ledger.profile_id) AS profile_id,
+        updates.subscriber_hash IS NOT NULL OR removed.subscriber_hash IS NOT NULL AS changed,
+        coalesce(updates.subscriber_hash, ledger.subscriber_hash) AS subscriber_hash,
+        coalesce(updates.email, ledger.email) AS email,
+        coalesce(updates.profile_id, ledger.profile_id) AS profile_id,
         CASE
-            WHEN lost.archived THEN 'archived'
-            WHEN told.effect IN ('created', 'updated') THEN 'member'
-            WHEN ledger.state = 'archived' OR told.effect = 'unchanged' THEN ledger.state
-            ELSE coalesce(told.effect, ledger.state)
+            WHEN removed.archived THEN 'archived'
+            WHEN ledger.state = 'archived' AND NOT coalesce(updates.delivered, false) THEN ledger.state
+            ELSE coalesce(updates.state, ledger.state)
         END AS state,
-        CASE WHEN told.effect IN ('created', 'updated') OR ledger.status IS NULL THEN told.status ELSE ledger.status END
-            AS status,
-        CASE told.effect
+        CASE WHEN updates.delivered OR ledger.status IS NULL THEN updates.status ELSE ledger.status END AS status,
+        CASE updates.state
             WHEN 'unconfirmed' THEN NULL
-            ELSE coalesce(told.fingerprint, ledger.fingerprint)
+            ELSE coalesce(updates.fingerprint, ledger.fingerprint)
         END AS fingerprint,
         list_sort(list_filter(
             list_distinct(list_concat(
                 coalesce(ledger.tags, []),
                 -- Who was renamed keeps their tags in Mailchimp; those of segments they left go with the next run.
-                coalesce(moved.tags, []),
-                CASE WHEN told.effect IN ('created', 'updated', 'unconfirmed') THEN told.tags ELSE [] END
+                coalesce(renamed.tags, []),
+                CASE WHEN updates.state IN ('member', 'unconfirmed') THEN updates.tags ELSE [] END
             )),
-            lambda tag: NOT list_contains(coalesce(lost.tags, []), tag)
+            lambda tag: NOT list_contains(coalesce(removed.tags, []), tag)
         )) AS tags,
-        CASE WHEN told.subscriber_hash IS NULL THEN ledger.reason ELSE coalesce(told.reason, '') END AS reason,
-        CASE WHEN told.subscriber_hash IS NULL AND lost.subscriber_hash IS NULL THEN ledger.changed_at
-            ELSE $now::TIMESTAMPTZ END AS changed_at,
-        CASE WHEN told.subscriber_hash IS NULL AND lost.subscriber_hash IS NULL THEN ledger.run ELSE $run END AS run
+        CASE WHEN updates.subscriber_hash IS NULL THEN ledger.reason ELSE coalesce(updates.reason, '') END AS reason,
+        CASE WHEN changed THEN $now::TIMESTAMPTZ ELSE ledger.changed_at END AS changed_at,
+        CASE WHEN changed THEN $run ELSE ledger.run END AS run
     FROM ledger
     FULL JOIN (
-        SELECT * FROM accounts WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
-    ) AS told ON told.subscriber_hash = ledger.subscriber_hash
+        SELECT * FROM outcomes WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
+    ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN (
-        SELECT accounts.new_email AS email, flatten(list(ledger.tags)) AS tags
-        FROM accounts JOIN ledger USING (subscriber_hash)
-        WHERE accounts.change = 'rename' AND accounts.effect = 'renamed' GROUP BY accounts.new_email
-    ) AS moved ON moved.email = told.email
+        SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags
+        FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'renamed' GROUP BY outcomes.new_email
+    ) AS renamed ON renamed.email = updates.email
     LEFT JOIN (
-        SELECT subscriber_hash, flatten(list(tags)) AS tags, bool_or(leave = 'archive') AS archived
-        FROM accounts WHERE change = 'leave' AND effect = 'removed' GROUP BY subscriber_hash
-    ) AS lost ON lost.subscriber_hash = ledger.subscriber_hash
-    ANTI JOIN (
-        SELECT subscriber_hash FROM accounts WHERE change = 'rename' AND effect = 'renamed'
-    ) AS renamed ON renamed.subscriber_hash = ledger.subscriber_hash
+        SELECT subscriber_hash, flatten(list(tags)) AS tags, bool_or(removal_kind = 'archive') AS archived
+        FROM outcomes WHERE effect = 'removed' GROUP BY subscriber_hash
+    ) AS removed ON removed.subscriber_hash = ledger.subscriber_hash
+    ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed') AS gone
+        ON gone.subscriber_hash = ledger.subscriber_hash
 )
 WHERE NOT (len(tags) = 0 AND state IN ('member', 'unconfirmed'))
 ORDER BY subscriber_hash;

@@ -48,8 +48,8 @@ class PlanTallies:
 
     rows_read: int
     merged: int
-    differing: int
     unchanged: int
+    differing: int
 
 
 class Plan:
@@ -105,7 +105,7 @@ class Plan:
 
     def adopted(self) -> None:
         """Bring the adopted tags of each person together."""
-        self._database.run("adopted")
+        self._database.run("merge_adopted")
 
     def write_adopted(self, path: Path, *, key: str, mark: str) -> None:
         """Write who was adopted as a ledger.
@@ -123,33 +123,36 @@ class Plan:
         self._has_ids = layout.profile_id is not None
         with self._database.incoming(empty_block(layout)):
             self._database.run("tables")
-        first_place = 0
+        first_position = 0
         for index, segment in enumerate(segments):
-            self._database.run("name", segment=index, name=segment.name, tag=segment.tag)
+            self._database.run("add_segment", segment=index, name=segment.name, tag=segment.tag)
             rows = 0
             for batch in sources[index].batches():
                 with self._database.incoming(
                     staging_block(batch, layout, segment=segment.name, first_row=rows)
                 ):
                     self._database.run_with(
-                        "stage", {"values": self._fingerprints.values}, segment=index, first_place=first_place
+                        "stage",
+                        {"values": self._fingerprints.values},
+                        segment=index,
+                        first_position=first_position,
                     )
                 rows += batch.num_rows
                 yield batch.num_rows
-            first_place += rows
+            first_position += rows
 
-    def stand(self, status: MemberStatus, members: Iterable[tuple[str, str]]) -> None:
-        """Note where members stand in the audience: pairs of Mailchimp's id and the address."""
+    def record_status(self, status: MemberStatus, members: Iterable[tuple[str, str]]) -> None:
+        """Record the status of members: pairs of Mailchimp's id and the address."""
         with self._database.incoming(_pairs(members)):
-            self._database.run("stand", status=status.value)
+            self._database.run("record_status", status=status.value)
 
     def merge(self, *, on_leave: OnLeave = OnLeave.KEEP) -> None:
         """Merge the rows of each person, compare with the ledger, and find who left."""
         self._database.run("people", last_segment=len(self._sources) - 1)
-        for statement in ("standings", "memberships", "moves" if self._has_ids else "no_moves", "planned"):
+        for statement in ("audience", "memberships", "moves" if self._has_ids else "no_moves", "decisions"):
             self._database.run(statement)
         tags = sorted({tag for _, tag, _, _ in self.segment_rows()})
-        self._database.run("leaving", on_leave=on_leave.value, run_tags=tags)
+        self._database.run("removals", on_leave=on_leave.value, run_tags=tags)
 
     def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
         """Yield the values of staged columns, row by row; columns are counted as in the sources."""
@@ -163,15 +166,15 @@ class Plan:
 
     def tallies(self) -> PlanTallies:
         """Return the counts that are known before anything is sent."""
-        return PlanTallies(*(int(number) for number in self._database.rows("tallies")[0]))
+        return PlanTallies(*(int(number) for number in self._database.rows("counts")[0]))
 
     def segment_rows(self) -> list[tuple[str, str, int, int]]:
         """Return name, tag, number of rows and number of unchanged people of each segment."""
-        return [(name, tag, rows, same) for name, tag, rows, same in self._database.rows("segment_tallies")]
+        return [(name, tag, rows, same) for name, tag, rows, same in self._database.rows("segment_counts")]
 
     def removal_totals(self) -> tuple[int, int]:
         """Return how many people lose a tag or are archived, and how many this export has put there in all."""
-        leaving, owned = self._database.rows("removal_tallies")[0]
+        leaving, owned = self._database.rows("removal_counts")[0]
         return int(leaving), int(owned)
 
     def emptied(self) -> list[tuple[str, int]]:
@@ -190,7 +193,7 @@ class Plan:
 
     def removals(self) -> Iterator[list[Removal]]:
         """Yield who lost which tag, tag by tag, and then who is archived."""
-        for batch in self._database.batches("leavers"):
+        for batch in self._database.batches("removal_rows"):
             yield [
                 Removal(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
             ]

@@ -82,7 +82,7 @@ class Planner:
             version = self._load_ledger(plan, known, mark, basis)
             self._stage(plan, sources, layout)
             self._check_columns(plan, mapper)
-            self._look_up_standings(plan)
+            self._look_up_statuses(plan)
             plan.merge(on_leave=self._definition.on_leave)
             self._check(plan)
             manifest = self._write(plan, mapper, ledger_version=version, basis=basis)
@@ -204,7 +204,7 @@ class Planner:
             values = plan.values([field_map.columns.index(column) for column in rule.columns])
             mapper.check_column(rule.tag, values if rule.parts else (value for (value,) in values))
 
-    def _look_up_standings(self, plan: Plan) -> None:
+    def _look_up_statuses(self, plan: Plan) -> None:
         """Subscribed members keep their status: they must be known where new ones get another.
 
         A dry run has to know them too, to tell who is new.
@@ -214,11 +214,11 @@ class Planner:
         self._looked_up_at = self._now()
         with Progress("Looking up", "members") as progress:
             for status in (*HELD_BACK, *known):
-                self._note_standing(plan, status, progress)
+                self._record_members(plan, status, progress)
 
-    def _note_standing(self, plan: Plan, status: MemberStatus, progress: Progress) -> None:
+    def _record_members(self, plan: Plan, status: MemberStatus, progress: Progress) -> None:
         for members in read_members(self._gateway, self._definition.audience_id, status):
-            plan.stand(status, members)
+            plan.record_status(status, members)
             progress.advance(len(members))
 
     def _check(self, plan: Plan) -> None:
@@ -237,7 +237,7 @@ class Planner:
         new = plan.count("new_count")
         if present + new > limit:
             with Progress("Looking up", "members") as progress:
-                self._note_standing(plan, MemberStatus.SUBSCRIBED, progress)
+                self._record_members(plan, MemberStatus.SUBSCRIBED, progress)
             new = plan.count("surely_new_count")
         guards.check_contract(present, new, contact_limit=limit)
 

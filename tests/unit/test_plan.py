@@ -136,7 +136,7 @@ def planned(
             batch.num_rows for source in sources for batch in source.batches()
         )
         for standing_status, members in (standing or {}).items():
-            plan.stand(standing_status, members)
+            plan.record_status(standing_status, members)
         plan.merge()
         yield plan
 
@@ -245,7 +245,7 @@ class TestMerging:
                 Sent("ada@mail.eu", "subscribed", ("A",), ("A",), "A row 2", ("Ada",)),
                 Sent("cyd@mail.eu", "subscribed", ("B",), ("B",), "B row 1", ("Cyd",)),
             ]
-            assert plan.tallies() == PlanTallies(5, 2, 2, 0)
+            assert plan.tallies() == PlanTallies(5, 2, 0, 2)
 
     def test_merged_rows_that_differ_are_counted(self, scratch_dir: Path) -> None:
         """Merged rows count as differing only where a mapped value differs, null being a value of its own."""
@@ -253,7 +253,7 @@ class TestMerging:
             email=["a@mail.eu"] * 4 + ["b@mail.eu"] * 2, name=["Ada", "Ada", None, "ada", None, None]
         )
         with planned(scratch_dir, {"S": rows}) as plan:
-            assert plan.tallies() == PlanTallies(6, 4, 2, 0)
+            assert plan.tallies() == PlanTallies(6, 4, 0, 2)
 
     def test_it_is_the_same_in_every_run(self, tmp_path: Path) -> None:
         """Many batches, read by several threads, come out in source order, the same in every run."""
@@ -540,7 +540,7 @@ class TestDatabase:
             Database(scratch_dir, "accounting/accounts.sql") as database,
             pytest.raises(ConfigError, match="temporary"),
         ):
-            database.run("accounts", plan=str(scratch_dir / "nowhere.parquet"), dry_run=False)
+            database.run("outcomes", plan=str(scratch_dir / "nowhere.parquet"), dry_run=False)
 
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""
