@@ -14,7 +14,7 @@ from airflow_mailchimp_export.settings.segments import Segment
 class ExportDefinition:
     """What goes where.
 
-    :param on_leave: what becomes of people who left a segment.
+    :param on_leave: what becomes of people who left a segment: the name of a kind of removal, or ``keep``.
     :param dry_run: plan and report, but change nothing.
     :param full: send everybody, whatever the ledger says.
     :param contact_limit: the contract's number of contacts; ``None`` where it is not to be checked.
@@ -25,7 +25,7 @@ class ExportDefinition:
     segments: tuple[Segment, ...]
     field_map: FieldMap
     delivery: Delivery = Delivery.BATCH
-    on_leave: OnLeave = OnLeave.UNTAG
+    on_leave: str = OnLeave.UNTAG
     dry_run: bool = False
     full: bool = False
     options: ExportOptions = ExportOptions()

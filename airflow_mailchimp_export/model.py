@@ -64,13 +64,6 @@ class LedgerState(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-class RemovalKind(StrEnum):
-    """How a person leaves."""
-
-    UNTAG = "untag"
-    ARCHIVE = "archive"
-
-
 class Reason(StrEnum):
     """Why a profile was rejected or suppressed."""
 
@@ -190,11 +183,28 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class RemovalChunk:
-    """People who leave in the same way.
+class RemovalKind:
+    """A way in which people are removed: either a tag is taken from them, or the whole person is taken out.
 
-    :param tag: the tag that they lose; empty for those who are archived.
-    :param emails: at most :data:`MAX_CHUNK_MEMBERS`; exactly one where they are archived.
+    :param name: as ``on_leave`` selects it, and as a plan's file keeps it.
+    :param chunk_size: most people of one request.
+    :param state: what the ledger remembers a person as who was taken out; ``None`` where only a tag is taken.
+        Nobody is taken out who is in a segment, or keeps a tag of this export.
+    :param reason: why the ledger then has them in that state.
+    """
+
+    name: str
+    chunk_size: int
+    state: LedgerState | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalChunk:
+    """People who are removed in the same way.
+
+    :param tag: the tag that they lose; empty for those who are taken out.
+    :param emails: at most as many as the kind allows.
     """
 
     number: int

@@ -27,7 +27,7 @@ from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors, to_client
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.options import ExportOptions, OnLeave, parse_export_name
+from airflow_mailchimp_export.options import ExportOptions, parse_export_name, parse_on_leave
 from airflow_mailchimp_export.sensors import check_event
 from airflow_mailchimp_export.settings.coercion import boolean, choice, parse_setting
 from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
@@ -197,7 +197,7 @@ class SegmentToMailchimpOperator(BaseOperator):
             segments=parse_segments(self.segments),
             field_map=parse_field_map(self.field_map),
             delivery=parse_setting("delivery", self.delivery, choice(*Delivery)),
-            on_leave=parse_setting("on_leave", self.on_leave, choice(*OnLeave)),
+            on_leave=parse_setting("on_leave", self.on_leave, parse_on_leave),
             dry_run=parse_setting("dry_run", self.dry_run, boolean),
             full=parse_setting("full", self.full, boolean),
             options=ExportOptions.from_value(self.options),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.model import MemberStatus
-from airflow_mailchimp_export.rules import NEW_MEMBER_STATUSES
+from airflow_mailchimp_export.rules import ARCHIVE, NEW_MEMBER_STATUSES, REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.coercion import (
     boolean,
     check_keys,
@@ -29,10 +29,10 @@ MAX_EXPORT_NAME_LENGTH: Final = 200
 
 
 class OnLeave(StrEnum):
-    """What becomes of people who are in none, or no longer in one, of the segments."""
+    """What becomes of people who are in none, or no longer in one, of the segments: kept, or a kind of removal."""
 
-    UNTAG = "untag"
-    ARCHIVE = "archive"
+    UNTAG = UNTAG.name
+    ARCHIVE = ARCHIVE.name
     KEEP = "keep"
 
 
@@ -93,6 +93,14 @@ OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "keep_runs": whole_number(1),
 }
 """What makes each option's value of what was set."""
+
+
+def parse_on_leave(value: object) -> str:
+    """Return the name of a kind of removal, or :attr:`OnLeave.KEEP`.
+
+    :raises InvalidValue: when it is neither.
+    """
+    return choice(*REMOVAL_KINDS, OnLeave.KEEP)(value)
 
 
 def parse_export_name(name: str) -> str:

@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from airflow_mailchimp_export.model import Effect, LedgerState, MemberStatus, Reason
+from airflow_mailchimp_export.model import (
+    MAX_CHUNK_MEMBERS,
+    Effect,
+    LedgerState,
+    MemberStatus,
+    Reason,
+    RemovalKind,
+)
 
 NEW_MEMBER_STATUSES = (MemberStatus.SUBSCRIBED, MemberStatus.PENDING, MemberStatus.TRANSACTIONAL)
 """What ``new_member_status`` may be."""
@@ -187,12 +194,23 @@ EFFECT_RULES: Mapping[Effect, EffectRule] = {
 """From good to bad: of two answers about one person, the one further down counts."""
 
 
+UNTAG = RemovalKind("untag", chunk_size=MAX_CHUNK_MEMBERS)
+ARCHIVE = RemovalKind("archive", chunk_size=1, state=LedgerState.ARCHIVED)
+
+REMOVAL_KINDS: dict[str, RemovalKind] = {kind.name: kind for kind in (UNTAG, ARCHIVE)}
+"""How people are removed, by the name that ``on_leave`` selects; in this order, each after the tags that it takes.
+
+Another kind is a row here, and its call among ``delivery``'s ``REMOVAL_CALLS``.
+"""
+
+
 def as_tables() -> dict[str, list[dict[str, Any]]]:
     """Return the rules as rows, by the name of the table that SQL joins; ``rank`` keeps the order given here."""
     return {
         "status_rules": _rows("status", STATUS_RULES),
         "reason_rules": _rows("reason", REASON_RULES),
         "effect_rules": _rows("effect", EFFECT_RULES),
+        "removal_kinds": _rows("kind", REMOVAL_KINDS),
     }
 
 

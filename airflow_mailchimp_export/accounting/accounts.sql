@@ -93,8 +93,11 @@ WHERE NOT list_contains(coalesce(known, []), tag) GROUP BY segment;
 
 -- name: removed
 SELECT tag, count(*) FROM (
-    SELECT unnest(CASE removal_kind WHEN 'archive' THEN ledger.tags ELSE outcomes.tags END) AS tag
-    FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'removed'
+    SELECT unnest(CASE WHEN removal_kinds.state IS NULL THEN outcomes.tags ELSE ledger.tags END) AS tag
+    FROM outcomes
+    JOIN ledger USING (subscriber_hash)
+    JOIN removal_kinds ON removal_kinds.kind = removal_kind
+    WHERE effect = 'removed'
 ) GROUP BY tag;
 
 -- name: examples
@@ -128,7 +131,7 @@ SELECT * EXCLUDE (changed) FROM (
         coalesce(updates.email, ledger.email) AS email,
         coalesce(updates.profile_id, ledger.profile_id) AS profile_id,
         CASE
-            WHEN removed.archived THEN 'archived'
+            WHEN removed.state IS NOT NULL THEN removed.state
             WHEN ledger.state = 'archived' AND NOT coalesce(updates.delivered, false) THEN ledger.state
             ELSE coalesce(updates.state, ledger.state)
         END AS state,
@@ -146,7 +149,11 @@ SELECT * EXCLUDE (changed) FROM (
             )),
             lambda tag: NOT list_contains(coalesce(removed.tags, []), tag)
         )) AS tags,
-        CASE WHEN updates.subscriber_hash IS NULL THEN ledger.reason ELSE coalesce(updates.reason, '') END AS reason,
+        CASE
+            WHEN removed.reason IS NOT NULL THEN removed.reason
+            WHEN updates.subscriber_hash IS NULL THEN ledger.reason
+            ELSE coalesce(updates.reason, '')
+        END AS reason,
         CASE WHEN changed THEN $now::TIMESTAMPTZ ELSE ledger.changed_at END AS changed_at,
         CASE WHEN changed THEN $run ELSE ledger.run END AS run
     FROM ledger
@@ -158,8 +165,10 @@ SELECT * EXCLUDE (changed) FROM (
         FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'renamed' GROUP BY outcomes.new_email
     ) AS renamed ON renamed.email = updates.email
     LEFT JOIN (
-        SELECT subscriber_hash, flatten(list(tags)) AS tags, bool_or(removal_kind = 'archive') AS archived
-        FROM outcomes WHERE effect = 'removed' GROUP BY subscriber_hash
+        SELECT subscriber_hash, flatten(list(tags)) AS tags, any_value(removal_kinds.state) AS state,
+            any_value(removal_kinds.reason) AS reason
+        FROM outcomes JOIN removal_kinds ON removal_kinds.kind = removal_kind
+        WHERE effect = 'removed' GROUP BY subscriber_hash
     ) AS removed ON removed.subscriber_hash = ledger.subscriber_hash
     ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed') AS gone
         ON gone.subscriber_hash = ledger.subscriber_hash

@@ -1,7 +1,8 @@
-"""Taking tags from people who left, and archiving them."""
+"""Removing people: taking tags from them, and archiving them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 from airflow_mailchimp_export.errors import NotFound, PermanentError
@@ -9,13 +10,31 @@ from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
-from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
+from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk
+from airflow_mailchimp_export.rules import ARCHIVE, UNTAG
 
 Outcomes = tuple[Outcome, ...]
 
+RemovalCall = Callable[[str, RemovalChunk, Callable[[], Mapping[str, int]]], Call[Outcomes] | None]
+"""Makes the request for a chunk, of the audience, the chunk, and what looks up the ids of the audience's tags."""
+
+
+def _untag(
+    audience_id: str, chunk: RemovalChunk, tag_ids: Callable[[], Mapping[str, int]]
+) -> Call[Outcomes] | None:
+    tag_id = tag_ids().get(chunk.tag)
+    return None if tag_id is None else calls.untag(audience_id, tag_id, chunk.emails)
+
+
+REMOVAL_CALLS: dict[str, RemovalCall] = {
+    UNTAG.name: _untag,
+    ARCHIVE.name: lambda audience_id, chunk, _: calls.archive(audience_id, chunk.emails[0]),
+}
+"""The request of each kind of removal."""
+
 
 class Remover:
-    """Lets people leave, all of one chunk in the same way."""
+    """Removes people, all of one chunk in the same way."""
 
     def __init__(self, gateway: Gateway, audience_id: str) -> None:
         self._gateway = gateway
@@ -27,10 +46,7 @@ class Remover:
 
     def call(self, chunk: RemovalChunk) -> Call[Outcomes] | None:
         """Return the request for a chunk; ``None`` where nobody can carry the tag because it is gone."""
-        if chunk.kind is RemovalKind.ARCHIVE:
-            return calls.archive(self._audience_id, chunk.emails[0])
-        tag_id = self._tag_ids.get(chunk.tag)
-        return None if tag_id is None else calls.untag(self._audience_id, tag_id, chunk.emails)
+        return REMOVAL_CALLS[chunk.kind.name](self._audience_id, chunk, lambda: self._tag_ids)
 
     def remove(self, chunk: RemovalChunk) -> Outcomes:
         """Return what became of each person.
@@ -83,7 +99,7 @@ def to_removal_outcomes(chunk: RemovalChunk, result: OperationResult) -> Outcome
         return removed(chunk)
     if not result.ok:
         return ()
-    if chunk.kind is RemovalKind.ARCHIVE:
+    if chunk.kind.state:
         return removed(chunk)
     outcomes = calls.to_untagged(chunk.emails, result.answer) if result.answer is not None else ()
     return outcomes if all(outcome.effect is Effect.REMOVED for outcome in outcomes) else ()

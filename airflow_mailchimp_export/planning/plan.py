@@ -15,6 +15,7 @@ from airflow_mailchimp_export.database import Database, quoted, quoted_text
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning.staging import Layout, empty_block, staging_block
+from airflow_mailchimp_export.rules import REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, Removal, Rename, SetAside
@@ -146,13 +147,17 @@ class Plan:
         with self._database.incoming(_pairs(members)):
             self._database.run("record_status", status=status.value)
 
-    def merge(self, *, on_leave: OnLeave = OnLeave.KEEP) -> None:
+    def merge(self, *, on_leave: str = OnLeave.KEEP) -> None:
         """Merge the rows of each person, compare with the ledger, and find who left."""
         self._database.run("people", last_segment=len(self._sources) - 1)
         for statement in ("audience", "memberships", "moves" if self._has_ids else "no_moves", "decisions"):
             self._database.run(statement)
         tags = sorted({tag for _, tag, _, _ in self.segment_rows()})
-        self._database.run("removals", on_leave=on_leave.value, run_tags=tags)
+        if on_leave == OnLeave.KEEP:
+            self._database.run("no_removals")
+        else:
+            kind = REMOVAL_KINDS[on_leave]
+            self._database.run("removals", kind=kind.name, otherwise=UNTAG.name, run_tags=tags)
 
     def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
         """Yield the values of staged columns, row by row; columns are counted as in the sources."""

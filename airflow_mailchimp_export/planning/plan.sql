@@ -194,11 +194,10 @@ WHERE moves.old_status IS NULL AND disposition = 'send' AND state IS NULL AND au
 
 -- name: removals
 -- Who loses a tag that this export gave, by the segments of this run. Who may not be sent is left as they are, and
--- so is whom this export archived, unless they return.
+-- so is whom this export archived, unless they return. Who is in none of its segments any more is removed as $kind.
 CREATE TABLE removals AS
-SELECT subscriber_hash, email, profile_id, removed_tags, CASE
-    WHEN $on_leave = 'archive' AND NOT present AND len(removed_tags) = len(tags) THEN 'archive' ELSE 'untag'
-END AS kind
+SELECT subscriber_hash, email, profile_id, removed_tags,
+    CASE WHEN NOT present AND len(removed_tags) = len(tags) THEN $kind ELSE $otherwise END AS kind
 FROM (
     SELECT ledger.subscriber_hash, ledger.email, ledger.profile_id, ledger.tags,
         decisions.subscriber_hash IS NOT NULL AS present,
@@ -212,14 +211,20 @@ FROM (
     LEFT JOIN audience ON audience.subscriber_hash = ledger.subscriber_hash
     WHERE (coalesce(may_be_sent, true) AND ledger.state <> 'archived') OR coalesce(returns, false)
 )
-WHERE len(removed_tags) > 0 AND $on_leave <> 'keep';
+WHERE len(removed_tags) > 0;
+
+-- name: no_removals
+CREATE TABLE removals (
+    subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, removed_tags VARCHAR[], kind VARCHAR
+);
 
 -- name: removal_rows
+-- One row for each tag that somebody loses, and one without a tag for whom is taken out.
 SELECT kind, tag, subscriber_hash, email, profile_id FROM (
-    SELECT kind, unnest(removed_tags) AS tag, subscriber_hash, email, profile_id FROM removals WHERE kind = 'untag'
-    UNION ALL
-    SELECT kind, '', subscriber_hash, email, profile_id FROM removals WHERE kind = 'archive'
-) ORDER BY kind DESC, tag, subscriber_hash;
+    SELECT kind, rank, unnest(CASE WHEN removal_kinds.state IS NULL THEN removed_tags ELSE [''] END) AS tag,
+        subscriber_hash, email, profile_id
+    FROM removals JOIN removal_kinds USING (kind)
+) ORDER BY rank, tag, subscriber_hash;
 
 -- name: removal_counts
 SELECT (SELECT count(*) FROM removals),

@@ -223,7 +223,7 @@ class Planner:
 
     def _check(self, plan: Plan) -> None:
         options = self._definition.options
-        if self._definition.on_leave is not OnLeave.KEEP:
+        if self._definition.on_leave != OnLeave.KEEP:
             leaving, owned = plan.removal_totals()
             guards.check_removals(leaving, owned, plan.emptied(), max_removal_ratio=options.max_removal_ratio)
         self._check_contract(plan)

@@ -11,14 +11,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from typing import Final, TypeVar
 
 from airflow_mailchimp_export.errors import ConfigError
 
 _T = TypeVar("_T")
 
-_E = TypeVar("_E", bound=StrEnum)
+_E = TypeVar("_E", bound=str)
 
 _BOOLEANS: Final = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -98,13 +97,13 @@ def whole_number(minimum: int, maximum: int | None = None) -> Callable[[object],
 
 def choice(*allowed: _E) -> Callable[[object], _E]:
     """Make a parser of one of a few words, whatever their case."""
-    string_list = {member.value: member for member in allowed}
+    words = {str(member): member for member in allowed}
 
     def parse(value: object) -> _E:
         word = str(value).strip().lower().replace("-", "_")
-        if word not in string_list:
-            raise InvalidValue(" or ".join(repr(word) for word in string_list))
-        return string_list[word]
+        if word not in words:
+            raise InvalidValue(" or ".join(map(repr, words)))
+        return words[word]
 
     return parse
 

@@ -28,8 +28,8 @@ from airflow_mailchimp_export.model import (
     MemberStatus,
     Reject,
     RemovalChunk,
-    RemovalKind,
 )
+from airflow_mailchimp_export.rules import REMOVAL_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ class SetAside:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """A person who lost a tag, or is to be archived.
+    """A person who loses a tag, or is taken out.
 
-    :param kind: ``untag`` or ``archive``.
+    :param kind: the name of the kind of removal.
     """
 
     kind: str
@@ -207,7 +207,7 @@ class PlanWriter:
     def remove(self, removals: Iterable[Removal]) -> None:
         """Write who leaves; call it once, with everybody, tag by tag."""
         for (kind, tag), group in groupby(removals, key=lambda removal: (removal.kind, removal.tag)):
-            size = MAX_CHUNK_MEMBERS if kind == RemovalKind.UNTAG else 1
+            size = REMOVAL_KINDS[kind].chunk_size
             people = list(group)
             for start in range(0, len(people), size):
                 self._remove_together(people[start : start + size], kind, tag)
@@ -257,7 +257,7 @@ def read_removal_chunks(path: Path) -> Iterator[RemovalChunk]:
     for number, rows in groupby(_rows(path, Change.LEAVE, _TO_REMOVE), key=itemgetter(0)):
         people = list(rows)
         _, kind, tags, _ = people[0]
-        yield RemovalChunk(number, RemovalKind(kind), "".join(tags), tuple(row[3] for row in people))
+        yield RemovalChunk(number, REMOVAL_KINDS[kind], "".join(tags), tuple(row[3] for row in people))
 
 
 def read_renames(path: Path) -> list[Rename]:

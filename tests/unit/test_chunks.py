@@ -18,6 +18,7 @@ from airflow_mailchimp_export.model import (
     RemovalChunk,
     RemovalKind,
 )
+from airflow_mailchimp_export.rules import ARCHIVE, UNTAG
 from airflow_mailchimp_export.state.plan_file import (
     SCHEMA,
     Membership,
@@ -162,9 +163,9 @@ class TestPlanFile:
         assert list(read_chunks(tmp_path / "plan.parquet")) == []
 
 
-def leavers(tag: str, *people: str, kind: RemovalKind = RemovalKind.UNTAG) -> list[Removal]:
+def leavers(tag: str, *people: str, kind: RemovalKind = UNTAG) -> list[Removal]:
     """People who leave in one way."""
-    return [Removal(kind.value, tag, hash_of(email), email, None) for email in people]
+    return [Removal(kind.name, tag, hash_of(email), email, None) for email in people]
 
 
 class TestLeaving:
@@ -183,7 +184,7 @@ class TestLeaving:
             (4, "a", 1),
             (5, "b", 1),
         ]
-        assert {one.kind for one in found} == {RemovalKind.UNTAG}
+        assert {one.kind for one in found} == {UNTAG}
         assert [email for one in found[:3] for email in one.emails] == people
         assert (writer.upsert_chunks, writer.removal_chunks) == (2, 4)
         assert [one.number for one in read_chunks(tmp_path / "plan.parquet")] == [0, 1]
@@ -191,10 +192,10 @@ class TestLeaving:
     def test_each_is_archived_alone(self, tmp_path: Path) -> None:
         """Who is archived has a chunk of their own, for Mailchimp archives one by one."""
         with PlanWriter(tmp_path / "plan.parquet") as writer:
-            writer.remove(leavers("", "a@mail.eu", "b@mail.eu", kind=RemovalKind.ARCHIVE))
+            writer.remove(leavers("", "a@mail.eu", "b@mail.eu", kind=ARCHIVE))
         assert list(read_removal_chunks(tmp_path / "plan.parquet")) == [
-            RemovalChunk(0, RemovalKind.ARCHIVE, "", ("a@mail.eu",)),
-            RemovalChunk(1, RemovalKind.ARCHIVE, "", ("b@mail.eu",)),
+            RemovalChunk(0, ARCHIVE, "", ("a@mail.eu",)),
+            RemovalChunk(1, ARCHIVE, "", ("b@mail.eu",)),
         ]
 
     def test_nobody_leaves(self, tmp_path: Path) -> None:

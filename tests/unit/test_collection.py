@@ -12,7 +12,8 @@ import pytest
 
 from airflow_mailchimp_export.delivery.results import DOWNLOADS, Collected, Collector
 from airflow_mailchimp_export.errors import AccessDenied, RetryableError
-from airflow_mailchimp_export.model import RemovalChunk, RemovalKind
+from airflow_mailchimp_export.model import RemovalChunk
+from airflow_mailchimp_export.rules import ARCHIVE, UNTAG
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import RunFolder
 from tests.kit.archives import finished, link, to_archive, to_result
@@ -33,8 +34,8 @@ READY = to_archive(
 
 
 LEAVING = {
-    9020: RemovalChunk(9020, RemovalKind.UNTAG, "a", ("a@mail.eu", "b@mail.eu")),
-    9021: RemovalChunk(9021, RemovalKind.ARCHIVE, "", ("c@mail.eu",)),
+    9020: RemovalChunk(9020, UNTAG, "a", ("a@mail.eu", "b@mail.eu")),
+    9021: RemovalChunk(9021, ARCHIVE, "", ("c@mail.eu",)),
 }
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from airflow_mailchimp_export import rules
 from airflow_mailchimp_export.delivery.removals import Remover, to_removal_outcomes
 from airflow_mailchimp_export.delivery.renames import rename_members
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, RetryableError
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
-from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk, RemovalKind
+from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.state.plan_file import Rename
 from tests.kit.client import Consent, FakeClient, in_turn, raising, refusal
 from tests.kit.exports import AUDIENCE_ID, LIST, gateway
@@ -43,12 +44,12 @@ def client_of(**answers: Any) -> FakeClient:
 
 def untag(*emails: str, tag: str = "A") -> RemovalChunk:
     """Make a chunk of people who lose a tag."""
-    return RemovalChunk(3, RemovalKind.UNTAG, tag, emails)
+    return RemovalChunk(3, rules.UNTAG, tag, emails)
 
 
 def archive(email: str = ADA) -> RemovalChunk:
     """Make the chunk of somebody who is archived."""
-    return RemovalChunk(3, RemovalKind.ARCHIVE, "", (email,))
+    return RemovalChunk(3, rules.ARCHIVE, "", (email,))
 
 
 def remove(client: Any, chunk: RemovalChunk, permit: Any = lambda: None) -> dict[str, Effect]:
