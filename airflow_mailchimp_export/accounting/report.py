@@ -12,44 +12,8 @@ from typing import Any
 import orjson
 
 from airflow_mailchimp_export import __version__
-from airflow_mailchimp_export.model import Effect, Verdict
-from airflow_mailchimp_export.state.manifest import FieldWarning, Manifest, SegmentTally, Tallies
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many rows came to what.
-
-    ``rows_read`` is the sum of all others but ``removed`` and ``removal_failed``, which count people
-    who left. ``merged`` are further rows of a person already counted.
-    """
-
-    rows_read: int = 0
-    merged: int = 0
-    rejected: int = 0
-    suppressed: int = 0
-    unchanged: int = 0
-    created: int = 0
-    updated: int = 0
-    unconfirmed: int = 0
-    removed: int = 0
-    removal_failed: int = 0
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether every row is under exactly one name."""
-        sent = self.created + self.updated + self.unconfirmed
-        return self.rows_read == self.merged + self.rejected + self.suppressed + self.unchanged + sent
-
-    @property
-    def people(self) -> int:
-        """How many people the rows stand for; a row without a usable address counts as one."""
-        return self.rows_read - self.merged
-
-    @property
-    def confirmed(self) -> int:
-        """How many people are in the audience as the export wants them."""
-        return self.unchanged + self.created + self.updated
+from airflow_mailchimp_export.model import Counts, Effect, FieldWarning, Verdict
+from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +131,7 @@ def build_report(
     manifest: Manifest, aggregates: Aggregates, *, batch_ids: tuple[str, ...], error: str = ""
 ) -> Report:
     """Return the report of a run."""
-    counts = _counts(manifest.tallies, aggregates.effects)
+    counts = manifest.tallies.with_effects(aggregates.effects)
     return Report(
         export=manifest.export,
         run_id=manifest.run_id,
@@ -193,24 +157,6 @@ def build_report(
         warnings=manifest.warnings,
         error=error,
         versions=_versions(),
-    )
-
-
-def _counts(tallies: Tallies, effects: Mapping[str, int]) -> Counts:
-    counted = (
-        Effect.REJECTED,
-        Effect.SUPPRESSED,
-        Effect.CREATED,
-        Effect.UPDATED,
-        Effect.UNCONFIRMED,
-        Effect.REMOVED,
-        Effect.REMOVAL_FAILED,
-    )
-    return Counts(
-        rows_read=tallies.rows_read,
-        merged=tallies.merged,
-        unchanged=tallies.unchanged,
-        **{effect.value: effects.get(effect.value, 0) for effect in counted},
     )
 
 

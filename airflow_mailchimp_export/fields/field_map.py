@@ -23,7 +23,6 @@ import pyarrow as pa
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.mapper import (
     FieldMapper,
-    FieldWarning,
     MergeValue,
     ProfileBlock,
     ResolvedField,
@@ -43,7 +42,6 @@ __all__ = [
     "FieldMap",
     "FieldMapper",
     "FieldRule",
-    "FieldWarning",
     "MergeValue",
     "ProfileBlock",
     "ResolvedField",

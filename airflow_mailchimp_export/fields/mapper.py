@@ -12,10 +12,18 @@ import orjson
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.values import Convert, Problem, Sendable, WarningKind
-from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Profile, Reason, Reject
+from airflow_mailchimp_export.model import (
+    FieldWarning,
+    Member,
+    MemberStatus,
+    MergeField,
+    Profile,
+    Reason,
+    Reject,
+)
 
 MAX_EXAMPLES = 5
-"""Most positions that one warning names."""
+"""Most profiles that one warning names."""
 
 MergeValue = Sendable | Reject | None
 
@@ -25,7 +33,7 @@ class ProfileBlock:
     """Some profiles, column by column.
 
     :param columns: the values of :attr:`~airflow_mailchimp_export.fields.field_map.FieldMap.columns`, in that order.
-    :param first_row: the position of the first profile, from which the positions of warnings count.
+    :param sources: where each profile is, for warnings to name a few; none where that is not known.
     """
 
     subscriber_hashes: Sequence[str]
@@ -33,21 +41,7 @@ class ProfileBlock:
     statuses: Sequence[str]
     tags: Sequence[Sequence[str] | None]
     columns: Sequence[Sequence[object]]
-    first_row: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class FieldWarning:
-    """Values of one merge field that were left out or cut, all for the same reason.
-
-    :param positions: of the first few of these profiles.
-    """
-
-    tag: str
-    kind: WarningKind
-    count: int
-    positions: tuple[int, ...]
-    remedy: str
+    sources: Sequence[str] = ()
 
 
 def remedy_for(kind: WarningKind, field: MergeField) -> str:
@@ -86,13 +80,13 @@ class FieldMapper:
     def __init__(self, fillings: Iterable[ResolvedField]) -> None:
         self._fields = {filling.field.tag: filling for filling in fillings}
         self._counts: Counter[tuple[str, WarningKind]] = Counter()
-        self._positions: defaultdict[tuple[str, WarningKind], list[int]] = defaultdict(list)
+        self._examples: defaultdict[tuple[str, WarningKind], list[str]] = defaultdict(list)
 
     @property
     def warnings(self) -> tuple[FieldWarning, ...]:
         """What was left out or cut so far."""
         return tuple(
-            FieldWarning(tag, kind, count, (*self._positions[tag, kind],), self._remedy(tag, kind))
+            FieldWarning(tag, kind, count, (*self._examples[tag, kind],), self._remedy(tag, kind))
             for (tag, kind), count in self._counts.items()
         )
 
@@ -142,20 +136,20 @@ class FieldMapper:
         sent: list[object] = [*map(filling.convert, filling.read(block))]
         for row, value in enumerate(sent):
             if value is None or isinstance(value, Problem):
-                sent[row] = settled = self._finalize(filling, value, block.first_row + row)
+                sent[row] = settled = self._finalize(filling, value, block.sources[row : row + 1])
                 if isinstance(settled, Reject):
                     rejects.setdefault(row, settled)
         return sent
 
-    def _finalize(self, filling: ResolvedField, value: Problem | None, position: int) -> MergeValue:
+    def _finalize(self, filling: ResolvedField, value: Problem | None, source: Sequence[str]) -> MergeValue:
         if value is None:
             return filling.blank_value
         if value.instead is None and filling.field.required:
             return Reject(Reason.INVALID_FIELD, filling.field.tag)
         key = filling.field.tag, value.kind
         self._counts[key] += 1
-        if len(self._positions[key]) < MAX_EXAMPLES:
-            self._positions[key].append(position)
+        if len(self._examples[key]) < MAX_EXAMPLES:
+            self._examples[key] += source
         return value.instead
 
     def _remedy(self, tag: str, kind: WarningKind) -> str:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from airflow_mailchimp_export.database import Database, quoted, quoted_text
-from airflow_mailchimp_export.model import MemberStatus
+from airflow_mailchimp_export.model import Counts, MemberStatus
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning.staging import Layout, empty_block, staging_block
 from airflow_mailchimp_export.rules import REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.source import Source
+from airflow_mailchimp_export.state.manifest import SegmentTally
 from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, Removal, Rename, SetAside
 
 
@@ -41,16 +42,6 @@ class Fingerprinting:
             return "fields"
         named = (f"field_{place} := fields.field_{position}" for place, position in enumerate(self.order, 1))
         return f"struct_pack(field_0 := fields.field_0, {', '.join(named)})"
-
-
-@dataclass(frozen=True, slots=True)
-class PlanTallies:
-    """How many rows were read, how many merged, how many of these differed, and who is as they were."""
-
-    rows_read: int
-    merged: int
-    unchanged: int
-    differing: int
 
 
 class Plan:
@@ -152,7 +143,7 @@ class Plan:
         self._database.run("people", last_segment=len(self._sources) - 1)
         for statement in ("audience", "memberships", "moves" if self._has_ids else "no_moves", "decisions"):
             self._database.run(statement)
-        tags = sorted({tag for _, tag, _, _ in self.segment_rows()})
+        tags = sorted({segment.tag for segment in self.segments()})
         if on_leave == OnLeave.KEEP:
             self._database.run("no_removals")
         else:
@@ -166,16 +157,17 @@ class Plan:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
     def count(self, statement: str) -> int:
-        """Return a count: ``upsert_count`` or ``new_count``."""
+        """Return a count: ``upsert_count``, ``conflicting_duplicates`` or ``new_count``."""
         return int(self._database.rows(statement)[0][0])
 
-    def tallies(self) -> PlanTallies:
-        """Return the counts that are known before anything is sent."""
-        return PlanTallies(*(int(number) for number in self._database.rows("counts")[0]))
+    def counts(self) -> Counts:
+        """Return what is known of the rows before anything is sent: how many were read, merged and unchanged."""
+        rows_read, merged, unchanged = map(int, self._database.rows("counts")[0])
+        return Counts(rows_read=rows_read, merged=merged, unchanged=unchanged)
 
-    def segment_rows(self) -> list[tuple[str, str, int, int]]:
-        """Return name, tag, number of rows and number of unchanged people of each segment."""
-        return [(name, tag, rows, same) for name, tag, rows, same in self._database.rows("segment_counts")]
+    def segments(self) -> tuple[SegmentTally, ...]:
+        """Return what is known of each segment."""
+        return tuple(SegmentTally(*row) for row in self._database.rows("segment_counts"))
 
     def removal_totals(self) -> tuple[int, int]:
         """Return how many people lose a tag or are archived, and how many this export has put there in all."""

@@ -258,12 +258,14 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
 SELECT
     (SELECT count(*) FROM staged) AS rows_read,
     (SELECT coalesce(sum(source_rows - 1), 0)::BIGINT FROM people) AS merged,
-    (SELECT count(*) FROM decisions WHERE disposition = 'unchanged') AS unchanged,
-    (SELECT count(*) FROM staged AS further
-        JOIN (SELECT email, position FROM people WHERE source_rows > 1) AS person USING (email)
-        JOIN staged AS first ON first.position = person.position
-        WHERE further.position <> person.position AND further.fingerprint <> first.fingerprint)
-        AS conflicting_duplicates;
+    (SELECT count(*) FROM decisions WHERE disposition = 'unchanged') AS unchanged;
+
+-- name: conflicting_duplicates
+-- Merged rows whose mapped values differ from those of the row that counts.
+SELECT count(*) FROM staged AS further
+JOIN (SELECT email, position FROM people WHERE source_rows > 1) AS person USING (email)
+JOIN staged AS first ON first.position = person.position
+WHERE further.position <> person.position AND further.fingerprint <> first.fingerprint;
 
 -- name: segment_counts
 SELECT segments.name, segments.tag, coalesce(any_value(source_rows), 0), coalesce(any_value(unchanged), 0)

@@ -14,7 +14,7 @@ from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.mapper import FieldMapper, ProfileBlock
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
-from airflow_mailchimp_export.model import Audience, FingerprintBasis, MemberStatus, MergeField
+from airflow_mailchimp_export.model import Audience, FieldWarning, FingerprintBasis, MemberStatus, MergeField
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning import guards
 from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
@@ -28,7 +28,7 @@ from airflow_mailchimp_export.sources.finding import PathFactory
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.state import ledger
-from airflow_mailchimp_export.state.manifest import FieldWarning, Manifest, SegmentTally, Tallies
+from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, PlanWriter
 from airflow_mailchimp_export.state.run import PLAN, RUN, RunFolder
 
@@ -248,39 +248,30 @@ class Planner:
             for rows in plan.set_aside():
                 writer.set_aside(rows)
             writer.rename(plan.renames())
-            examples = self._write_upserts(plan, mapper, writer)
+            self._write_upserts(plan, mapper, writer)
             writer.remove(chain.from_iterable(plan.removals()))
-        tallies = plan.tallies()
+        counts = plan.counts()
+        tallies = Tallies(
+            rows_read=counts.rows_read,
+            merged=counts.merged,
+            unchanged=counts.unchanged,
+            rejected=writer.rejected,
+            differing=plan.count("conflicting_duplicates"),
+            planned=writer.planned,
+            upsert_chunks=writer.upsert_chunks,
+            leave_chunks=writer.removal_chunks,
+        )
         return self._manifest(
-            tuple(SegmentTally(*row) for row in plan.segment_rows()),
-            Tallies(
-                rows_read=tallies.rows_read,
-                merged=tallies.merged,
-                differing=tallies.differing,
-                unchanged=tallies.unchanged,
-                rejected=writer.rejected,
-                planned=writer.planned,
-                upsert_chunks=writer.upsert_chunks,
-                leave_chunks=writer.removal_chunks,
-            ),
-            ledger_version=ledger_version,
-            basis=basis,
-            warnings=_warnings(mapper, examples),
+            plan.segments(), tallies, ledger_version=ledger_version, basis=basis, warnings=mapper.warnings
         )
 
-    def _write_upserts(self, plan: Plan, mapper: FieldMapper, writer: PlanWriter) -> dict[int, str]:
-        """Write who is sent; return where the profiles stand that warnings give as examples."""
+    def _write_upserts(self, plan: Plan, mapper: FieldMapper, writer: PlanWriter) -> None:
         memberships = plan.memberships()
-        examples: dict[int, str] = {}
-        mapped = 0
         with Progress("Planning", "members", total=plan.count("upsert_count")) as progress:
             for block in plan.upserts():
-                profiles = _to_profiles(block, memberships, first_row=mapped)
-                writer.write(block, list(mapper.to_members(profiles)), memberships)
-                examples |= _located(mapper, block, first_row=mapped)
-                mapped += len(block.hashes)
+                members = list(mapper.to_members(_to_profiles(block, memberships)))
+                writer.write(block, members, memberships)
                 progress.advance(len(block.hashes))
-        return examples
 
     def _manifest(
         self,
@@ -316,21 +307,6 @@ class Planner:
         return self._gateway.now().isoformat(timespec="seconds")
 
 
-def _to_profiles(block: PlannedBlock, memberships: Sequence[Membership], *, first_row: int) -> ProfileBlock:
+def _to_profiles(block: PlannedBlock, memberships: Sequence[Membership]) -> ProfileBlock:
     tags = [memberships[index].tags for index in block.memberships]
-    return ProfileBlock(block.hashes, block.emails, block.statuses, tags, block.columns, first_row)
-
-
-def _located(mapper: FieldMapper, block: PlannedBlock, *, first_row: int) -> dict[int, str]:
-    """Say where the profiles of a block stand that a warning gives as examples."""
-    rows = {row for warning in mapper.warnings for row in warning.positions}
-    return {row: block.sources[row - first_row] for row in rows if row >= first_row}
-
-
-def _warnings(mapper: FieldMapper, examples: dict[int, str]) -> tuple[FieldWarning, ...]:
-    return tuple(
-        FieldWarning(
-            item.tag, item.kind.value, item.count, tuple(examples[row] for row in item.positions), item.remedy
-        )
-        for item in mapper.warnings
-    )
+    return ProfileBlock(block.hashes, block.emails, block.statuses, tags, block.columns, block.sources)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import orjson
 
-from airflow_mailchimp_export.model import Delivery, FingerprintBasis
+from airflow_mailchimp_export.model import Counts, Delivery, FieldWarning, FingerprintBasis
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,48 +22,26 @@ class SegmentTally:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldWarning:
-    """Values that did not fit a merge field: the field was left out or cut, the profile went all the same."""
+class Tallies(Counts):
+    """The counts as far as they are known once a run is planned, and the requests that it makes.
 
-    field: str
-    kind: str
-    count: int
-    examples: tuple[str, ...]
-    remedy: str
-
-    @classmethod
-    def from_json(cls, item: Mapping[str, Any]) -> FieldWarning:
-        """Read a warning."""
-        return cls(**{**item, "examples": tuple(item["examples"])})
-
-
-@dataclass(frozen=True, slots=True)
-class Tallies:
-    """The counts that are known once a run is planned.
-
-    :param rows_read: rows over all segments.
-    :param merged: further rows of a person already counted.
-    :param differing: those of them whose mapped values differ from the row that counts.
-    :param unchanged: people who are in the audience as they should be.
-    :param rejected: profiles that cannot be sent.
+    :param differing: merged rows whose mapped values differ from those of the row that counts.
     :param planned: members to be sent.
     :param upsert_chunks: requests that carry them; their numbers start at 0.
-    :param leave_chunks: requests by which people leave; their numbers follow.
+    :param leave_chunks: requests by which people are removed; their numbers follow.
     """
 
-    rows_read: int
-    merged: int = 0
     differing: int = 0
-    unchanged: int = 0
-    rejected: int = 0
     planned: int = 0
     upsert_chunks: int = 0
     leave_chunks: int = 0
 
-    @property
-    def people(self) -> int:
-        """How many people the rows stand for; a row without a usable address counts as one."""
-        return self.rows_read - self.merged
+    def with_effects(self, effects: Mapping[str, int]) -> Counts:
+        """Return the counts of the run, now that it is known what became of each person."""
+        names = {field.name for field in fields(Counts)}
+        found = {effect: number for effect, number in effects.items() if effect in names}
+        known = {"rows_read": self.rows_read, "merged": self.merged, "unchanged": self.unchanged}
+        return Counts(**{**found, **known})
 
 
 @dataclass(frozen=True, slots=True)

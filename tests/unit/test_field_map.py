@@ -17,12 +17,19 @@ from airflow_mailchimp_export.fields.field_map import (
     Blank,
     FieldMapper,
     FieldRule,
-    FieldWarning,
     ProfileBlock,
     parse_field_map,
 )
 from airflow_mailchimp_export.fields.values import WarningKind
-from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Profile, Reason, Reject
+from airflow_mailchimp_export.model import (
+    FieldWarning,
+    Member,
+    MemberStatus,
+    MergeField,
+    Profile,
+    Reason,
+    Reject,
+)
 
 PARTS = {"addr1": "street", "city": "town", "state": "state", "zip": "postcode"}
 MERGE_FIELDS = {
@@ -404,23 +411,28 @@ class TestWarnings:
     """What was left out or cut."""
 
     def test_tally(self) -> None:
-        """Wrong values are counted by tag and kind, with the first five positions and no value."""
+        """Wrong values are counted by tag and kind, with the first five profiles and no value."""
         mapper = mapper_for({"FNAME": "first_name", "SIZE": "size"})
         for first_row in (0, 10):
+            sources = [f"row {first_row + row}" for row in range(4)]
             block = ProfileBlock(
                 ["h"] * 4,
                 ["a@x.org"] * 4,
                 ["subscribed"] * 4,
                 [None] * 4,
                 [["a@x.org"] * 4, ["x" * 300, b"", "Ann", None], ["XL", "XL", "S", "XL"]],
-                first_row=first_row,
+                sources,
             )
             assert all(isinstance(member, Member) for member in mapper.to_members(block))
         assert mapper.warnings == (
-            FieldWarning("FNAME", WarningKind.TEXT_CUT, 2, (0, 10), WarningKind.TEXT_CUT.remedy),
-            FieldWarning("FNAME", WarningKind.NOT_TEXT, 2, (1, 11), WarningKind.NOT_TEXT.remedy),
+            FieldWarning("FNAME", WarningKind.TEXT_CUT, 2, ("row 0", "row 10"), WarningKind.TEXT_CUT.remedy),
+            FieldWarning("FNAME", WarningKind.NOT_TEXT, 2, ("row 1", "row 11"), WarningKind.NOT_TEXT.remedy),
             FieldWarning(
-                "SIZE", WarningKind.NOT_A_CHOICE, 6, (0, 1, 3, 10, 11), "Value must be one of: S, M."
+                "SIZE",
+                WarningKind.NOT_A_CHOICE,
+                6,
+                ("row 0", "row 1", "row 3", "row 10", "row 11"),
+                "Value must be one of: S, M.",
             ),
         )
 

@@ -15,10 +15,11 @@ import pytest
 
 from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.errors import ConfigError, SourceError
-from airflow_mailchimp_export.model import MemberStatus
-from airflow_mailchimp_export.planning.plan import Plan, PlanTallies
+from airflow_mailchimp_export.model import Counts, MemberStatus
+from airflow_mailchimp_export.planning.plan import Plan
 from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
 from airflow_mailchimp_export.settings.segments import Segment, TableSpec
+from airflow_mailchimp_export.state.manifest import SegmentTally
 from airflow_mailchimp_export.state.plan_file import Membership
 from tests.kit.people import emails, hash_of
 from tests.kit.sources import FakeSource
@@ -176,6 +177,11 @@ def set_aside(plan: Plan) -> list[tuple[str, str, str, list[str], str]]:
     ]
 
 
+def totals(plan: Plan) -> tuple[Counts, int]:
+    """What is known of the rows, and how many of the merged ones differ from the row that counts."""
+    return plan.counts(), plan.count("conflicting_duplicates")
+
+
 def people(**columns: Sequence[Any]) -> pa.Table:
     """Make a table of addresses and names."""
     return pa.table({name: pa.array(values) for name, values in columns.items()})
@@ -217,7 +223,7 @@ class TestAddresses:
         ]
         with planned(scratch_dir, {"S": emails(*variants)}) as plan:
             assert addresses(plan) == ["ada@mail.eu"]
-            assert plan.tallies() == PlanTallies(len(variants), len(variants) - 1, 0, 0)
+            assert totals(plan) == (Counts(rows_read=len(variants), merged=len(variants) - 1), 0)
 
     def test_one_person_under_one_key(self, scratch_dir: Path) -> None:
         """Spellings that differ by case, also the Turkish and the Greek one, or by what nobody sees are one person."""
@@ -245,7 +251,7 @@ class TestMerging:
                 Sent("ada@mail.eu", "subscribed", ("A",), ("A",), "A row 2", ("Ada",)),
                 Sent("cyd@mail.eu", "subscribed", ("B",), ("B",), "B row 1", ("Cyd",)),
             ]
-            assert plan.tallies() == PlanTallies(5, 2, 0, 2)
+            assert totals(plan) == (Counts(rows_read=5, merged=2), 2)
 
     def test_merged_rows_that_differ_are_counted(self, scratch_dir: Path) -> None:
         """Merged rows count as differing only where a mapped value differs, null being a value of its own."""
@@ -253,7 +259,7 @@ class TestMerging:
             email=["a@mail.eu"] * 4 + ["b@mail.eu"] * 2, name=["Ada", "Ada", None, "ada", None, None]
         )
         with planned(scratch_dir, {"S": rows}) as plan:
-            assert plan.tallies() == PlanTallies(6, 4, 0, 2)
+            assert totals(plan) == (Counts(rows_read=6, merged=4), 2)
 
     def test_it_is_the_same_in_every_run(self, tmp_path: Path) -> None:
         """Many batches, read by several threads, come out in source order, the same in every run."""
@@ -302,13 +308,17 @@ class TestMerging:
             {"B": emails("x", "ada@mail.eu"), "Empty": emails(), "A": emails(None)},
             tags={"A": "Tag A"},
         ) as plan:
-            assert plan.segment_rows() == [("B", "B", 2, 0), ("Empty", "Empty", 0, 0), ("A", "Tag A", 1, 0)]
+            assert plan.segments() == (
+                SegmentTally("B", "B", 2),
+                SegmentTally("Empty", "Empty", 0),
+                SegmentTally("A", "Tag A", 1),
+            )
 
     def test_nobody(self, scratch_dir: Path) -> None:
         """Segments without a row make a plan without anybody."""
         with planned(scratch_dir, {"A": emails(), "B": emails()}) as plan:
             assert (upserts(plan), set_aside(plan), plan.memberships()) == ([], [], [])
-            assert plan.tallies() == PlanTallies(0, 0, 0, 0)
+            assert totals(plan) == (Counts(), 0)
             assert plan.count("upsert_count") == 0
 
     def test_many_segments(self, scratch_dir: Path) -> None:
@@ -373,7 +383,7 @@ class TestStanding:
         tables = {"A": emails("ada@mail.eu", "ada@mail.eu"), "B": emails("ada@mail.eu")}
         with planned(scratch_dir, tables, standing=standing) as plan:
             assert set_aside(plan) == [("suppressed", "cleaned", "ada@mail.eu", ["A", "B"], "A row 1")]
-            assert plan.tallies() == PlanTallies(3, 2, 0, 0)
+            assert totals(plan) == (Counts(rows_read=3, merged=2), 0)
 
     @pytest.mark.parametrize(
         "order", [("subscribed", "cleaned"), ("transactional", "subscribed", "unsubscribed")]
