@@ -188,12 +188,11 @@ class Plan:
         """Return the members whose address changed."""
         return [Rename(*row) for row in self._database.rows("renames")]
 
-    def removals(self) -> Iterator[list[Removal]]:
-        """Yield who lost which tag, tag by tag, and then who is archived."""
+    def removals(self) -> Iterator[Removal]:
+        """Yield who loses which tag, tag by tag, and then who is taken out."""
         for batch in self._database.batches("removal_rows"):
-            yield [
-                Removal(*row) for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
-            ]
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                yield Removal(*row)
 
     def upserts(self) -> Iterator[PlannedBlock]:
         """Yield the profiles to be sent, in source order."""

@@ -6,7 +6,6 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from itertools import chain
 from pathlib import Path
 
 from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
@@ -249,7 +248,7 @@ class Planner:
                 writer.set_aside(rows)
             writer.rename(plan.renames())
             self._write_upserts(plan, mapper, writer)
-            writer.remove(chain.from_iterable(plan.removals()))
+            writer.remove(plan.removals())
         counts = plan.counts()
         tallies = Tallies(
             rows_read=counts.rows_read,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
+from itertools import groupby, islice
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -116,6 +116,9 @@ SCHEMA = pa.schema(
     ]
 )
 
+REMOVAL_BLOCK = 5_000
+"""Removals that are written at a time."""
+
 _TO_SEND = ["chunk", "subscriber_hash", "email", "status", "payload"]
 
 _TO_REMOVE = ["chunk", "leave", "tags", "email"]
@@ -205,26 +208,35 @@ class PlanWriter:
         self._write(known, len(renames))
 
     def remove(self, removals: Iterable[Removal]) -> None:
-        """Write who leaves; call it once, with everybody, tag by tag."""
-        for (kind, tag), group in groupby(removals, key=lambda removal: (removal.kind, removal.tag)):
-            size = REMOVAL_KINDS[kind].chunk_size
-            people = list(group)
-            for start in range(0, len(people), size):
-                self._remove_together(people[start : start + size], kind, tag)
+        """Write who is removed; call it once, with everybody, kind by kind and tag by tag.
 
-    def _remove_together(self, removals: Sequence[Removal], kind: str, tag: str) -> None:
-        number = self.upsert_chunks + self.removal_chunks
-        self.removal_chunks += 1
+        They may be a stream: no more than :data:`REMOVAL_BLOCK` of them are held.
+        """
+        numbered = self._numbered_removals(removals)
+        while self._write_removals(list(islice(numbered, REMOVAL_BLOCK))):
+            pass
+
+    def _numbered_removals(self, removals: Iterable[Removal]) -> Iterator[tuple[int, Removal]]:
+        for (kind, _), people in groupby(removals, key=attrgetter("kind", "tag")):
+            for number, removal in enumerate(people):
+                if number % REMOVAL_KINDS[kind].chunk_size == 0:
+                    self.removal_chunks += 1
+                yield self.upsert_chunks + self.removal_chunks - 1, removal
+
+    def _write_removals(self, numbered: Sequence[tuple[int, Removal]]) -> bool:
+        """Write a block; return whether there was anything to write."""
+        removals = [removal for _, removal in numbered]
         known = {
-            "chunk": [number for _ in removals],
+            "chunk": [number for number, _ in numbered],
             "change": [Change.LEAVE.value for _ in removals],
-            "leave": [kind for _ in removals],
+            "leave": [removal.kind for removal in removals],
             "subscriber_hash": [removal.subscriber_hash for removal in removals],
             "email": [removal.email for removal in removals],
             "profile_id": [removal.profile_id for removal in removals],
-            "tags": [[tag] if tag else [] for _ in removals],
+            "tags": [[removal.tag] if removal.tag else [] for removal in removals],
         }
         self._write(known, len(removals))
+        return bool(removals)
 
     def _numbered(self, members: Sequence[Member | Reject]) -> list[int | None]:
         numbers: list[int | None] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from airflow_mailchimp_export.model import (
 )
 from airflow_mailchimp_export.rules import ARCHIVE, UNTAG
 from airflow_mailchimp_export.state.plan_file import (
+    REMOVAL_BLOCK,
     SCHEMA,
     Membership,
     PlannedBlock,
@@ -168,6 +170,22 @@ def leavers(tag: str, *people: str, kind: RemovalKind = UNTAG) -> list[Removal]:
     return [Removal(kind.name, tag, hash_of(email), email, None) for email in people]
 
 
+class Leaver(Removal):
+    """A removal that knows how many of its kind there are, and were at most."""
+
+    held: ClassVar[int] = 0
+    most: ClassVar[int] = 0
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(*values)
+        Leaver.held += 1
+        Leaver.most = max(Leaver.most, Leaver.held)
+
+    def __del__(self) -> None:
+        """Be gone."""
+        Leaver.held -= 1
+
+
 class TestLeaving:
     """Who leaves, and whose address changed."""
 
@@ -188,6 +206,16 @@ class TestLeaving:
         assert [email for one in found[:3] for email in one.emails] == people
         assert (writer.upsert_chunks, writer.removal_chunks) == (2, 4)
         assert [one.number for one in read_chunks(tmp_path / "plan.parquet")] == [0, 1]
+
+    def test_removals_are_streamed(self, tmp_path: Path) -> None:
+        """However many lose one tag, no more than a block of them is held, and they share chunks of 500."""
+        stream = (Leaver("untag", "a", hash_of(email), email, None) for email in persons(20_001))
+        with PlanWriter(tmp_path / "plan.parquet") as writer:
+            writer.remove(stream)
+        assert (Leaver.held, Leaver.most) == (0, REMOVAL_BLOCK)
+        found = list(read_removal_chunks(tmp_path / "plan.parquet"))
+        assert [len(one.emails) for one in found] == [500] * 40 + [1]
+        assert [email for one in found for email in one.emails] == persons(20_001)
 
     def test_each_is_archived_alone(self, tmp_path: Path) -> None:
         """Who is archived has a chunk of their own, for Mailchimp archives one by one."""
