@@ -29,7 +29,7 @@ WHO = RunIdentity(
     run_id="manual__1", dag_id="dag", export_user="Ada Lovelace", started_at="2026-01-02T03:04:05+00:00"
 )
 
-_DEFINED = frozenset({"contact_limit", "on_leave", "dry_run", "full"})
+_PARTS = frozenset({"name", "audience_id", "delivery", "on_leave", "dry_run", "full", "contact_limit"})
 
 MANIFEST = Manifest(
     export="export",
@@ -150,6 +150,19 @@ class FakeMailchimp(FakeClient):
         return to_result(operation["operation_id"], carry_out(request))
 
 
+def define(
+    segments: Mapping[str, Any], *, field_map: Mapping[str, Any] | None = None, **how: Any
+) -> ExportDefinition:
+    """Say what an export is asked to do; what is no part of the definition is an option."""
+    parts = {name: how.pop(name) for name in _PARTS & how.keys()}
+    return ExportDefinition(
+        **{"name": "export", "audience_id": AUDIENCE_ID, "delivery": Delivery.DIRECT, **parts},
+        segments=parse_segments(segments),
+        field_map=parse_field_map(field_map or {"EMAIL": "email"}),
+        options=ExportOptions(**how),
+    )
+
+
 def export(
     client: Any,
     folder: RunFolder,
@@ -162,17 +175,8 @@ def export(
     **options: Any,
 ) -> Export:
     """Make an export of data in memory or in files; what is no part of the definition is an option."""
-    defined = {name: options.pop(name) for name in _DEFINED & options.keys()}
     return Export(
-        ExportDefinition(
-            name="export",
-            audience_id=AUDIENCE_ID,
-            segments=parse_segments(segments),
-            field_map=parse_field_map(field_map or {"EMAIL": "email"}),
-            delivery=delivery,
-            options=ExportOptions(**options),
-            **defined,
-        ),
+        define(segments, field_map=field_map, delivery=delivery, **options),
         WHO,
         gateway=gateway(client, permit, now=now),
         folder=folder,

@@ -1,39 +1,33 @@
-"""An export that is run again and again, against the sandbox in a thread of this process."""
+"""An export that is run again and again, against the sandbox inside this process."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
-import requests
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import RunIdentity
 from airflow_mailchimp_export.export import Export, Submission
-from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.model import Delivery
-from airflow_mailchimp_export.options import ExportOptions
-from airflow_mailchimp_export.settings.segments import parse_segments
+from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import OUTCOMES, ExportFolder, RunFolder
+from tests.kit.exports import define
+from tests.kit.sandbox import InProcessClient, InProcessSandbox, Scripted
 
 if TYPE_CHECKING:
     from airflow_mailchimp_export.sandbox.account import Account
     from airflow_mailchimp_export.sandbox.meter import Entry
 
-AUDIENCE = "a1b2c3d4e5"
-QUICK = Pace(attempts=3, first_pause=0.001, longest_pause=0.002, timeout_pause=0.001)
-DEFINED = frozenset({"delivery", "on_leave", "dry_run", "full", "contact_limit", "name", "audience_id"})
 SENDING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -41,14 +35,27 @@ SENDING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 class Life:
     """An export, its folder, and the audience that it fills.
 
+    :ivar options: parts of the definition, and options, that hold for every run.
+    :ivar script: what becomes of certain requests in place of the sandbox's answer; see
+        :class:`~tests.kit.sandbox.InProcessClient`.
+    :ivar requests: all that was sent, oldest first.
     :ivar runs: how many runs there were.
     """
 
-    account: Account
+    sandbox: InProcessSandbox
     folder: ExportFolder
     field_map: Mapping[str, Any] = field(default_factory=lambda: {"EMAIL": "email"})
     options: Mapping[str, Any] = field(default_factory=dict)
+    script: dict[str, Scripted] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    max_connections: int = 4
     runs: int = 0
+
+    @property
+    def account(self) -> Account:
+        """What the sandbox holds, and its settings."""
+        return self.sandbox.account
 
     def run(self, segments: Mapping[str, Any], *, name: str | None = None, **how: Any) -> Report:
         """Export, wait for the batches, and account.
@@ -69,6 +76,7 @@ class Life:
         name: str | None = None,
         permit: Callable[[], None] = lambda: None,
         on_batch: Callable[[str], None] = lambda batch_id: None,
+        client: InProcessClient | None = None,
         **how: Any,
     ) -> tuple[Submission, RunFolder]:
         """Plan and send; returned is what was handed over, and the folder of the run."""
@@ -76,44 +84,39 @@ class Life:
             self.runs += 1
         folder = self.folder.run(name or f"run{self.runs}")
         identity = RunIdentity(run_id=folder.name, dag_id="dag", export_user="Ada", started_at="")
-        with self._client() as client:
-            export = Export(
-                self._definition(segments, how),
-                identity,
-                gateway=Gateway(client, permit, sleep=_no_wait),
-                folder=folder,
-                path_factory=plain_path,
-            )
-            return export.submit(on_batch=on_batch), folder
+        export = Export(
+            define(segments, **{"name": "life", "field_map": self.field_map, **self.options, **how}),
+            identity,
+            gateway=self._gateway(client, permit),
+            folder=folder,
+            path_factory=plain_path,
+        )
+        return export.submit(on_batch=on_batch), folder
 
-    def finalize(self, folder: RunFolder) -> Report:
+    def finalize(self, folder: RunFolder, *, client: InProcessClient | None = None) -> Report:
         """Account for a run."""
-        with self._client() as client:
-            return finalize(folder, gateway=Gateway(client, lambda: None, sleep=_no_wait))
+        return finalize(folder, gateway=self._gateway(client))
 
     def wait(self, batch_ids: Iterable[str]) -> None:
         """Wait until batches are finished."""
-        with self._client() as client:
-            for batch_id in batch_ids:
-                while not client.send(calls.batch(batch_id)).finished:
-                    pass
+        client = self._client()
+        for batch_id in batch_ids:
+            while not client.send(calls.batch(batch_id)).finished:
+                pass
 
     def put(self, *emails: str, status: str = "subscribed", tags: Iterable[str] = (), **row: Any) -> None:
         """Put people into the audience as they are to be, past every rule."""
-        rows = [{"email": email, "status": status, "tags": list(tags), **row} for email in emails]
-        url = f"{self.account.url}/sandbox/members"
-        requests.post(url, json={"audience": AUDIENCE, "members": rows}, timeout=10).raise_for_status()
+        self.sandbox.put({"email": email, "status": status, "tags": list(tags), **row} for email in emails)
 
     def change(self, email: str, **row: Any) -> None:
         """Change somebody who is in the audience."""
-        url = f"{self.account.url}/sandbox/members"
-        body = {"audience": AUDIENCE, "members": [{"email": email, **row}]}
-        requests.post(url, json=body, timeout=10).raise_for_status()
+        self.sandbox.put([{"email": email, **row}])
 
     def audience(self) -> dict[str, tuple[str, set[str]]]:
         """Status and tags of everybody, by address."""
-        answer = requests.get(f"{self.account.url}/sandbox/members", timeout=10).json()
-        return {member["email"]: (member["status"], set(member["tags"])) for member in answer["members"]}
+        return {
+            email: (member["status"], set(member["tags"])) for email, member in self.sandbox.members().items()
+        }
 
     def tags(self, email: str) -> set[str]:
         """The tags of somebody."""
@@ -138,19 +141,12 @@ class Life:
         yield seen
         seen += list(self.account.meter.log)[before:]
 
-    def _client(self) -> MailchimpClient:
-        return MailchimpClient(f"{self.account.url}/3.0", self.account.settings.key, pace=QUICK)
+    def _gateway(self, client: InProcessClient | None, permit: Callable[[], None] = lambda: None) -> Gateway:
+        return Gateway(client or self._client(), permit, sleep=lambda seconds: None, now=self.now)
 
-    def _definition(self, segments: Mapping[str, Any], how: Mapping[str, Any]) -> ExportDefinition:
-        given = {**self.options, **how}
-        defined = {name: value for name, value in given.items() if name in DEFINED}
-        options = {name: value for name, value in given.items() if name not in DEFINED}
-        known = {"name": "life", "audience_id": AUDIENCE, "delivery": Delivery.DIRECT}
-        return ExportDefinition(
-            **{**known, **defined},
-            segments=parse_segments(segments),
-            field_map=parse_field_map(self.field_map),
-            options=ExportOptions(**options),
+    def _client(self) -> InProcessClient:
+        return InProcessClient(
+            self.sandbox, script=self.script, requests=self.requests, max_connections=self.max_connections
         )
 
 
@@ -174,7 +170,3 @@ def changing(seen: Iterable[Entry]) -> list[str]:
 def members_sent(seen: Iterable[Entry]) -> int:
     """Count the people whom requests carried."""
     return sum(entry.members for entry in seen)
-
-
-def _no_wait(seconds: float) -> None:
-    """Go on at once."""

@@ -7,7 +7,8 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
-from tests.kit.life import AUDIENCE, Life, changing, members_sent
+from tests.kit.exports import AUDIENCE_ID
+from tests.kit.life import Life, changing, members_sent
 from tests.kit.people import people
 
 ADA, BO, CY, FAKE = "ada@brieftaube.eu", "bo@brieftaube.eu", "cy@brieftaube.eu", "ada@example.com"
@@ -181,4 +182,4 @@ def test_everything_else_is_left_alone(life: Life) -> None:
     life.run({"A": people(ADA)})
     life.run({"A": people(BO)}, max_removal_ratio=1)
     assert life.audience()["stranger@brieftaube.eu"] == ("subscribed", {"A", "other"})
-    assert AUDIENCE in life.account.audiences
+    assert AUDIENCE_ID in life.account.audiences

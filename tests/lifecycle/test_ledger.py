@@ -28,11 +28,12 @@ from airflow_mailchimp_export.state.ledger import (
     set_aside,
 )
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder
-from tests.kit.life import AUDIENCE, Life, changing, one_by_one
+from tests.kit.exports import AUDIENCE_ID
+from tests.kit.life import Life, changing, one_by_one
 from tests.kit.people import people
 
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
-MARK = {"export": "life", "audience_id": AUDIENCE, "version": 3, "run": "run3", "format": 2}
+MARK = {"export": "life", "audience_id": AUDIENCE_ID, "version": 3, "run": "run3", "format": 2}
 DAMAGED = r"ledger\.parquet is damaged, or was written by another release\. .*full=True, which sets it aside"
 
 
@@ -61,7 +62,7 @@ class TestMark:
         assert read_mark(folder) is None
         write(folder, MARK)
         mark = read_mark(folder)
-        assert mark == LedgerMark("life", AUDIENCE, version=3, run="run3")
+        assert mark == LedgerMark("life", AUDIENCE_ID, version=3, run="run3")
         basis = {"shape": "", "salt": "", "order": [], "rules": ""}
         assert orjson.loads(mark.to_json()) == {**MARK, "basis": basis}
         assert read_mark(folder) == mark
@@ -69,7 +70,7 @@ class TestMark:
     def test_format_1_is_read(self, folder: ExportFolder) -> None:
         """What release 0.1.0 wrote does not say what its fingerprints are based on."""
         write(folder, {**MARK, "format": 1})
-        assert read_mark(folder) == LedgerMark("life", AUDIENCE, version=3, run="run3", format=1)
+        assert read_mark(folder) == LedgerMark("life", AUDIENCE_ID, version=3, run="run3", format=1)
 
     @pytest.mark.parametrize(
         "mark",
@@ -93,22 +94,24 @@ class TestMark:
         with pytest.raises(ConfigError, match=DAMAGED):
             read_mark(folder)
 
-    @pytest.mark.parametrize(("export", "audience"), [("other", AUDIENCE), ("life", "ffffffffff")])
+    @pytest.mark.parametrize(("export", "audience"), [("other", AUDIENCE_ID), ("life", "ffffffffff")])
     def test_another_exports_ledger_is_an_error(self, export: str, audience: str) -> None:
         """Another name or audience is not taken for this export's; the message says whose it is and what to do."""
         mark = LedgerMark(export, audience, version=1, run="run1")
         with pytest.raises(ConfigError) as error:
-            check_owner(mark, export="life", audience_id=AUDIENCE)
+            check_owner(mark, export="life", audience_id=AUDIENCE_ID)
         assert str(error.value) == (
-            f"The ledger belongs to export {export!r} of audience {audience}, not to 'life' of {AUDIENCE}. Give this "
-            "export another export_name, or run it once with full=True, which sets the old ledger aside and starts "
-            "anew: whom it put into the old audience stays there"
+            f"The ledger belongs to export {export!r} of audience {audience}, not to 'life' of {AUDIENCE_ID}. "
+            "Give this export another export_name, or run it once with full=True, which sets the old ledger aside "
+            "and starts anew: whom it put into the old audience stays there"
         )
 
     def test_its_own_ledger_is_none(self) -> None:
         """The export's own ledger, or none yet, lets it pass."""
-        check_owner(None, export="life", audience_id=AUDIENCE)
-        check_owner(LedgerMark("life", AUDIENCE, version=1, run="x"), export="life", audience_id=AUDIENCE)
+        check_owner(None, export="life", audience_id=AUDIENCE_ID)
+        check_owner(
+            LedgerMark("life", AUDIENCE_ID, version=1, run="x"), export="life", audience_id=AUDIENCE_ID
+        )
 
 
 class TestFile:
@@ -140,7 +143,7 @@ def version_and_run(life: Life) -> tuple[int, str]:
     """Which version of the ledger there is, and which run wrote it."""
     mark = read_mark(life.folder)
     assert mark
-    assert (mark.export, mark.audience_id) == ("life", AUDIENCE)
+    assert (mark.export, mark.audience_id) == ("life", AUDIENCE_ID)
     return mark.version, mark.run
 
 

@@ -15,7 +15,8 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.fixtures.release_0_1_0 import ALL, BATCH, DIRECT, DIRECT_TYPED, Fixture, Moment
-from tests.kit.life import AUDIENCE, Life, changing, members_sent
+from tests.kit.exports import AUDIENCE_ID
+from tests.kit.life import Life, changing, members_sent
 
 if TYPE_CHECKING:
     from airflow_mailchimp_export.sandbox.meter import Entry
@@ -74,7 +75,7 @@ def outcome(report: Report) -> Mapping[str, Any]:
 
 def upserted(seen: Iterable[Entry]) -> int:
     """How many people were sent, and did not only lose a tag."""
-    return sum(entry.members for entry in seen if entry.path.endswith(AUDIENCE))
+    return sum(entry.members for entry in seen if entry.path.endswith(AUDIENCE_ID))
 
 
 class TestSettledRuns:
@@ -92,7 +93,7 @@ class TestSettledRuns:
     @each
     def test_nobody_is_sent_again(self, fixture: Fixture, life: Life, inputs: Path) -> None:
         """With the same segments and the release's ledger, a run changes nothing in Mailchimp."""
-        fixture.put_back(life.account, Moment.AFTER_RUN_1)
+        fixture.put_back(life.sandbox, Moment.AFTER_RUN_1)
         life = gone_on_with(life, fixture, inputs.parent, runs=False)
         before = life.audience()
         with life.watched() as seen:
@@ -120,7 +121,7 @@ class TestUnfinishedRuns:
 
     def test_direct_is_finished_under_the_same_name(self, life: Life, inputs: Path) -> None:
         """A run of the same name sends those who had no answer, and nobody else, and accounts for all."""
-        DIRECT.put_back(life.account, Moment.AFTER_KILL)
+        DIRECT.put_back(life.sandbox, Moment.AFTER_KILL)
         life = gone_on_with(life, DIRECT, inputs.parent)
         expected = DIRECT.expected["unfinished"]
         with life.watched() as seen:
@@ -134,7 +135,7 @@ class TestUnfinishedRuns:
         self, life: Life, tmp_path: Path
     ) -> None:
         """Settling fetches the results of the second batch, and those of the first no more."""
-        BATCH.put_back(life.account, Moment.AFTER_KILL)
+        BATCH.put_back(life.sandbox, Moment.AFTER_KILL)
         life = gone_on_with(life, BATCH, tmp_path)
         first, second = BATCH.expected["unfinished"]["batches"]
         BATCH.serve_results(life.account, tmp_path)
@@ -146,7 +147,7 @@ class TestUnfinishedRuns:
 
     def test_batch_is_settled_with_the_kept_answers_alone(self, life: Life, tmp_path: Path) -> None:
         """Where Mailchimp has the second batch no more, those who should have left by it have not."""
-        BATCH.put_back(life.account, Moment.AFTER_KILL)
+        BATCH.put_back(life.sandbox, Moment.AFTER_KILL)
         life = gone_on_with(life, BATCH, tmp_path)
         report = life.finalize(life.folder.run(BATCH.expected["unfinished"]["run"]))
         assert outcome(report) == BATCH.expected["finished_without_the_second_batch"]
@@ -155,7 +156,7 @@ class TestUnfinishedRuns:
     @killed
     def test_the_next_run_accounts_for_it(self, fixture: Fixture, life: Life, inputs: Path) -> None:
         """A run of another name takes the answers kept into the ledger first, and sends only those without one."""
-        fixture.put_back(life.account, Moment.AFTER_KILL)
+        fixture.put_back(life.sandbox, Moment.AFTER_KILL)
         life = gone_on_with(life, fixture, inputs.parent)
         life.folder.remove(LOCK)
         unfinished = fixture.expected["unfinished"]
