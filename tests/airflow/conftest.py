@@ -33,6 +33,8 @@ os.environ.update(airflow_environment(HOME, HOME / "dags", port=0))
 os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING",
+    # What tasks log is what users see.
+    AIRFLOW__LOGGING__NAMESPACE_LEVELS="airflow.task.operators=INFO",
     AIRFLOW__MAILCHIMP__EXPORTS_ROOT=str(HOME / "exports"),
 )
 

@@ -172,6 +172,35 @@ def test_profiles_of_an_upstream_task_are_exported_and_never_shown(
     assert not ADDRESS.search(rendered(run))
 
 
+@pytest.mark.parametrize("shown", [True, False])
+def test_log_of_an_upstream_task_holds_its_profiles_unless_told_not_to(
+    shown: bool,
+    mailchimp: Sandbox,
+    run_dag: RunDag,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Airflow logs what a task returns, people included; show_return_value_in_logs=False keeps them out."""
+    from airflow.sdk import task
+
+    from airflow_mailchimp_export.operators import SegmentToMailchimpOperator
+
+    with new_dag() as dag:
+
+        @task(show_return_value_in_logs=shown)
+        def profiles() -> Any:
+            return table(PAIR["Pair"]).to_pandas()
+
+        SegmentToMailchimpOperator(
+            task_id="export", segments={"Pair": profiles()}, field_map={"EMAIL": "email"}
+        )
+    with caplog.at_level("INFO"):
+        assert set(states(run_dag(dag)).values()) == {"success"}
+    written = caplog.text + "".join(capfd.readouterr())
+    assert "Export export_" in written
+    assert bool(ADDRESS.search(written)) is shown
+
+
 def test_templates_are_rendered(mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:
     """Jinja works in the audience's id, in URIs of segments, in the delivery and in options."""
     write_segments(tmp_path, PAIR)
