@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class MailchimpBatchSensor(BaseSensorOperator):
     """Waits until Mailchimp says that all batches are finished.
 
-    A campaign that must not go out before the segments are in place waits for this.
+    Finished is not yet in place: a campaign waits for the report, which knows what became of everybody.
     Whoever waits in vain gives up after ``stall_timeout``; the report then counts the members without
     an answer as unconfirmed, and the next run sends them again.
 

@@ -9,6 +9,9 @@ Only what changed since the last run is sent, and who left a segment loses its t
 - `export` works out who has to be sent, and who left, and hands them to Mailchimp.
 - `wait_for_batches` waits, without holding a worker, until Mailchimp has worked them off.
 - `report` collects the answer for every profile, writes the report and judges: a failed export fails the run.
+
+A campaign that must not go out before the segments are in place follows `report`, never `wait_for_batches`: Mailchimp
+may have finished without having taken anybody.
 """
 
 from __future__ import annotations
@@ -133,4 +136,5 @@ with DAG(
         # Also when the sensor gave up, but not without an export to report on.
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
     )
+    # What needs the segments in place goes on from here: report >> send_campaign
     export >> wait_for_batches >> report
