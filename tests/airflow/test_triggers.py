@@ -14,7 +14,7 @@ from airflow_mailchimp_export.delivery import watch
 from airflow_mailchimp_export.mailchimp import calls
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import batches, submit
-from tests.fakes import Received, ScriptedServer, Step, to_problem, to_response
+from tests.kit.http import Received, ScriptedServer, Step, to_problem, to_response
 
 if TYPE_CHECKING:
     from airflow.triggers.base import TriggerEvent

@@ -34,7 +34,7 @@ from airflow_mailchimp_export.model import (
 )
 from scripts.sandbox_service import Sandbox
 from tests.conftest import AUDIENCE
-from tests.fakes import PING
+from tests.kit.http import PING
 
 HURRIED = Pace(attempts=50, first_pause=0.01, longest_pause=0.1, timeout_pause=0.02)
 TWICE = Pace(attempts=2, first_pause=0.0, timeout_pause=0.0)

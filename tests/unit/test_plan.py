@@ -230,7 +230,7 @@ class TestAddresses:
         rows = emails("ALİ@mail.eu", "ali@mail.eu", "a\u00adli@mail.eu", "ΝΙΚΟΣ@mail.eu", "νικοσ@mail.eu")
         with planned(scratch_dir, {"S": rows}) as plan:
             assert addresses(plan) == ["ali@mail.eu", "νικοσ@mail.eu"]
-            assert plan.tallies() == PlanTallies(5, 3, 0, 0)
+            assert totals(plan) == (Counts(rows_read=5, merged=3), 0)
 
     def test_letters_of_other_scripts_are_lower_cased(self, scratch_dir: Path) -> None:
         """Lower case is not only for ASCII."""

@@ -7,7 +7,8 @@ import pytest
 from airflow_mailchimp_export.delivery.watch import BatchWatch, poll_once
 from airflow_mailchimp_export.errors import AccessDenied
 from airflow_mailchimp_export.model import Batch
-from tests.unit.core_fakes import FakeClient, finished, in_turn, out_of_reach, raising, refusal
+from tests.kit.archives import finished
+from tests.kit.client import FakeClient, in_turn, out_of_reach, raising, refusal
 
 
 @pytest.fixture

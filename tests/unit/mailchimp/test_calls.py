@@ -110,7 +110,7 @@ def test_what_carries_people(call: Call[Any]) -> None:
     """A call that changes something and stands for somebody, in its path or body, says that it carries people."""
     request = call.request
     everything = f"{request.path} {(request.body or b'').decode()}"
-    people = [*(ADA, BOB), *map(calls.subscriber_hash, (ADA, BOB))]
+    people = [*(ADA, BOB), *map(subscriber_hash, (ADA, BOB))]
     concerns_somebody = any(person in everything for person in people)
     assert call.carries_people == (request.method != "GET" and concerns_somebody)
 

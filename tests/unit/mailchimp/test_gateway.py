@@ -10,8 +10,9 @@ from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
-from tests.fakes import KEY, FakeClock, ScriptedServer, to_page, to_response
-from tests.unit.core_fakes import Consent
+from tests.kit.client import Consent
+from tests.kit.clock import FakeClock
+from tests.kit.http import KEY, ScriptedServer, to_page, to_response
 from tests.unit.mailchimp.test_calls import ADA, CALLS, CHUNK, ID, calls
 
 TAKEN = to_response({"new_members": [{"email_address": ADA}]})

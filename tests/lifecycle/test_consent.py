@@ -12,7 +12,8 @@ from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.run import REPORT
-from tests.unit.life import Life, changing, one_by_one, people
+from tests.kit.life import Life, changing, one_by_one
+from tests.kit.people import people
 
 ADA, BO, CY = "ada@mail.eu", "bo@mail.eu", "cy@mail.eu"
 PRESENT = people(ADA, BO, id=["1", "2"])
