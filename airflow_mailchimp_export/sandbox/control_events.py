@@ -75,7 +75,8 @@ class Events:
         """Stop the batches that are named, or all that have not finished, as another user might."""
         book, body = self._account.batches, await read_object(request)
         unfinished = [batch.batch_id for batch in book.unfinished()]
-        found = [book.batches.get(batch_id) for batch_id in body.get("batches", unfinished)]
+        named = dict.fromkeys(body.get("batches", unfinished))
+        found = [book.batches.get(batch_id) for batch_id in named]
         stopped = [batch for batch in found if batch]
         if len(stopped) < len(found):
             raise Missing("There is no such batch.")

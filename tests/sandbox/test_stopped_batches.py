@@ -51,7 +51,7 @@ def test_stopped_but_shown(sandbox: Sandbox, by: str, status: str) -> None:
     if by == "DELETE":
         assert sandbox.call("DELETE", f"/batches/{batch_id}").status_code == 204
     else:
-        assert sandbox.control("/batches/stop", {"batches": [batch_id]}) == {"batches": [batch_id]}
+        assert sandbox.control("/batches/stop", {"batches": [batch_id] * 2}) == {"batches": [batch_id]}
     shown = sandbox.get(f"/batches/{batch_id}")
     assert (shown["status"], shown["response_body_url"]) == ("canceled", "")
     assert [one["status"] for one in sandbox.get("/batches")["batches"]] == ["canceled"]
