@@ -169,7 +169,7 @@ def test_an_overcrowded_account() -> None:
 
 
 class Diary(AdaptiveLimiter):
-    """A gate that notes who comes and goes."""
+    """A limiter that notes when slots are taken and given back."""
 
     def __init__(self, limit: int, clock: FakeClock, notes: list[str]) -> None:
         super().__init__(limit, clock=clock)
@@ -177,7 +177,7 @@ class Diary(AdaptiveLimiter):
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """Note when a place is taken and when it is given back."""
+        """Note when a slot is taken and when it is given back."""
         with super().slot():
             self._notes.append("enter")
             yield
@@ -196,7 +196,7 @@ class Diary(AdaptiveLimiter):
     ids=["502", "504", "500", "429", "reset"],
 )
 def test_what_a_pause_holds(answer: Step, course: list[str]) -> None:
-    """A timed-out call keeps its place without a gap while it pauses, for Mailchimp may still work on it."""
+    """A timed-out call keeps its slot without a gap while it pauses, for Mailchimp may still work on it."""
     notes: list[str] = []
     clock = FakeClock()
     answers = iter([answer, CHIMPY])
@@ -219,8 +219,8 @@ def test_what_a_pause_holds(answer: Step, course: list[str]) -> None:
 
 
 @pytest.mark.parametrize("answer", [to_page(502), to_problem(429), to_problem(404), to_page(500)])
-def test_every_place_is_given_back(answer: Step) -> None:
-    """However a call ends, its place is free for the next one."""
+def test_every_slot_is_given_back(answer: Step) -> None:
+    """However a call ends, its slot is free for the next one."""
     with (
         ScriptedServer(answer) as server,
         to_client(server, FakeClock(), max_connections=1, pace=Pace(attempts=2)) as client,
@@ -347,8 +347,8 @@ def test_no_key_at_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert KEY not in f"{downloaded.headers} {downloaded.target}"
 
 
-def test_a_download_takes_no_place() -> None:
-    """The download is no call of the API, so it needs no place among them."""
+def test_a_download_takes_no_slot() -> None:
+    """The download is no call of the API, so it needs no slot."""
     with (
         ScriptedServer(PACKED) as server,
         to_client(server, FakeClock(), max_connections=1) as client,
@@ -427,7 +427,7 @@ def test_an_error_while_reading_a_download() -> None:
 
 
 def test_interruption() -> None:
-    """A sleep that is interrupted, as when a task is killed, ends the call and gives its place back."""
+    """A sleep that is interrupted, as when a task is killed, ends the call and gives its slot back."""
 
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt

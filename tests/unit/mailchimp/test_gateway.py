@@ -63,7 +63,7 @@ def test_consent_that_is_withdrawn_between_attempts() -> None:
     assert len(server.received) == 1
 
 
-def test_a_place_is_given_back_without_consent() -> None:
+def test_a_slot_is_given_back_without_consent() -> None:
     """A call that was stopped leaves its connection to the next one."""
     clock = FakeClock()
     with (

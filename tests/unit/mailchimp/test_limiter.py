@@ -19,7 +19,7 @@ MOMENT = 0.05
 """Seconds in which a thread that is not held up would long have come through."""
 
 
-def praised(limiter: AdaptiveLimiter, times: int) -> int:
+def limit_after(limiter: AdaptiveLimiter, times: int) -> int:
     """The limit after so many good answers."""
     for _ in range(times):
         limiter.record_success()
@@ -27,7 +27,7 @@ def praised(limiter: AdaptiveLimiter, times: int) -> int:
 
 
 def waiting_for(limiter: AdaptiveLimiter, stack: ExitStack) -> tuple[threading.Thread, threading.Event]:
-    """A thread that wants a place, and what tells that it got one."""
+    """A thread that wants a slot, and what tells that it got one."""
     inside = threading.Event()
 
     def enter() -> None:
@@ -40,8 +40,8 @@ def waiting_for(limiter: AdaptiveLimiter, stack: ExitStack) -> tuple[threading.T
     return thread, inside
 
 
-def test_a_full_gate() -> None:
-    """Who comes to a full gate waits until somebody leaves."""
+def test_a_full_limiter() -> None:
+    """A request that finds every slot taken waits until one is given back."""
     limiter = AdaptiveLimiter(2, clock=FakeClock())
     with ExitStack() as stack, limiter.slot(), ExitStack() as second:
         second.enter_context(limiter.slot())
@@ -51,8 +51,8 @@ def test_a_full_gate() -> None:
         assert inside.wait(60)
 
 
-def test_a_place_is_given_back_on_an_error() -> None:
-    """An error inside gives the place back."""
+def test_a_slot_is_given_back_on_an_error() -> None:
+    """An error inside gives the slot back."""
     limiter = AdaptiveLimiter(1, clock=FakeClock())
     with pytest.raises(KeyError), limiter.slot():
         raise KeyError
@@ -61,7 +61,7 @@ def test_a_place_is_given_back_on_an_error() -> None:
 
 
 def test_halving() -> None:
-    """Each push-back halves the limit, and one place always stays."""
+    """Each push-back halves the limit, and one slot always stays."""
     clock = FakeClock()
     limiter = AdaptiveLimiter(8, clock=clock)
     limits = []
@@ -83,27 +83,27 @@ def test_push_backs_that_come_together() -> None:
 
 
 def test_growing_slowly() -> None:
-    """One place is added after each row of good answers, up to the limit that was set."""
+    """One slot is added after each row of good answers, up to the limit that was set."""
     limiter = AdaptiveLimiter(4, clock=FakeClock())
     limiter.back_off()
-    assert praised(limiter, GROW_AFTER - 1) == 2
-    assert praised(limiter, 1) == 3
-    assert praised(limiter, GROW_AFTER - 1) == 3
-    assert praised(limiter, 1) == 4
-    assert praised(limiter, 10 * GROW_AFTER) == 4
+    assert limit_after(limiter, GROW_AFTER - 1) == 2
+    assert limit_after(limiter, 1) == 3
+    assert limit_after(limiter, GROW_AFTER - 1) == 3
+    assert limit_after(limiter, 1) == 4
+    assert limit_after(limiter, 10 * GROW_AFTER) == 4
 
 
 def test_a_push_back_ends_the_row() -> None:
     """After a push-back the row of good answers begins anew."""
     clock = FakeClock()
     limiter = AdaptiveLimiter(8, clock=clock)
-    praised(limiter, GROW_AFTER - 1)
+    limit_after(limiter, GROW_AFTER - 1)
     limiter.back_off()
-    assert praised(limiter, GROW_AFTER - 1) == 4
-    assert praised(limiter, 1) == 5
+    assert limit_after(limiter, GROW_AFTER - 1) == 4
+    assert limit_after(limiter, 1) == 5
 
 
-def test_a_narrowed_gate() -> None:
+def test_a_narrowed_limit() -> None:
     """After a push-back nobody is let in until as many have left."""
     limiter = AdaptiveLimiter(2, clock=FakeClock())
     with ExitStack() as stack, limiter.slot():
@@ -112,19 +112,19 @@ def test_a_narrowed_gate() -> None:
             _, inside = waiting_for(limiter, stack)
             assert not inside.wait(MOMENT)
         assert not inside.wait(MOMENT)
-        praised(limiter, GROW_AFTER)
+        limit_after(limiter, GROW_AFTER)
         assert inside.wait(60), "widening lets those in who wait"
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from(["narrow", "praise", "sleep"]), max_size=200), st.integers(1, 10))
+@given(st.lists(st.sampled_from(["back off", "success", "sleep"]), max_size=200), st.integers(1, 10))
 def test_the_limit_stays_in_bounds(events: list[str], most: int) -> None:
     """Whatever happens, the limit is between one and what was set."""
     clock = FakeClock()
     limiter = AdaptiveLimiter(most, clock=clock)
     happenings: dict[str, Callable[[], None]] = {
-        "narrow": limiter.back_off,
-        "praise": limiter.record_success,
+        "back off": limiter.back_off,
+        "success": limiter.record_success,
         "sleep": partial(clock.sleep, 0.6),
     }
     for event in events:
