@@ -141,6 +141,11 @@ def _read(statements: str) -> str:
     return files(__package__).joinpath(statements).read_text(encoding="utf-8")
 
 
+def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
+    """Return the rows of a batch as Python values."""
+    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+
+
 def quoted(path: Path) -> str:
     """Return a path as an SQL string."""
     return quoted_text(str(path))

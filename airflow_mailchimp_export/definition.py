@@ -1,13 +1,16 @@
-"""What an export is asked to do, and the way to Mailchimp."""
+"""What an export is asked to do, and one run of it with all that it needs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from airflow_mailchimp_export.fields.field_map import FieldMap
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import ExportOptions, OnLeave
 from airflow_mailchimp_export.settings.segments import Segment
+from airflow_mailchimp_export.sources.finding import PathFactory
+from airflow_mailchimp_export.state.run import RunFolder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,3 +49,18 @@ class RunIdentity:
     dag_id: str
     export_user: str
     started_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunContext:
+    """One run: what it is to do, and what it does it with.
+
+    :param folder: where it keeps its files; a run found there that is not accounted for is continued.
+    :param path_factory: makes a path of a source's URI and connection id.
+    """
+
+    definition: ExportDefinition
+    identity: RunIdentity
+    gateway: Gateway
+    folder: RunFolder
+    path_factory: PathFactory

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import RunContext
 from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.errors import (
     ConfigError,
@@ -20,17 +20,15 @@ from airflow_mailchimp_export.errors import (
     RetryableError,
 )
 from airflow_mailchimp_export.finalizing import finalize, publish
-from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Effect
 from airflow_mailchimp_export.planning import guards
 from airflow_mailchimp_export.planning.planner import Planner
-from airflow_mailchimp_export.sources.finding import PathFactory
 from airflow_mailchimp_export.state.lock import Lock
 from airflow_mailchimp_export.state.manifest import (
     Manifest,
     SubmittedBatch,
 )
-from airflow_mailchimp_export.state.run import RUN, RunFolder, submitted_batches
+from airflow_mailchimp_export.state.run import RUN, submitted_batches
 
 log = logging.getLogger(__name__)
 
@@ -47,29 +45,15 @@ class Submission:
 
 
 class Export:
-    """One run of one export.
+    """One run of one export."""
 
-    :param folder: where the run keeps its files; a run found there that is not settled is gone on with.
-    :param path_factory: makes a path of a source's URI and connection id.
-    """
-
-    def __init__(
-        self,
-        definition: ExportDefinition,
-        identity: RunIdentity,
-        *,
-        gateway: Gateway,
-        folder: RunFolder,
-        path_factory: PathFactory,
-    ) -> None:
-        self._dry_run = definition.dry_run
-        self._gateway = gateway
-        self._folder = folder
-        self._export_folder = folder.export_folder()
-        self._lock = Lock(self._export_folder, folder.name)
-        self._planner = Planner(
-            definition, identity, gateway=gateway, folder=folder, path_factory=path_factory
-        )
+    def __init__(self, run: RunContext) -> None:
+        self._dry_run = run.definition.dry_run
+        self._gateway = run.gateway
+        self._folder = run.folder
+        self._export_folder = run.folder.export_folder()
+        self._lock = Lock(self._export_folder, run.folder.name)
+        self._planner = Planner(run)
 
     def submit(self, *, on_batch: Callable[[str], None] = lambda batch_id: None) -> Submission:
         """Plan the run and send it; with direct delivery, settle it too.

@@ -1,4 +1,4 @@
-"""The words of an export as values: what is planned, what is sent, what came of it."""
+"""The words of an export as values: what is planned, what is sent, what the result is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Change(StrEnum):
     """One planned effect on one person."""
 
     UPSERT = "upsert"
-    LEAVE = "leave"
+    REMOVE = "leave"  # as plans of release 0.1.0 have it
     RENAME = "rename"
 
 

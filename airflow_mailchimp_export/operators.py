@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
 from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export
@@ -143,10 +143,14 @@ class SegmentToMailchimpOperator(BaseOperator):
         with no_retry_on_permanent_errors(), to_client(settings := hook.settings()) as client:
             definition = self._definition(context, settings)
             folder = self._folder(context, definition.name)
-            gateway = Gateway(client, hook.permit(self.dag_id))
-            run = _identity(context, settings)
-            export = Export(definition, run, gateway=gateway, folder=folder, path_factory=_storage_path)
-            submission = export.submit(on_batch=self._note_batch)
+            run = RunContext(
+                definition=definition,
+                identity=_identity(context, settings),
+                gateway=Gateway(client, hook.permit(self.dag_id)),
+                folder=folder,
+                path_factory=_storage_path,
+            )
+            submission = Export(run).submit(on_batch=self._note_batch)
         if submission.report:
             return _told(submission.report, folder)
         if not self.wait_for_completion:

@@ -63,7 +63,7 @@ HELD_BACK = tuple(
 
 
 class Lasting(StrEnum):
-    """How long a person is left alone for a reason that a run before found."""
+    """How long a person is not sent again for a reason that an earlier run found."""
 
     UNTIL_PROFILE_CHANGES = "until_profile_changes"
     UNTIL_FIELDS_CHANGE = "until_fields_change"

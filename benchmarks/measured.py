@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.finalizing import finalize
@@ -118,10 +118,18 @@ def _export(
         delivery=delivery,
         options=ExportOptions(max_profiles=MOST),
     )
-    run = RunIdentity(
+    identity = RunIdentity(
         run_id="1", dag_id="benchmark", export_user="benchmark", started_at="2026-01-01T00:00:00+00:00"
     )
-    return Export(definition, run, gateway=_gateway(client), folder=folder, path_factory=plain_path)
+    return Export(
+        RunContext(
+            definition=definition,
+            identity=identity,
+            gateway=_gateway(client),
+            folder=folder,
+            path_factory=plain_path,
+        )
+    )
 
 
 def _gateway(client: MailchimpClient) -> Gateway:

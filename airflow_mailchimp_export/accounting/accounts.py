@@ -67,7 +67,7 @@ class Reconciliation:
             suppressed_by_reason=self._numbers("reasons", effect=Effect.SUPPRESSED.value),
             members=self._numbers("members"),
             joined=self._numbers("joined", names=names, tags=tags),
-            left=self._numbers("removed"),
+            removed=self._numbers("removed"),
             examples=dict(self._database.rows("examples")) if self._manifest.dry_run else {},
         )
 

@@ -143,7 +143,7 @@ SELECT * EXCLUDE (changed) FROM (
         list_sort(list_filter(
             list_distinct(list_concat(
                 coalesce(ledger.tags, []),
-                -- Who was renamed keeps their tags in Mailchimp; those of segments they left go with the next run.
+                -- Who was renamed keeps their tags in Mailchimp; those of other segments are taken by the next run.
                 coalesce(renamed.tags, []),
                 CASE WHEN updates.state IN ('member', 'unconfirmed') THEN updates.tags ELSE [] END
             )),

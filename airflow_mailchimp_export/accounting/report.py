@@ -90,9 +90,9 @@ class Report:
         lines += _section("rejected, by reason", self.rejects_by_reason)
         lines += _section("suppressed, by reason", self.suppressed_by_reason)
         lines += [
-            f"  segment {name!r}: {account.rows:,} rows, {account.members:,} members, "
-            f"{account.joined:,} joined, {account.left:,} left"
-            for name, account in self.segments.items()
+            f"  segment {name!r}: {segment.rows:,} rows, {segment.members:,} members, "
+            f"{segment.joined:,} joined, {segment.left:,} left"
+            for name, segment in self.segments.items()
         ]
         lines += [
             f"  warning: {item.count:,} x {item.field}: {item.kind}. {item.remedy}" for item in self.warnings
@@ -115,7 +115,7 @@ class Aggregates:
 
     :param members: by segment, who of those sent is in the audience.
     :param joined: by segment, who of them did not carry its tag before.
-    :param left: by tag, who lost it.
+    :param removed: by tag, who lost it.
     """
 
     effects: Mapping[str, int] = field(default_factory=dict)
@@ -123,7 +123,7 @@ class Aggregates:
     suppressed_by_reason: dict[str, int] = field(default_factory=dict)
     members: Mapping[str, int] = field(default_factory=dict)
     joined: Mapping[str, int] = field(default_factory=dict)
-    left: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -165,7 +165,7 @@ def _segment_summary(segment: SegmentTally, aggregates: Aggregates) -> SegmentSu
         rows=segment.rows,
         members=segment.unchanged + aggregates.members.get(segment.name, 0),
         joined=aggregates.joined.get(segment.name, 0),
-        left=aggregates.left.get(segment.tag, 0),
+        left=aggregates.removed.get(segment.tag, 0),
     )
 
 

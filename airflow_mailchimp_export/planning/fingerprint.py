@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import orjson
 
@@ -46,6 +46,40 @@ def basis_of(
         )
         return FingerprintBasis(shape, salt, declared, rules)
     return FingerprintBasis(shape, shape, order, rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprinting:
+    """How the fingerprints of a run are made.
+
+    :param order: the positions of the mapped columns, from 1, in the order in which their values count;
+        empty where that is the order of the columns.
+    :param rules_changed: whether people who were refused before they were sent are tried again.
+    """
+
+    salt: str = ""
+    order: tuple[int, ...] = ()
+    rules_changed: bool = False
+
+    @classmethod
+    def of(
+        cls, field_map: FieldMap, basis: FingerprintBasis, known: FingerprintBasis | None
+    ) -> Fingerprinting:
+        """Return how to make them on a basis, where the ledger's are on a known one."""
+        columns = field_map.columns
+        return cls(
+            salt=basis.salt,
+            order=tuple(columns.index(column) for column in in_order(field_map, basis.order).columns[1:]),
+            rules_changed=bool(known and known.rules and known.rules != basis.rules),
+        )
+
+    @property
+    def values(self) -> str:
+        """The values that count, as SQL."""
+        if self.order in ((), tuple(range(1, len(self.order) + 1))):
+            return "fields"
+        named = (f"field_{rank} := fields.field_{position}" for rank, position in enumerate(self.order, 1))
+        return f"struct_pack(field_0 := fields.field_0, {', '.join(named)})"
 
 
 def in_order(field_map: FieldMap, tags: Iterable[str]) -> FieldMap:

@@ -46,12 +46,12 @@ def check_rejects(rejected: int, people: int, *, max_reject_ratio: float) -> Non
 
 
 def check_removals(
-    leaving: int, owned: int, emptied: Sequence[tuple[str, int]], *, max_removal_ratio: float
+    removed: int, owned: int, emptied: Sequence[tuple[str, int]], *, max_removal_ratio: float
 ) -> None:
     """Stop a run by which suspiciously many would leave: a source is likely broken.
 
-    :param leaving: how many people would lose a tag or be archived.
-    :param owned: how many people this export has put there.
+    :param removed: how many people would lose a tag or be archived.
+    :param owned: how many people were added by this export.
     :param emptied: segments that have nobody now, and how many they would lose.
     :raises RemovalLimitExceeded: says how many and how to allow it once.
     """
@@ -61,8 +61,8 @@ def check_removals(
         raise RemovalLimitExceeded(
             f"These segments are empty now but had people before: {named}. Nothing was sent. {allowed}=1"
         )
-    if leaving > max_removal_ratio * owned:
+    if removed > max_removal_ratio * owned:
         raise RemovalLimitExceeded(
-            f"{leaving:,} of {owned:,} people would lose a tag or be archived, which is more than max_removal_ratio "
-            f"allows ({max_removal_ratio:.0%}). Nothing was sent. {allowed}={leaving / owned:.2f} or more"
+            f"{removed:,} of {owned:,} people would lose a tag or be archived, which is more than max_removal_ratio "
+            f"allows ({max_removal_ratio:.0%}). Nothing was sent. {allowed}={removed / owned:.2f} or more"
         )

@@ -72,8 +72,8 @@ CREATE TABLE segments (segment INTEGER, name VARCHAR, tag VARCHAR);
 INSERT INTO segments VALUES ($segment, $name, $tag);
 
 -- name: stage
--- The fingerprint stands for all that a request would say of a person, but for the tags; in its text the values
--- have the order that the ledger's fingerprints have.
+-- The fingerprint covers all that a request would say of a person, but for the tags; in its text the values have the
+-- order that the ledger's fingerprints have.
 INSERT INTO staged
 SELECT source_row + $first_position, $segment, source_row, address,
     CASE WHEN NOT coalesce(is_plain(address), false) THEN address_problem(address) END,
@@ -116,7 +116,8 @@ SELECT names, tags FROM memberships ORDER BY membership;
 
 -- name: moves
 -- Whose address changed: the same profile id under another address, and no profile has the old one any more.
--- Whom this export archived has left; a new address is a new start. old_status is what forbids to send the old one.
+-- Who was archived by this export is gone, so a new address is a new start. old_status is what forbids to send them
+-- under the old address, and carried_over what forbids it under the new one too.
 CREATE TABLE moves AS
 SELECT new_address.subscriber_hash, any_value(old.subscriber_hash) AS old_hash, any_value(old.email) AS old_email,
     any_value(audience.status) FILTER (NOT may_be_sent) AS old_status,
@@ -137,7 +138,7 @@ CREATE TABLE moves (
 );
 
 -- name: decisions
--- What is to be done with each person. Whom this export archived itself may be sent again, as what they were before.
+-- What is to be done with each person. Those who were archived by this export may be sent again, as what they were.
 CREATE TABLE decisions AS
 SELECT position, subscriber_hash, membership, audience_status, suppressed_as, state, known_status, known_reason,
     known_id, returns, CASE
@@ -193,8 +194,9 @@ FROM moves JOIN decisions USING (subscriber_hash) JOIN staged USING (position)
 WHERE moves.old_status IS NULL AND disposition = 'send' AND state IS NULL AND audience_status IS NULL;
 
 -- name: removals
--- Who loses a tag that this export gave, by the segments of this run. Who may not be sent is left as they are, and
--- so is whom this export archived, unless they return. Who is in none of its segments any more is removed as $kind.
+-- Who loses a tag that this export gave, by the segments of this run. People who may not be sent keep what they have,
+-- and so do those who were archived by this export, unless they return. $kind removes people who are in no segment of
+-- the run and would keep no tag of this export.
 CREATE TABLE removals AS
 SELECT subscriber_hash, email, profile_id, removed_tags,
     CASE WHEN NOT present AND len(removed_tags) = len(tags) THEN $kind ELSE $otherwise END AS kind
@@ -219,7 +221,7 @@ CREATE TABLE removals (
 );
 
 -- name: removal_rows
--- One row for each tag that somebody loses, and one without a tag for whom is taken out.
+-- One row for each tag that somebody loses, and one without a tag for each person who is taken out.
 SELECT kind, tag, subscriber_hash, email, profile_id FROM (
     SELECT kind, rank, unnest(CASE WHEN removal_kinds.state IS NULL THEN removed_tags ELSE [''] END) AS tag,
         subscriber_hash, email, profile_id

@@ -1,14 +1,17 @@
-"""The batches of several sources as rows of one table."""
+"""What is read, as Arrow tables to be staged: the batches of several sources, and the members of the audience."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from airflow_mailchimp_export.errors import SourceError
 from airflow_mailchimp_export.sources.source import Source
+
+Members = Iterable[tuple[str, str]]
+"""Pairs of Mailchimp's id and the address."""
 
 
 def common_schema(sources: Sequence[Source]) -> pa.Schema:
@@ -69,6 +72,17 @@ def empty_block(layout: Layout) -> pa.RecordBatch:
     schema = layout.schema
     batch = pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
     return staging_block(batch, layout, segment="", first_row=0)
+
+
+def to_pairs(members: Members) -> pa.Table:
+    """Return members as a table."""
+    found = list(members)
+    return pa.table(
+        {
+            "id": pa.array([member_id for member_id, _ in found], pa.string()),
+            "email": pa.array([email for _, email in found], pa.string()),
+        }
+    )
 
 
 def _cast(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) -> pa.Array:

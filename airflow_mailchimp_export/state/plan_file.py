@@ -228,7 +228,7 @@ class PlanWriter:
         removals = [removal for _, removal in numbered]
         known = {
             "chunk": [number for number, _ in numbered],
-            "change": [Change.LEAVE.value for _ in removals],
+            "change": [Change.REMOVE.value for _ in removals],
             "leave": [removal.kind for removal in removals],
             "subscriber_hash": [removal.subscriber_hash for removal in removals],
             "email": [removal.email for removal in removals],
@@ -266,7 +266,7 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
 
 def read_removal_chunks(path: Path) -> Iterator[RemovalChunk]:
     """Yield the chunks of people who leave, in order."""
-    for number, rows in groupby(_rows(path, Change.LEAVE, _TO_REMOVE), key=itemgetter(0)):
+    for number, rows in groupby(_rows(path, Change.REMOVE, _TO_REMOVE), key=itemgetter(0)):
         people = list(rows)
         _, kind, tags, _ = people[0]
         yield RemovalChunk(number, REMOVAL_KINDS[kind], "".join(tags), tuple(row[3] for row in people))

@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.errors import ConfigError, TooManyRejects
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
@@ -140,7 +140,11 @@ def export(
         run_id="manual__1", dag_id="dag", export_user="Ada", started_at="2026-01-02T03:04:05Z"
     )
     gateway = Gateway(client, permit, sleep=_no_pause)
-    return Export(definition, identity, gateway=gateway, folder=folder, path_factory=plain_path)
+    return Export(
+        RunContext(
+            definition=definition, identity=identity, gateway=gateway, folder=folder, path_factory=plain_path
+        )
+    )
 
 
 def run(

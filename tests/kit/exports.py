@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
@@ -176,11 +176,13 @@ def export(
 ) -> Export:
     """Make an export of data in memory or in files; what is no part of the definition is an option."""
     return Export(
-        define(segments, field_map=field_map, delivery=delivery, **options),
-        WHO,
-        gateway=gateway(client, permit, now=now),
-        folder=folder,
-        path_factory=plain_path,
+        RunContext(
+            definition=define(segments, field_map=field_map, delivery=delivery, **options),
+            identity=WHO,
+            gateway=gateway(client, permit, now=now),
+            folder=folder,
+            path_factory=plain_path,
+        )
     )
 
 

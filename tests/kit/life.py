@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.definition import RunIdentity
+from airflow_mailchimp_export.definition import RunContext, RunIdentity
 from airflow_mailchimp_export.export import Export, Submission
 from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
@@ -84,14 +84,16 @@ class Life:
             self.runs += 1
         folder = self.folder.run(name or f"run{self.runs}")
         identity = RunIdentity(run_id=folder.name, dag_id="dag", export_user="Ada", started_at="")
-        export = Export(
-            define(segments, **{"name": "life", "field_map": self.field_map, **self.options, **how}),
-            identity,
+        context = RunContext(
+            definition=define(
+                segments, **{"name": "life", "field_map": self.field_map, **self.options, **how}
+            ),
+            identity=identity,
             gateway=self._gateway(client, permit),
             folder=folder,
             path_factory=plain_path,
         )
-        return export.submit(on_batch=on_batch), folder
+        return Export(context).submit(on_batch=on_batch), folder
 
     def finalize(self, folder: RunFolder, *, client: InProcessClient | None = None) -> Report:
         """Account for a run."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.definition import ExportDefinition, RunIdentity
+from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.errors import ExportError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
@@ -263,10 +263,14 @@ class LifeOfAnExport(RuleBasedStateMachine):
         with MortalClient(self.sandbox.url, self.sandbox.key, dies_at=dies_at, applied=applied) as client:
             gateway = Gateway(client, permit=lambda: None, sleep=lambda seconds: None)
             identity = RunIdentity(run_id=folder.name, dag_id="life", export_user="test", started_at="")
-            export = Export(
-                self._definition(delivery), identity, gateway=gateway, folder=folder, path_factory=plain_path
+            context = RunContext(
+                definition=self._definition(delivery),
+                identity=identity,
+                gateway=gateway,
+                folder=folder,
+                path_factory=plain_path,
             )
-            submission = export.submit()
+            submission = Export(context).submit()
             if submission.report:
                 return submission.report
             while not all(client.send(calls.batch(batch_id)).finished for batch_id in submission.batch_ids):

@@ -16,7 +16,8 @@ import pytest
 from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.errors import ConfigError, SourceError
 from airflow_mailchimp_export.model import Counts, MemberStatus
-from airflow_mailchimp_export.planning.plan import Plan
+from airflow_mailchimp_export.planning.decided import DecidedPlan
+from airflow_mailchimp_export.planning.plan import StagedPlan, Staging
 from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
 from airflow_mailchimp_export.settings.segments import Segment, TableSpec
 from airflow_mailchimp_export.state.manifest import SegmentTally
@@ -124,21 +125,31 @@ def planned(
     standing: Mapping[MemberStatus, Sequence[tuple[str, str]]] | None = None,
     tags: Mapping[str, str] | None = None,
     status: MemberStatus = MemberStatus.SUBSCRIBED,
-) -> Iterator[Plan]:
+) -> Iterator[DecidedPlan]:
     """Plan segments of rows in memory."""
     sources = [
         FakeSource(name, [data] if isinstance(data, pa.Table) else list(data))
         for name, data in segments.items()
     ]
     named = [Segment(name, (tags or {}).get(name, name), TableSpec(emails())) for name in segments]
-    with Plan(scratch_dir, new_member_status=status) as plan:
-        plan.load_ledger(None)
-        assert sum(plan.stage(named, sources, layout(sources))) == sum(
-            batch.num_rows for source in sources for batch in source.batches()
-        )
-        for standing_status, members in (standing or {}).items():
-            plan.record_status(standing_status, members)
-        plan.merge()
+    with staged(scratch_dir, sources, named, status) as plan:
+        for member_status, members in (standing or {}).items():
+            plan.record_status(member_status, members)
+        yield plan.decide()
+
+
+@contextmanager
+def staged(
+    scratch_dir: Path,
+    sources: Sequence[FakeSource],
+    segments: Sequence[Segment],
+    status: MemberStatus = MemberStatus.SUBSCRIBED,
+) -> Iterator[StagedPlan]:
+    """Read sources to their ends."""
+    read: list[int] = []
+    with Staging(scratch_dir, ledger=None, new_member_status=status) as staging:
+        plan = staging.stage(segments, sources, layout(sources), on_rows=read.append)
+        assert read == [batch.num_rows for source in sources for batch in source.batches()]
         yield plan
 
 
@@ -148,7 +159,7 @@ def layout(sources: Sequence[FakeSource]) -> Layout:
     return Layout(schema, mapped=len(schema.names))
 
 
-def upserts(plan: Plan) -> list[Sent]:
+def upserts(plan: DecidedPlan) -> list[Sent]:
     """Everything that is to be sent, in order."""
     memberships = plan.memberships()
     sent = []
@@ -163,12 +174,12 @@ def upserts(plan: Plan) -> list[Sent]:
     return sent
 
 
-def addresses(plan: Plan) -> list[str]:
+def addresses(plan: DecidedPlan) -> list[str]:
     """Who is to be sent, in order."""
     return [sent.email for sent in upserts(plan)]
 
 
-def set_aside(plan: Plan) -> list[tuple[str, str, str, list[str], str]]:
+def set_aside(plan: DecidedPlan) -> list[tuple[str, str, str, list[str], str]]:
     """Who is not sent: effect, reason, address, segments, place."""
     return [
         row
@@ -177,9 +188,9 @@ def set_aside(plan: Plan) -> list[tuple[str, str, str, list[str], str]]:
     ]
 
 
-def totals(plan: Plan) -> tuple[Counts, int]:
+def totals(plan: DecidedPlan) -> tuple[Counts, int]:
     """What is known of the rows, and how many of the merged ones differ from the row that counts."""
-    return plan.counts(), plan.count("conflicting_duplicates")
+    return plan.counts(), plan.conflicting_duplicates()
 
 
 def people(**columns: Sequence[Any]) -> pa.Table:
@@ -290,7 +301,7 @@ class TestMerging:
                 "y@mail.eu": ("y",),
                 "z@mail.eu": ("z",),
             }
-            assert plan.count("upsert_count") == plan.count("new_count") == 4
+            assert plan.upsert_count() == plan.new_people() == 4
 
     def test_segments_may_share_a_tag(self, scratch_dir: Path) -> None:
         """Two segments with the same tag give it once, and both are still named."""
@@ -319,7 +330,7 @@ class TestMerging:
         with planned(scratch_dir, {"A": emails(), "B": emails()}) as plan:
             assert (upserts(plan), set_aside(plan), plan.memberships()) == ([], [], [])
             assert totals(plan) == (Counts(), 0)
-            assert plan.count("upsert_count") == 0
+            assert plan.upsert_count() == 0
 
     def test_many_segments(self, scratch_dir: Path) -> None:
         """Seventy segments are no problem, which is more than an integer has bits."""
@@ -361,7 +372,7 @@ class TestStanding:
                 ("suppressed", status.value, "ada@mail.eu", ["S"], "S row 1"),
                 ("suppressed", status.value, "bob@mail.eu", ["S"], "S row 2"),
             ]
-            assert plan.count("new_count") == 1
+            assert plan.new_people() == 1
 
     @pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
     def test_invisible_characters_hide_no_opt_out(self, scratch_dir: Path, character: str) -> None:
@@ -410,7 +421,7 @@ class TestStanding:
                 ("new@mail.eu", new_status.value),
                 ("ada@mail.eu", "subscribed"),
             ]
-            assert plan.count("new_count") == 1
+            assert plan.new_people() == 1
 
     @pytest.mark.parametrize(
         ("new_status", "sent"),
@@ -427,7 +438,7 @@ class TestStanding:
         standing = {MemberStatus.TRANSACTIONAL: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
             assert [(one.email, one.status) for one in upserts(plan)] == sent
-            assert plan.count("new_count") == 0
+            assert plan.new_people() == 0
 
     def test_pending_members_are_not_asked_again(self, scratch_dir: Path) -> None:
         """Who has yet to confirm is left alone, also where new members are sent as pending."""
@@ -510,16 +521,21 @@ class TestStaging:
     def test_a_source_that_breaks_stops_the_plan(self, scratch_dir: Path) -> None:
         """What a source raises behind its first batches comes through."""
         source = FakeSource("S", [emails("a@mail.eu")], breaks=SourceError("half read"))
-        with Plan(scratch_dir, new_member_status=MemberStatus.SUBSCRIBED) as plan:
-            staged = plan.stage([Segment("S", "S", TableSpec(emails()))], [source], layout([source]))
-            assert next(staged) == 1
+        read: list[int] = []
+        with Staging(scratch_dir, ledger=None, new_member_status=MemberStatus.SUBSCRIBED) as staging:
             with pytest.raises(SourceError, match="half read"):
-                next(staged)
+                staging.stage(
+                    [Segment("S", "S", TableSpec(emails()))],
+                    [source],
+                    layout([source]),
+                    on_rows=read.append,
+                )
+            assert read == [1]
 
     def test_values_of_columns(self, scratch_dir: Path) -> None:
         """Staged columns are told row by row, the address as it stands in the plan."""
         rows = people(email=["A@mail.eu", None], name=["Ada", "Bob"], age=[36, None])
-        with planned(scratch_dir, {"S": rows}) as plan:
+        with staged(scratch_dir, [FakeSource("S", [rows])], [Segment("S", "S", TableSpec(emails()))]) as plan:
             assert set(plan.values([2, 0])) == {(36, "a@mail.eu"), (None, None)}
             assert set(plan.values([1])) == {("Ada",), ("Bob",)}
 

@@ -58,7 +58,7 @@ FINDINGS = Aggregates(
     suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
     members={"VIP": 1000},
     joined={"VIP": 900},
-    left={"Very important": 20},
+    removed={"Very important": 20},
 )
 
 

@@ -1,0 +1,100 @@
+"""The columns of the sources beside the merge fields of the audience: what fills what, and how it is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from airflow_mailchimp_export.definition import ExportDefinition
+from airflow_mailchimp_export.fields.mapper import FieldMapper
+from airflow_mailchimp_export.mailchimp.protocol import Sender
+from airflow_mailchimp_export.model import Audience, FingerprintBasis, MergeField
+from airflow_mailchimp_export.planning.audience import create_merge_fields
+from airflow_mailchimp_export.planning.fingerprint import Fingerprinting, basis_of
+from airflow_mailchimp_export.planning.plan import StagedPlan
+from airflow_mailchimp_export.planning.staging import Layout, common_schema
+from airflow_mailchimp_export.sources.source import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a run does with the columns of its sources.
+
+    :param layout: which column is which.
+    :param mapper: makes members of their values.
+    :param basis: of the fingerprints of their values.
+    :param fingerprints: how these are made.
+    """
+
+    layout: Layout
+    mapper: FieldMapper
+    basis: FingerprintBasis
+    fingerprints: Fingerprinting
+
+
+def resolve_columns(
+    definition: ExportDefinition,
+    sources: Sequence[Source],
+    audience: Audience,
+    known: FingerprintBasis | None,
+    sender: Sender,
+) -> Columns:
+    """Return what is done with the columns; merge fields that the audience lacks are created, if that is asked for.
+
+    :param known: what the fingerprints of the ledger are based on; ``None`` where there is no ledger.
+    :raises ConfigError: when the field map does not suit the sources or the audience.
+    """
+    options = definition.options
+    columns = definition.columns
+    layout = Layout(
+        common_schema(sources),
+        mapped=len(definition.field_map.columns),
+        profile_id=columns.index(options.profile_id) if options.profile_id else None,
+    )
+    merge_fields = _merge_fields(definition, audience, layout, sender)
+    basis = basis_of(
+        definition.field_map,
+        merge_fields,
+        known,
+        skip_merge_validation=options.skip_merge_validation,
+        profile_id=options.profile_id,
+    )
+    mapper = _mapper(definition, merge_fields, layout)
+    return Columns(layout, mapper, basis, Fingerprinting.of(definition.field_map, basis, known))
+
+
+def _merge_fields(
+    definition: ExportDefinition, audience: Audience, layout: Layout, sender: Sender
+) -> Mapping[str, MergeField]:
+    """Return the audience's merge fields, with those that were created because it lacks them.
+
+    They are created only once everything else about the field map is known to be right.
+    """
+    if not definition.options.create_merge_fields:
+        return audience.merge_fields
+    missing = definition.field_map.missing(audience.merge_fields, layout.schema)
+    planned = {**audience.merge_fields, **{field.tag: field for field in missing}}
+    if definition.dry_run:
+        return planned
+    _mapper(definition, planned, layout)
+    created = create_merge_fields(sender, audience.id, missing)
+    return {**audience.merge_fields, **{field.tag: field for field in created}}
+
+
+def _mapper(
+    definition: ExportDefinition, merge_fields: Mapping[str, MergeField], layout: Layout
+) -> FieldMapper:
+    return definition.field_map.resolve(
+        merge_fields, layout.schema, skip_merge_validation=definition.options.skip_merge_validation
+    )
+
+
+def check_columns(definition: ExportDefinition, mapper: FieldMapper, plan: StagedPlan) -> None:
+    """Stop a run with a column of which no value fits: that is a wrong field map, not so many wrong profiles.
+
+    :raises ConfigError: names the merge field and what it takes.
+    """
+    field_map = definition.field_map
+    for rule in field_map.rules:
+        values = plan.values([field_map.columns.index(column) for column in rule.columns])
+        mapper.check_column(rule.tag, values if rule.parts else (value for (value,) in values))

@@ -1,0 +1,120 @@
+"""The last step of planning: what is to be done with each person, read block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+
+from airflow_mailchimp_export.database import Database, rows_of
+from airflow_mailchimp_export.model import Counts, MemberStatus
+from airflow_mailchimp_export.planning.staging import Members, to_pairs
+from airflow_mailchimp_export.sources.source import Source
+from airflow_mailchimp_export.state.manifest import SegmentTally
+from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, Removal, Rename, SetAside
+
+
+class DecidedPlan:
+    """The plan of a run once it is decided; made by ``StagedPlan.decide``."""
+
+    def __init__(self, database: Database, sources: Sequence[Source]) -> None:
+        self._database = database
+        self._sources = sources
+
+    def counts(self) -> Counts:
+        """Return what is known of the rows before anything is sent: how many were read, merged and unchanged."""
+        rows_read, merged, unchanged = map(int, self._database.rows("counts")[0])
+        return Counts(rows_read=rows_read, merged=merged, unchanged=unchanged)
+
+    def conflicting_duplicates(self) -> int:
+        """Return how many merged rows have other mapped values than the row that counts."""
+        return self._count("conflicting_duplicates")
+
+    def segments(self) -> tuple[SegmentTally, ...]:
+        """Return what is known of each segment."""
+        return tuple(SegmentTally(*row) for row in self._database.rows("segment_counts"))
+
+    def upsert_count(self) -> int:
+        """Return how many people are sent, as far as their values let them."""
+        return self._count("upsert_count")
+
+    def new_people(self) -> int:
+        """Return how many may be new to the audience; some of them may be subscribed, where that was not looked up."""
+        return self._count("new_count")
+
+    def new_people_besides(self, subscribed: Iterable[Members]) -> int:
+        """Return how many are new to the audience, given all who are subscribed."""
+        for members in subscribed:
+            record_status(self._database, MemberStatus.SUBSCRIBED, members)
+        return self._count("surely_new_count")
+
+    def removal_totals(self) -> tuple[int, int]:
+        """Return how many people lose a tag or are taken out, and how many this export has added in all."""
+        removed, owned = self._database.rows("removal_counts")[0]
+        return int(removed), int(owned)
+
+    def emptied(self) -> list[tuple[str, int]]:
+        """Return the segments that have nobody now, and how many people they would lose."""
+        return [(name, people) for name, people in self._database.rows("emptied")]
+
+    def memberships(self) -> list[Membership]:
+        """Return the combinations of segments, in the order of their numbers."""
+        return [
+            Membership(tuple(names), tuple(tags)) for names, tags in self._database.rows("membership_names")
+        ]
+
+    def renames(self) -> list[Rename]:
+        """Return the members whose address changed."""
+        return [Rename(*row) for row in self._database.rows("renames")]
+
+    def removals(self) -> Iterator[Removal]:
+        """Yield who loses which tag, tag by tag, and then who is taken out."""
+        for batch in self._database.batches("removal_rows"):
+            for row in rows_of(batch):
+                yield Removal(*row)
+
+    def upserts(self) -> Iterator[PlannedBlock]:
+        """Yield the profiles to be sent, in source order."""
+        for batch in self._database.batches("upserts"):
+            column = {name: batch.column(name) for name in batch.schema.names}
+            emails = column["email"].to_pylist()
+            yield PlannedBlock(
+                hashes=column["subscriber_hash"].to_pylist(),
+                emails=emails,
+                statuses=column["status"].to_pylist(),
+                memberships=column["membership"].to_pylist(),
+                fingerprints=column["fingerprint"].to_pylist(),
+                profile_ids=column["profile_id"].to_pylist(),
+                new=column["is_new"].to_pylist(),
+                sources=self._located(batch),
+                columns=[emails, *(field.to_pylist() for field in column["fields"].flatten()[1:])],
+            )
+
+    def set_aside(self) -> Iterator[SetAside]:
+        """Yield the rows that are not sent, in source order."""
+        for batch in self._database.batches("set_aside"):
+            column = {name: batch.column(name).to_pylist() for name in batch.schema.names}
+            yield SetAside(
+                effects=column["effect"],
+                reasons=column["reason"],
+                fields=column["field"],
+                hashes=column["subscriber_hash"],
+                emails=column["email"],
+                segments=column["segments"],
+                fingerprints=column["fingerprint"],
+                profile_ids=column["profile_id"],
+                sources=self._located(batch),
+            )
+
+    def _count(self, statement: str) -> int:
+        return int(self._database.rows(statement)[0][0])
+
+    def _located(self, batch: pa.RecordBatch) -> list[str]:
+        segments, rows = batch.column("segment").to_pylist(), batch.column("source_row").to_pylist()
+        return [self._sources[segment].locate(row) for segment, row in zip(segments, rows, strict=True)]
+
+
+def record_status(database: Database, status: MemberStatus, members: Members) -> None:
+    """Take in who has a status in the audience."""
+    with database.incoming(to_pairs(members)):
+        database.run("record_status", status=status.value)
