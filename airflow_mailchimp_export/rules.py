@@ -51,6 +51,7 @@ STATUS_RULES: Mapping[MemberStatus, StatusRule] = {
     ),
     MemberStatus.ARCHIVED: StatusRule(carries_over=True),
 }
+"""Of several statuses that forbid to send a person the first here counts: who is only archived may return."""
 
 BILLED = tuple(status for status, rule in STATUS_RULES.items() if rule.billed)
 

@@ -95,10 +95,12 @@ SELECT email, md5(email) AS subscriber_hash, min(position) AS position, count(*)
 FROM staged WHERE problem IS NULL GROUP BY email;
 
 -- name: audience
--- The statuses are not read in one moment: whoever is found under several of them is not sent if one forbids it.
+-- The statuses are not read in one moment: whoever is found under several of them is not sent if one forbids it, and
+-- of those that forbid it the first of the rules counts.
 CREATE VIEW audience AS
 SELECT subscriber_hash, unnest(min({
-    may_be_sent: list_contains(sent_under, getvariable('new_status')), status: status, carries_over: carries_over
+    may_be_sent: list_contains(sent_under, getvariable('new_status')), rank: rank,
+    status: status, carries_over: carries_over
 }))
 FROM member_status JOIN status_rules USING (status) GROUP BY subscriber_hash;
 

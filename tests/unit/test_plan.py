@@ -411,6 +411,15 @@ class TestStanding:
             assert addresses(plan) == []
             assert [row[0] for row in set_aside(plan)] == ["suppressed"]
 
+    def test_archiving_hides_no_other_no(self, scratch_dir: Path) -> None:
+        """Who is found archived and unsubscribed is unsubscribed: archived people may return, unsubscribed ones not."""
+        standing = {
+            status: [(hash_of("ada@mail.eu"), "ada@mail.eu")]
+            for status in (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
+        }
+        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing) as plan:
+            assert [row[:2] for row in set_aside(plan)] == [("suppressed", "unsubscribed")]
+
     @pytest.mark.parametrize("new_status", [MemberStatus.PENDING, MemberStatus.TRANSACTIONAL])
     def test_subscribed_members_keep_their_status(self, scratch_dir: Path, new_status: MemberStatus) -> None:
         """New people get the new status, subscribed members are sent as subscribed."""
