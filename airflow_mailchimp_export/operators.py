@@ -29,7 +29,7 @@ from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, parse_export_name, parse_on_leave
 from airflow_mailchimp_export.sensors import check_event
-from airflow_mailchimp_export.settings.coercion import boolean, choice, parse_setting
+from airflow_mailchimp_export.settings.coercion import boolean, choice, id_list, parse_setting
 from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from upath import UPath
 
     from airflow_mailchimp_export.settings.connection import ConnectionSettings
+
+_FAILED = frozenset({"failed", "upstream_failed"})
 
 
 class SegmentToMailchimpOperator(BaseOperator):
@@ -53,7 +55,7 @@ class SegmentToMailchimpOperator(BaseOperator):
     :param field_map: which column fills which merge field; ``EMAIL`` is required.
     :param audience_id: Mailchimp's audience id; the connection's unless set.
     :param mailchimp_conn_id: the Mailchimp connection.
-    :param export_name: the folder of the export; ``<dag_id>.<task_id>`` unless set.
+    :param export_name: the folder of the export; ``<dag_id>.<task_id>`` unless set. Mapped exports need one each.
     :param delivery: ``"batch"`` hands jobs over to Mailchimp, ``"direct"`` makes the calls itself.
     :param on_leave: what becomes of people whom this export put there and who left a segment: ``"untag"`` takes
         the tag, ``"archive"`` archives who is in no segment any more, ``"keep"`` leaves them.
@@ -196,7 +198,7 @@ class SegmentToMailchimpOperator(BaseOperator):
                 f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)"
             )
         return ExportDefinition(
-            name=self.export_name or f"{self.dag_id}.{self.task_id}",
+            name=self.export_name or self._default_name(context),
             audience_id=audience_id,
             segments=parse_segments(self.segments),
             field_map=parse_field_map(self.field_map),
@@ -208,11 +210,19 @@ class SegmentToMailchimpOperator(BaseOperator):
             contact_limit=settings.contact_limit,
         )
 
+    def _default_name(self, context: Context) -> str:
+        if _map_index(context) is not None:
+            raise ConfigError(
+                f"{self.task_id} is mapped, so each of its exports needs an export_name of its own, by which its "
+                "ledger is found again: a map index may stand for another export in the next run. "
+                'Give it with the mapped values, as in .expand_kwargs([{"export_name": "vip", "segments": ...}, ...])'
+            )
+        return f"{self.dag_id}.{self.task_id}"
+
     def _folder(self, context: Context, name: str) -> RunFolder:
         root = self.exports_root or conf.get("mailchimp", "exports_root", fallback="") or _default_root()
-        map_index = context["ti"].map_index
-        mapped = map_index is not None and map_index >= 0
-        run = f"{context['run_id']}.{map_index}" if mapped else str(context["run_id"])
+        map_index = _map_index(context)
+        run = str(context["run_id"]) if map_index is None else f"{context['run_id']}.{map_index}"
         export_folder = ExportFolder(_storage_path(root, None) / parse_export_name(name))
         return export_folder.run(parse_export_name(run))
 
@@ -232,32 +242,83 @@ class SegmentToMailchimpOperator(BaseOperator):
 class MailchimpExportReportOperator(BaseOperator):
     """Collects what Mailchimp answered for every member of a run, writes the report, and judges.
 
+    Of several runs each is accounted for, whatever becomes of another, and then the task fails if one of them,
+    or of the mapped exports before it, has failed.
     It should also run when the sensor gave up (``trigger_rule="all_done"``): members without an answer
     are then unconfirmed, and are sent again next time.
 
-    :param run_uri: where the run keeps its files, from the XCom of :class:`SegmentToMailchimpOperator`.
+    :param run_uri: where the run keeps its files, from the XCom of :class:`SegmentToMailchimpOperator`; or a list
+        of such places, as mapped exports leave it, for which a list is returned.
     :param mailchimp_conn_id: the Mailchimp connection.
-    :raises AirflowFailException: when the verdict is FAILED, or there is no run.
+    :raises AirflowFailException: when a verdict is FAILED, or there is no run.
     """
 
     template_fields: Sequence[str] = ("run_uri", "mailchimp_conn_id")
     ui_color = "#ffe01b"
 
     def __init__(
-        self, *, run_uri: str, mailchimp_conn_id: str = MailchimpHook.default_conn_name, **kwargs: Any
+        self,
+        *,
+        run_uri: str | Sequence[str],
+        mailchimp_conn_id: str = MailchimpHook.default_conn_name,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.run_uri = run_uri
         self.mailchimp_conn_id = mailchimp_conn_id
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Settle the run."""
+    def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
+        """Account for the run, or for each of several."""
         if not self.run_uri:
             raise AirflowFailException(
                 "There is no run to account for: the export task did not hand one over"
             )
-        folder = RunFolder(_storage_path(self.run_uri, None))
+        if isinstance(self.run_uri, str):
+            return self._account(self.run_uri)
+        with no_retry_on_permanent_errors():
+            run_uris = parse_setting("run_uri", self.run_uri, id_list)
+        return self._account_for_all(run_uris, self._failed_exports(context))
+
+    def _account(self, run_uri: str) -> dict[str, Any]:
+        folder = RunFolder(_storage_path(run_uri, None))
         return _finalized(MailchimpHook(self.mailchimp_conn_id), folder, dag_id=self.dag_id)
+
+    def _failed_exports(self, context: Context) -> list[Exception]:
+        """Return what is wrong with mapped exports that failed: those may have handed no run over."""
+        exports = [
+            task.task_id
+            for task in self.get_direct_relatives(upstream=True)
+            if issubclass(getattr(task, "operator_class", type(task)), SegmentToMailchimpOperator)
+        ]
+        if not exports:
+            return []
+        ti, run_id = context["ti"], str(context["run_id"])
+        states = ti.get_task_states(dag_id=self.dag_id, task_ids=exports, run_ids=[run_id])
+        return [
+            AirflowFailException(f"the task {name} has failed, see its log")
+            for name, state in sorted(states.get(run_id, {}).items())
+            if state in _FAILED
+        ]
+
+    def _account_for_all(self, run_uris: Sequence[str], errors: list[Exception]) -> list[dict[str, Any]]:
+        accounts = []
+        for run_uri in run_uris:
+            try:
+                accounts.append(self._account(run_uri))
+            except Exception as error:
+                # The runs of other exports are to be accounted for all the same.
+                self.log.error("%s", error)
+                errors.append(error)
+        if errors:
+            raise _one_of(errors)
+        return accounts
+
+
+def _one_of(errors: Sequence[Exception]) -> Exception:
+    """Return what fails the task: for good where no run can come out better the next time."""
+    message = "; ".join(map(str, errors))
+    final = all(isinstance(error, AirflowFailException) for error in errors)
+    return AirflowFailException(message) if final else RetryableError(message)
 
 
 def _finalized(hook: MailchimpHook, folder: RunFolder, *, dag_id: str) -> dict[str, Any]:
@@ -286,6 +347,11 @@ def _handed_over(export: str, folder: RunFolder, batch_ids: tuple[str, ...]) -> 
 
 def _xcom(export: str, folder: RunFolder, batch_ids: tuple[str, ...]) -> dict[str, Any]:
     return {"export": export, "run_uri": folder.uri, "batch_ids": list(batch_ids)}
+
+
+def _map_index(context: Context) -> int | None:
+    index = context["ti"].map_index
+    return None if index is None or index < 0 else index
 
 
 def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:

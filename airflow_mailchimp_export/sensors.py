@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
     AirflowSensorTimeout,
     BaseSensorOperator,
     conf,
@@ -17,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
+from airflow_mailchimp_export.settings.coercion import id_list, parse_setting
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ class MailchimpBatchSensor(BaseSensorOperator):
     Whoever waits in vain gives up after ``stall_timeout``; the report then counts the members without
     an answer as unconfirmed, and the next run sends them again.
 
-    :param batch_ids: the batches, from the XCom of :class:`~.operators.SegmentToMailchimpOperator`;
-        none, as with direct delivery, means that there is nothing to wait for.
+    :param batch_ids: the batches, from the XCom of :class:`~.operators.SegmentToMailchimpOperator`, also of
+        several mapped ones; none, as with direct delivery, means that there is nothing to wait for.
     :param mailchimp_conn_id: the Mailchimp connection.
     :param stall_timeout: seconds (or a timedelta) without any progress after which waiting is given up;
         30 minutes unless set, because a batch may be done and still not finished for hours.
@@ -45,7 +45,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        batch_ids: Sequence[str],
+        batch_ids: Sequence[str] | Sequence[Sequence[str]],
         mailchimp_conn_id: str = MailchimpHook.default_conn_name,
         stall_timeout: float | timedelta = DEFAULT_STALL_TIMEOUT,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -65,7 +65,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
         elif not self.poke(context):
             self.defer(
                 trigger=MailchimpBatchTrigger(
-                    list(self.batch_ids), self.mailchimp_conn_id, to_seconds(self.stall_timeout)
+                    self._batches(), self.mailchimp_conn_id, to_seconds(self.stall_timeout)
                 ),
                 method_name="execute_complete",
                 timeout=timedelta(seconds=self.timeout),
@@ -77,7 +77,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
         :raises AirflowSensorTimeout: when no batch has moved for too long.
         :raises RetryableError: when the trigger could not look.
         """
-        told = check_event(event, self.batch_ids)
+        told = check_event(event, self._batches())
         if told == "stalled":
             raise stalled_error(self.stall_timeout)
 
@@ -86,16 +86,11 @@ class MailchimpBatchSensor(BaseSensorOperator):
 
         :raises AirflowSensorTimeout: when no batch has moved for too long.
         """
-        if isinstance(self.batch_ids, str):
-            raise AirflowFailException(
-                "batch_ids must be a list, not text: hand over export.output['batch_ids'], "
-                "or let the DAG have render_template_as_native_obj=True"
-            )
-        if not self.batch_ids:
+        if not (batch_ids := self._batches()):
             return True
         if self._watch is None:
             seconds = to_seconds(self.stall_timeout)
-            self._watch = BatchWatch(self.batch_ids, stall_timeout=seconds, now=time.monotonic())
+            self._watch = BatchWatch(batch_ids, stall_timeout=seconds, now=time.monotonic())
         with no_retry_on_permanent_errors(), MailchimpHook(self.mailchimp_conn_id).client() as client:
             waiting = poll_once(client, self._watch, clock=time.monotonic)
         if waiting and self._watch.stalled(now=time.monotonic()):
@@ -104,8 +99,14 @@ class MailchimpBatchSensor(BaseSensorOperator):
 
     def on_kill(self) -> None:
         """Cancel the batches when the waiting task is killed."""
-        if self.batch_ids:
-            MailchimpHook(self.mailchimp_conn_id).cancel_batches(tuple(self.batch_ids))
+        if batch_ids := self._batches():
+            MailchimpHook(self.mailchimp_conn_id).cancel_batches(tuple(batch_ids))
+
+    def _batches(self) -> list[str]:
+        # Kept, because XComs of mapped tasks are fetched as they are read, which a killed task should not do.
+        with no_retry_on_permanent_errors():
+            self.batch_ids = batch_ids = parse_setting("batch_ids", self.batch_ids or [], id_list)
+        return batch_ids
 
 
 def check_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> str:

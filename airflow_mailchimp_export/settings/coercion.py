@@ -134,6 +134,13 @@ def string_list(value: object) -> tuple[str, ...]:
     return tuple(word.strip() for word in listed if word.strip())
 
 
+def id_list(value: object) -> list[str]:
+    """Parse a list of ids, or a list of such lists, as several tasks hand them over."""
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise InvalidValue("a list of ids, or of such lists")
+    return [single for entry in value for single in ([entry] if isinstance(entry, str) else id_list(entry))]
+
+
 def mapping(value: object) -> Mapping[str, object]:
     """Parse a mapping whose keys are texts."""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):

@@ -17,7 +17,6 @@ from tests.airflow.people import (
     LISTED,
     SEGMENTS,
     as_audience,
-    crowd,
     expect,
     row,
     table,
@@ -230,27 +229,6 @@ def test_audience_is_the_connections_where_none_is_named(
     monkeypatch.setenv("AIRFLOW_CONN_MAILCHIMP_DEFAULT", elsewhere)
     named = run_dag(one_task(segments=segments, audience_id=sandbox.audience_id))
     assert report_of(result(named)["run_uri"])["audience_id"] == sandbox.audience_id
-
-
-def test_mapped_tasks_write_a_folder_each(mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:
-    """Mapped over segments, every task exports its own and keeps its own report."""
-    from airflow_mailchimp_export.operators import SegmentToMailchimpOperator
-
-    people = {"A": crowd("a", 3), "B": crowd("b", 4), "C": crowd("c", 5)}
-    files = write_segments(tmp_path, people)
-    with new_dag() as dag:
-        SegmentToMailchimpOperator.partial(task_id="export", field_map={"EMAIL": "email"}).expand(
-            segments=[{name: uri} for name, uri in files.items()]
-        )
-    told = [value for (_, _, key), value in xcoms(run_dag(dag)).items() if key == "return_value"]
-    assert len({value["run_uri"] for value in told}) == 3
-    reports = [report_of(value["run_uri"]) for value in told]
-    assert sorted((*report["segments"], report["counts"]["created"]) for report in reports) == [
-        ("A", 3),
-        ("B", 4),
-        ("C", 5),
-    ]
-    assert len(mailchimp.members()) == 12
 
 
 def test_every_run_has_a_folder_of_its_own(mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:

@@ -104,12 +104,13 @@ def test_forgotten_batches_are_over(mailchimp: Sandbox) -> None:
     assert make_sensor(["0123456789"]).poke({}) is True
 
 
-def test_batch_ids_as_text_are_refused(mailchimp: Sandbox) -> None:
-    """A list that a template made into text is not taken for batches that are over; the message tells why."""
+@pytest.mark.parametrize("given", ["['0123456789']", ["0123456789", 5], [["0123456789"], None]])
+def test_what_is_no_list_of_batches_is_refused(given: object, mailchimp: Sandbox) -> None:
+    """What a template made into text, or any other value, is not taken for batches that are over."""
     from airflow.sdk.exceptions import AirflowFailException
 
-    with pytest.raises(AirflowFailException, match="render_template_as_native_obj"):
-        make_sensor("['0123456789']").poke({})
+    with pytest.raises(AirflowFailException, match="batch_ids must be a list of ids, or of such lists"):
+        make_sensor(given).poke({})
     assert mailchimp.stats()["requests"] == {}
 
 
