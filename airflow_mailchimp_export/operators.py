@@ -29,7 +29,7 @@ from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, parse_export_name, parse_on_leave
 from airflow_mailchimp_export.sensors import check_event
-from airflow_mailchimp_export.settings.coercion import boolean, choice, id_list, parse_setting
+from airflow_mailchimp_export.settings.coercion import boolean, choice, from_json, id_list, parse_setting
 from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
@@ -51,7 +51,8 @@ class SegmentToMailchimpOperator(BaseOperator):
 
     :param segments: by name: a URI of Parquet or CSV files; a mapping with ``uri`` and optionally
         ``format``, ``tag`` and ``conn_id``; a pandas.DataFrame or pyarrow.Table, also from an upstream task.
-        The tag is the segment's name unless ``tag`` says otherwise.
+        The tag is the segment's name unless ``tag`` says otherwise. Where a template gives text, mappings are
+        taken as JSON; so are ``field_map`` and ``options``.
     :param field_map: which column fills which merge field; ``EMAIL`` is required.
     :param audience_id: Mailchimp's audience id; the connection's unless set.
     :param mailchimp_conn_id: the Mailchimp connection.
@@ -97,8 +98,8 @@ class SegmentToMailchimpOperator(BaseOperator):
     def __init__(
         self,
         *,
-        segments: Mapping[str, Any],
-        field_map: Mapping[str, Any],
+        segments: Mapping[str, Any] | str,
+        field_map: Mapping[str, Any] | str,
         audience_id: str | None = None,
         mailchimp_conn_id: str = MailchimpHook.default_conn_name,
         export_name: str | None = None,
@@ -109,7 +110,7 @@ class SegmentToMailchimpOperator(BaseOperator):
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         exports_root: str | None = None,
-        options: ExportOptions | Mapping[str, Any] | None = None,
+        options: ExportOptions | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
         # The sensor and the report each take one part of the result.
@@ -273,10 +274,11 @@ class MailchimpExportReportOperator(BaseOperator):
             raise AirflowFailException(
                 "There is no run to account for: the export task did not hand one over"
             )
-        if isinstance(self.run_uri, str):
-            return self._account(self.run_uri)
         with no_retry_on_permanent_errors():
-            run_uris = parse_setting("run_uri", self.run_uri, id_list)
+            run_uri = parse_setting("run_uri", self.run_uri, from_json)
+            if isinstance(run_uri, str):
+                return self._account(run_uri)
+            run_uris = parse_setting("run_uri", run_uri, id_list)
         return self._account_for_all(run_uris, self._failed_exports(context))
 
     def _account(self, run_uri: str) -> dict[str, Any]:

@@ -65,8 +65,8 @@ class ExportOptions:
     keep_runs: int = 30
 
     @classmethod
-    def from_value(cls, value: ExportOptions | Mapping[str, object] | None) -> ExportOptions:
-        """Check options; null and empty text count as unset.
+    def from_value(cls, value: ExportOptions | Mapping[str, object] | str | None) -> ExportOptions:
+        """Check options, also as JSON text; null and empty text count as unset.
 
         :raises ConfigError: names the option, what it must be, and what kind of value was given.
         """

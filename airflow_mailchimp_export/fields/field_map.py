@@ -36,6 +36,7 @@ from airflow_mailchimp_export.fields.values import (
     narrowed,
 )
 from airflow_mailchimp_export.model import MergeField, Reason, Reject
+from airflow_mailchimp_export.settings.coercion import from_json, parse_setting
 
 __all__ = [
     "Blank",
@@ -77,14 +78,15 @@ class FieldRule:
     default: object = None
 
 
-def parse_field_map(value: Mapping[str, object]) -> FieldMap:
+def parse_field_map(value: object) -> FieldMap:
     """Read a field map as the user wrote it.
 
     :param value: for each merge tag a column's name; or a mapping with ``column``, or ``parts`` (the columns
         of an address, which may also stand alone), and ``blank`` ("keep" or "clear") and ``default``.
-        ``EMAIL`` is required and takes a column's name.
+        ``EMAIL`` is required and takes a column's name. It may be JSON text.
     :raises ConfigError: naming the tag that is wrong, and what it takes.
     """
+    value = parse_setting("field_map", value, from_json)
     if not isinstance(value, Mapping):
         raise ConfigError('field_map is no mapping: give merge tags and columns, like {"EMAIL": "email"}')
     entries: dict[str, object] = {}

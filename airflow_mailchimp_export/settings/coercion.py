@@ -134,15 +134,32 @@ def string_list(value: object) -> tuple[str, ...]:
     return tuple(word.strip() for word in listed if word.strip())
 
 
+def from_json(value: object) -> object:
+    """Parse the JSON text of a mapping or list, as a template gives it; anything else stays as it is."""
+    if not isinstance(value, str) or not value.strip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value, object_pairs_hook=_unique_keys)
+    except InvalidValue:
+        raise
+    except ValueError as error:
+        raise InvalidValue(
+            "JSON where it begins with { or [: end the template with the filter tojson, "
+            "as in {{ params.segments | tojson }}"
+        ) from error
+
+
 def id_list(value: object) -> list[str]:
-    """Parse a list of ids, or a list of such lists, as several tasks hand them over."""
+    """Parse a list of ids, or a list of such lists, as several tasks hand them over; also as JSON text."""
+    value = from_json(value)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise InvalidValue("a list of ids, or of such lists")
     return [single for entry in value for single in ([entry] if isinstance(entry, str) else id_list(entry))]
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """Parse a mapping whose keys are texts."""
+    """Parse a mapping whose keys are texts, or JSON text of one."""
+    value = from_json(value)
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise InvalidValue("a mapping with names as keys")
     return value
@@ -158,6 +175,12 @@ def check_keys(where: str, given: Mapping[str, object], *, allowed: tuple[str, .
         raise ConfigError(
             f"{where} has unknown keys: {', '.join(unknown)}. Allowed are {', '.join(allowed)}."
         )
+
+
+def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(unique := dict(pairs)) < len(pairs):
+        raise InvalidValue("JSON in which each name stands once")
+    return unique
 
 
 def _float(value: object) -> float:

@@ -13,6 +13,7 @@ from airflow_mailchimp_export.settings.coercion import (
     check_keys,
     choice,
     describe_type,
+    from_json,
     is_blank,
     mapping,
     parse_setting,
@@ -81,18 +82,13 @@ class Segment:
     source: SegmentSource
 
 
-def parse_segments(segments: Mapping[str, object]) -> tuple[Segment, ...]:
+def parse_segments(segments: Mapping[str, object] | str) -> tuple[Segment, ...]:
     """Check which profiles are to be exported.
 
     :param segments: the segments' names and, for each, a URI, a mapping with the keys uri, format, tag and
-        conn_id, or a data frame or table.
+        conn_id, or a data frame or table; mappings may be JSON text.
     :raises ConfigError: names the segment, what is wrong with it, and the remedy.
     """
-    if isinstance(segments, str):
-        raise ConfigError(
-            "segments must be a mapping, not text: a template gives text unless its DAG has "
-            "render_template_as_native_obj=True."
-        )
     given = parse_setting("segments", segments, mapping)
     if not given:
         raise ConfigError("segments is empty: name at least one segment and where its profiles are.")
@@ -101,6 +97,7 @@ def parse_segments(segments: Mapping[str, object]) -> tuple[Segment, ...]:
 
 def _segment(name: str, value: object) -> Segment:
     where = f"segment {name!r}"
+    value = parse_setting(where, value, from_json)
     if isinstance(value, Mapping):
         given = parse_setting(where, value, mapping)
         return Segment(name, _tag(where, given.get("tag"), name), _described_source(where, given))

@@ -47,7 +47,11 @@ def why_failed(run_dag: RunDag, dag: DAG, failures: Failures) -> BaseException:
         ({"field_map": {"FNAME": "first_name"}}, {}, ["EMAIL", "column"]),
         ({"options": {"max_profile": 9}}, {}, ["max_profile", "max_profiles"]),
         ({"delivery": "pigeon"}, {}, ["delivery", "batch", "direct"]),
-        ({"segments": "{{ {'VIP': 'vip.csv'} }}"}, {}, ["segments", "render_template_as_native_obj=True"]),
+        (
+            {"segments": "{{ {'VIP': 'vip.csv'} }}"},
+            {},
+            ["segments", "JSON", "{{ params.segments | tojson }}"],
+        ),
         ({"segments": {}}, {}, ["segments is empty"]),
         ({"export_name": " "}, {}, ["export_name is empty"]),
         ({}, {"max_connections": 11}, ["Most connections (max_connections)", "10"]),

@@ -14,6 +14,7 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.delivery import watch
 from tests.airflow.people import (
+    FIELD_MAP,
     LISTED,
     SEGMENTS,
     as_audience,
@@ -32,6 +33,7 @@ from tests.airflow.runs import (
     report_of,
     result,
     states,
+    submit,
     three_tasks,
     xcoms,
 )
@@ -214,6 +216,38 @@ def test_templates_are_rendered(mailchimp: Sandbox, run_dag: RunDag, tmp_path: P
     told = report_of(result(run)["run_uri"])
     assert told["audience_id"] == mailchimp.audience_id
     assert told["delivery"] == "direct"
+    assert told["counts"]["created"] == 2
+
+
+def test_templates_may_give_json_text(mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:
+    """Segments, field map and options are mappings of the run's parameters, without native rendering."""
+    params = {
+        "segments": {
+            name: {"uri": uri, "tag": "Pair's"} for name, uri in write_segments(tmp_path, PAIR).items()
+        },
+        "field_map": FIELD_MAP,
+        "options": {"max_profiles": 2},
+    }
+    dag = one_task(dag={"params": params}, **{name: f"{{{{ params.{name} | tojson }}}}" for name in params})
+    assert result(run_dag(dag))["counts"]["created"] == 2
+    assert {tag["name"]: tag["members"] for tag in mailchimp.audience()["tags"]} == {"Pair's": 2}
+
+
+def test_one_template_may_name_all_runs_and_batches(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """Sensor and report take JSON text of lists as well."""
+    from airflow_mailchimp_export.operators import MailchimpExportReportOperator
+    from airflow_mailchimp_export.sensors import MailchimpBatchSensor
+
+    submitted = submit(write_segments(tmp_path, PAIR))
+    params = {"batch_ids": submitted["batch_ids"], "run_uris": [submitted["run_uri"]]}
+    with new_dag(params=params) as dag:
+        wait = MailchimpBatchSensor(
+            task_id="wait", batch_ids="{{ params.batch_ids | tojson }}", poke_interval=0.1
+        )
+        wait >> MailchimpExportReportOperator(task_id="report", run_uri="{{ params.run_uris | tojson }}")
+    (told,) = result(run_dag(dag), "report")
     assert told["counts"]["created"] == 2
 
 

@@ -56,6 +56,10 @@ class TestOptions:
             MemberStatus.PENDING, max_profiles=5000, max_reject_ratio=0.25, create_merge_fields=True
         )
 
+    def test_json_text(self) -> None:
+        """Options may be JSON text, as a template gives it."""
+        assert ExportOptions.from_value('{"max_profiles": 3, "profile_id": null}').max_profiles == 3
+
     def test_made_options_pass(self) -> None:
         """Options that were made in Python pass as they are."""
         options = ExportOptions(max_profiles=7)
@@ -82,7 +86,12 @@ class TestOptions:
                 "options has unknown keys: max_profile. Allowed are new_member_status, max_profiles",
             ),
             ({1: 2}, "options must be a mapping with names as keys"),
-            ("{}", "options must be a mapping with names as keys; given was text of 2 characters."),
+            ("[]", "options must be a mapping with names as keys; given was text of 2 characters."),
+            (
+                "max_profiles",
+                "options must be a mapping with names as keys; given was text of 12 characters.",
+            ),
+            ("{'max_profiles': 1}", "options must be JSON where it begins with { or ["),
         ],
     )
     def test_wrong_options(self, value: Any, says: str) -> None:
@@ -114,6 +123,13 @@ class TestSegments:
         assert parse_segments({"VIP": described}) == (
             Segment("VIP", "Very", FileSpec("s3://lake/vip", FileFormat.CSV, "aws")),
         )
+
+    @pytest.mark.parametrize(
+        "text", ['{"VIP": {"uri": "x.csv", "tag": "Very"}}', {"VIP": '{"uri": "x.csv", "tag": "Very"}'}]
+    )
+    def test_json_text(self, text: Any) -> None:
+        """All segments, or one of them, may be JSON text, as a template gives it."""
+        assert parse_segments(text) == (Segment("VIP", "Very", FileSpec("x.csv")),)
 
     def test_unset_keys(self) -> None:
         """Null and empty text in a mapping count as unset."""
@@ -164,7 +180,13 @@ class TestSegments:
         ("segments", "says"),
         [
             ({}, "segments is empty: name at least one segment"),
-            ("{'VIP': 'x.csv'}", "segments must be a mapping, not text: a template gives text unless"),
+            (
+                "{'VIP': 'x.csv'}",
+                "segments must be JSON where it begins with { or [: end the template with the filter tojson, "
+                "as in {{ params.segments | tojson }}; given was text of 16 characters.",
+            ),
+            ('{"VIP": "a.csv", "VIP": "b.csv"}', "segments must be JSON in which each name stands once"),
+            ("x.csv", "segments must be a mapping with names as keys; given was text of 5 characters."),
             (["x.csv"], "segments must be a mapping with names as keys; given was a value of type list."),
             (None, "segments must be a mapping with names as keys; given was null."),
             ({1: "x.csv"}, "segments must be a mapping with names as keys"),
@@ -173,7 +195,9 @@ class TestSegments:
                 "segment 'VIP' must be a URI, a mapping with the key 'uri', or a data frame or table",
             ),
             ({"VIP": ""}, "segment 'VIP': uri must name a file, a folder or a glob; given was empty text."),
-            ({"VIP": "{'uri': 'x'}"}, "which looks like a mapping or list that became text"),
+            ({"VIP": "{'uri': 'x'}"}, "segment 'VIP' must be JSON where it begins with { or ["),
+            ({"VIP": '["x.csv"]'}, "segment 'VIP' must be a URI, a mapping with the key 'uri'"),
+            ({"VIP": {"uri": "{'a': 1}"}}, "which looks like a mapping or list that became text"),
             ({"VIP": {"format": "csv"}}, "segment 'VIP' has no 'uri'"),
             ({"VIP": {"uri": 7}}, "segment 'VIP': uri must be one line of text; given was a whole number."),
             (

@@ -120,10 +120,17 @@ class TestParsing:
             FieldRule("WORK", tuple(PARTS.values()), parts=tuple(PARTS)),
         )
 
+    def test_json_text(self) -> None:
+        """A field map may be JSON text, as a template gives it."""
+        assert parse_field_map('{"EMAIL": "email", "fname": {"column": "a"}}') == parse_field_map(
+            {"EMAIL": "email", "FNAME": {"column": "a"}}
+        )
+
     @pytest.mark.parametrize(
         ("entries", "words"),
         [
             ("EMAIL", "field_map is no mapping"),
+            ("{'EMAIL': 'email'}", "field_map must be JSON where it begins with { or ["),
             ({"FNAME": "first_name"}, "EMAIL needs the name of a source column"),
             ({"EMAIL": {"column": "email"}}, "EMAIL needs the name of a source column"),
             ({"EMAIL": "email", "FNAME": "a", "fname": "b"}, "FNAME stands there twice"),
