@@ -29,7 +29,15 @@ from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, parse_export_name, parse_on_leave
 from airflow_mailchimp_export.sensors import check_event
-from airflow_mailchimp_export.settings.coercion import boolean, choice, from_json, id_list, parse_setting
+from airflow_mailchimp_export.settings.coercion import (
+    boolean,
+    choice,
+    from_json,
+    id_list,
+    is_blank,
+    parse_setting,
+)
+from airflow_mailchimp_export.settings.connection import audience_id
 from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
@@ -140,6 +148,15 @@ class SegmentToMailchimpOperator(BaseOperator):
     def segments(self, segments: Any) -> None:
         self._segments = _hide_rows(segments)
 
+    @property
+    def audience_id(self) -> Any:
+        """The audience's id; Airflow keeps it as JSON, which lacks the number that 12345e6789 may have become."""
+        return str(self._audience_id) if isinstance(self._audience_id, float) else self._audience_id
+
+    @audience_id.setter
+    def audience_id(self, audience_id: Any) -> None:
+        self._audience_id = audience_id
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan and send; then wait and account, where this task is to do it all."""
         hook = MailchimpHook(self.mailchimp_conn_id)
@@ -192,15 +209,9 @@ class SegmentToMailchimpOperator(BaseOperator):
             MailchimpHook(self.mailchimp_conn_id).cancel_batches(self._submitted)
 
     def _definition(self, context: Context, settings: ConnectionSettings) -> ExportDefinition:
-        audience_id = self.audience_id or settings.audience_id
-        if not audience_id:
-            raise ConfigError(
-                "No audience: set audience_id of the operator, or the default audience of connection "
-                f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)"
-            )
         return ExportDefinition(
-            name=self.export_name or self._default_name(context),
-            audience_id=audience_id,
+            name=self._default_name(context) if self.export_name in (None, "") else self.export_name,
+            audience_id=self._audience(settings),
             segments=parse_segments(self.segments),
             field_map=parse_field_map(self.field_map),
             delivery=parse_setting("delivery", self.delivery, choice(*Delivery)),
@@ -209,6 +220,16 @@ class SegmentToMailchimpOperator(BaseOperator):
             full=parse_setting("full", self.full, boolean),
             options=ExportOptions.from_value(self.options),
             contact_limit=settings.contact_limit,
+        )
+
+    def _audience(self, settings: ConnectionSettings) -> str:
+        if not is_blank(self._audience_id):
+            return parse_setting("audience_id", self._audience_id, audience_id)
+        if settings.audience_id:
+            return settings.audience_id
+        raise ConfigError(
+            "No audience: set audience_id of the operator, or the default audience of connection "
+            f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)"
         )
 
     def _default_name(self, context: Context) -> str:

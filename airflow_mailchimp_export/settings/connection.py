@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.coercion import (
+    InvalidValue,
     boolean,
     choice,
     is_blank,
@@ -37,11 +38,22 @@ class AuthMethod(StrEnum):
     OAUTH2 = "oauth2"
 
 
-AUDIENCE_ID: Final = matching(
+_AUDIENCE_ID: Final = matching(
     re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII),
     "an audience id such as a1b2c3d4e5 (in Mailchimp: Audience, Settings, Audience name and defaults)",
 )
-"""A parser of audience ids, for :func:`~airflow_mailchimp_export.settings.coercion.fitting`."""
+
+
+def audience_id(value: object) -> str:
+    """Parse an audience id; one of digits alone may have become a whole number on its way."""
+    if isinstance(value, float):
+        # 12345e6789 is a number too large, and 1234e56789 one that has lost its form.
+        raise InvalidValue(
+            "text, for as a number it has lost what it was: put it in quotes, and do not render it by "
+            "render_template_as_native_obj"
+        )
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return _AUDIENCE_ID(str(value) if whole else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +186,7 @@ def _server_prefix(value: object) -> str:
 EXTRAS: Final[Mapping[str, Extra]] = {
     "auth_method": Extra("Authentication", choice(*AuthMethod)),
     "server_prefix": Extra("Server prefix", _server_prefix),
-    "audience_id": Extra("Default audience id", AUDIENCE_ID),
+    "audience_id": Extra("Default audience id", audience_id),
     "data_privacy_consent": Extra("I agree to the transfer of personal data", boolean),
     "export_user": Extra("Responsible for exports", single_line),
     "allowed_dags": Extra("Allowed DAGs", string_list),

@@ -52,6 +52,8 @@ def why_failed(run_dag: RunDag, dag: DAG, failures: Failures) -> BaseException:
             {},
             ["segments", "JSON", "{{ params.segments | tojson }}"],
         ),
+        ({"audience_id": "../lists"}, {}, ["audience_id must be an audience id such as a1b2c3d4e5"]),
+        ({"export_name": 7}, {}, ["export_name must be one line of text", "a whole number"]),
         ({"segments": {}}, {}, ["segments is empty"]),
         ({"export_name": " "}, {}, ["export_name is empty"]),
         ({}, {"max_connections": 11}, ["Most connections (max_connections)", "10"]),
@@ -77,6 +79,30 @@ def test_wrong_set_up_fails_at_once_and_sends_nothing(
     assert [words for words in told if words not in message] == []
     assert sandbox.key not in message
     assert member_rows(sandbox) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("4120358967", "/lists/4120358967"),
+        ("0000000000", "/lists/0"),
+        ("12345e6789", "audience_id must be text, for as a number it has lost what it was: put it in quotes"),
+        ("1234e56789", "audience_id must be text, for as a number it has lost what it was: put it in quotes"),
+    ],
+)
+def test_audience_ids_that_native_rendering_made_numbers(
+    given: str, told: str, mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """A whole number is the id that it was; any other is refused, and none falls back on the connection's."""
+    failures = Failures()
+    dag = one_task(
+        dag={"render_template_as_native_obj": True},
+        segments=write_segments(tmp_path, PEOPLE),
+        audience_id=given,
+        **failures.settings,
+    )
+    assert told in str(why_failed(run_dag, dag, failures))
+    assert member_rows(mailchimp) == 0
 
 
 def test_a_refused_key_fails_at_once(

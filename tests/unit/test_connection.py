@@ -140,6 +140,12 @@ def test_lists(written: object) -> None:
     assert settings(allowed_dags=written).allowed_dags == ("a", "b")
 
 
+@pytest.mark.parametrize("written", ["4120358967", " 4120358967 ", 4120358967])
+def test_audience_ids_of_digits(written: object) -> None:
+    """An audience id of digits alone is taken also where it has become a whole number."""
+    assert settings(audience_id=written).audience_id == "4120358967"
+
+
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
@@ -158,6 +164,12 @@ def test_lists(written: object) -> None:
         ({"server_prefix": 21}, "Server prefix (server_prefix) must be a server prefix such as us21"),
         ({"audience_id": "../lists"}, "Default audience id (audience_id) must be an audience id such as"),
         ({"audience_id": True}, "given was a switch (true or false)."),
+        (
+            {"audience_id": 12345e6789},
+            "Default audience id (audience_id) must be text, for as a number it has lost what it was: put it in "
+            "quotes, and do not render it by render_template_as_native_obj; given was a decimal number.",
+        ),
+        ({"audience_id": 4120358967.0}, "put it in quotes"),
         (
             {"data_privacy_consent": "I agree"},
             "I agree to the transfer of personal data (data_privacy_consent) must be true or false",
