@@ -24,7 +24,7 @@ class OptOuts:
 
     Looked up at most every :data:`FRESH_FOR` seconds, from any thread.
 
-    :param planned_at: when the standings were read, with a time zone.
+    :param planned_at: when the statuses were read, with a time zone.
     """
 
     def __init__(self, gateway: Gateway, audience_id: str, *, planned_at: datetime) -> None:

@@ -122,7 +122,7 @@ def planned(
     scratch_dir: Path,
     segments: Mapping[str, pa.Table | Sequence[pa.Table]],
     *,
-    standing: Mapping[MemberStatus, Sequence[tuple[str, str]]] | None = None,
+    members: Mapping[MemberStatus, Sequence[tuple[str, str]]] | None = None,
     tags: Mapping[str, str] | None = None,
     status: MemberStatus = MemberStatus.SUBSCRIBED,
 ) -> Iterator[DecidedPlan]:
@@ -133,8 +133,8 @@ def planned(
     ]
     named = [Segment(name, (tags or {}).get(name, name), TableSpec(emails())) for name in segments]
     with staged(scratch_dir, sources, named, status) as plan:
-        for member_status, members in (standing or {}).items():
-            plan.record_status(member_status, members)
+        for member_status, found in (members or {}).items():
+            plan.record_status(member_status, found)
         yield plan.decide()
 
 
@@ -350,7 +350,7 @@ class TestMerging:
             ]
 
 
-class TestStanding:
+class TestStatuses:
     """Who is in the audience already, and who must not be touched."""
 
     UNTOUCHABLE = (
@@ -364,9 +364,9 @@ class TestStanding:
     @pytest.mark.parametrize("status", UNTOUCHABLE)
     def test_suppressed_by_id_and_by_address(self, scratch_dir: Path, status: MemberStatus) -> None:
         """Whoever stands so is left out, whether the id or the address that Mailchimp tells is theirs."""
-        standing = {status: [(hash_of("ada@mail.eu"), ""), ("an id of its own", " BOB@mail.eu")]}
+        members = {status: [(hash_of("ada@mail.eu"), ""), ("an id of its own", " BOB@mail.eu")]}
         rows = emails("Ada@mail.eu", "bob@mail.eu", "cyd@mail.eu")
-        with planned(scratch_dir, {"S": rows}, standing=standing) as plan:
+        with planned(scratch_dir, {"S": rows}, members=members) as plan:
             assert addresses(plan) == ["cyd@mail.eu"]
             assert set_aside(plan) == [
                 ("suppressed", status.value, "ada@mail.eu", ["S"], "S row 1"),
@@ -390,9 +390,9 @@ class TestStanding:
 
     def test_suppressed_people_name_all_their_segments(self, scratch_dir: Path) -> None:
         """A suppressed person stands once in the account, with every segment they are in."""
-        standing = {MemberStatus.CLEANED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        members = {MemberStatus.CLEANED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         tables = {"A": emails("ada@mail.eu", "ada@mail.eu"), "B": emails("ada@mail.eu")}
-        with planned(scratch_dir, tables, standing=standing) as plan:
+        with planned(scratch_dir, tables, members=members) as plan:
             assert set_aside(plan) == [("suppressed", "cleaned", "ada@mail.eu", ["A", "B"], "A row 1")]
             assert totals(plan) == (Counts(rows_read=3, merged=2), 0)
 
@@ -406,26 +406,26 @@ class TestStanding:
         self, scratch_dir: Path, order: tuple[str, ...], new_status: MemberStatus
     ) -> None:
         """Who was met under several statuses is not sent if one of them is a no."""
-        standing = {MemberStatus(word): [(hash_of("ada@mail.eu"), "ada@mail.eu")] for word in order}
-        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
+        members = {MemberStatus(word): [(hash_of("ada@mail.eu"), "ada@mail.eu")] for word in order}
+        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, members=members, status=new_status) as plan:
             assert addresses(plan) == []
             assert [row[0] for row in set_aside(plan)] == ["suppressed"]
 
     def test_archiving_hides_no_other_no(self, scratch_dir: Path) -> None:
         """Who is found archived and unsubscribed is unsubscribed: archived people may return, unsubscribed ones not."""
-        standing = {
+        members = {
             status: [(hash_of("ada@mail.eu"), "ada@mail.eu")]
             for status in (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
         }
-        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing) as plan:
+        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, members=members) as plan:
             assert [row[:2] for row in set_aside(plan)] == [("suppressed", "unsubscribed")]
 
     @pytest.mark.parametrize("new_status", [MemberStatus.PENDING, MemberStatus.TRANSACTIONAL])
     def test_subscribed_members_keep_their_status(self, scratch_dir: Path, new_status: MemberStatus) -> None:
         """New people get the new status, subscribed members are sent as subscribed."""
-        standing = {MemberStatus.SUBSCRIBED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        members = {MemberStatus.SUBSCRIBED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         rows = emails("new@mail.eu", "ada@mail.eu")
-        with planned(scratch_dir, {"S": rows}, standing=standing, status=new_status) as plan:
+        with planned(scratch_dir, {"S": rows}, members=members, status=new_status) as plan:
             assert [(sent.email, sent.status) for sent in upserts(plan)] == [
                 ("new@mail.eu", new_status.value),
                 ("ada@mail.eu", "subscribed"),
@@ -444,16 +444,16 @@ class TestStanding:
         self, scratch_dir: Path, new_status: MemberStatus, sent: list[tuple[str, str]]
     ) -> None:
         """Who never agreed to marketing is sent only where the export sends everybody so."""
-        standing = {MemberStatus.TRANSACTIONAL: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
-        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=new_status) as plan:
+        members = {MemberStatus.TRANSACTIONAL: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, members=members, status=new_status) as plan:
             assert [(one.email, one.status) for one in upserts(plan)] == sent
             assert plan.new_people() == 0
 
     def test_pending_members_are_not_asked_again(self, scratch_dir: Path) -> None:
         """Who has yet to confirm is left alone, also where new members are sent as pending."""
-        standing = {MemberStatus.PENDING: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
+        members = {MemberStatus.PENDING: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         with planned(
-            scratch_dir, {"S": emails("ada@mail.eu")}, standing=standing, status=MemberStatus.PENDING
+            scratch_dir, {"S": emails("ada@mail.eu")}, members=members, status=MemberStatus.PENDING
         ) as plan:
             assert addresses(plan) == []
             assert [row[1] for row in set_aside(plan)] == ["pending"]
