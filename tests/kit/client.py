@@ -111,12 +111,12 @@ def raising(error: Exception) -> Answer:
 
 
 def in_turn(*steps: Any) -> Callable[..., Any]:
-    """Answer the first time with the first step, and so on; the last one stays; errors are raised."""
+    """Answer the first time with the first step, and so on; the last one stays; what can be raised is raised."""
     left = list(steps)
 
     def answer(*_: object) -> Any:
         step = left.pop(0) if len(left) > 1 else left[0]
-        if isinstance(step, Exception):
+        if isinstance(step, BaseException):
             raise step
         return step
 

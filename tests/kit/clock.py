@@ -1,6 +1,8 @@
-"""Time that passes only while somebody sleeps."""
+"""Time that passes only when a test lets it."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
@@ -25,3 +27,18 @@ class FakeClock:
     async def async_sleep(self, seconds: float) -> None:
         """The same for coroutines."""
         self.sleep(seconds)
+
+
+class FakeCalendar:
+    """The date and the time, which stand still until they are set forward; call it for them."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        """The date and the time."""
+        return self.now
+
+    def forward(self, **by: float) -> None:
+        """Let time pass at once; ``by`` is what a ``timedelta`` takes."""
+        self.now += timedelta(**by)

@@ -20,8 +20,8 @@ from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
-from airflow_mailchimp_export.state.run import OUTCOMES, ExportFolder, RunFolder
-from tests.kit.exports import define
+from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder
+from tests.kit.exports import LIST, define
 from tests.kit.sandbox import InProcessClient, InProcessSandbox, Scripted
 
 if TYPE_CHECKING:
@@ -105,6 +105,18 @@ class Life:
         for batch_id in batch_ids:
             while not client.send(calls.batch(batch_id)).finished:
                 pass
+
+    def report(self, run: str) -> Report:
+        """The report of a run."""
+        return Report.from_json(self.folder.read(f"{run}/{REPORT}"))
+
+    def sent(self, method_and_path: str) -> list[Request]:
+        """The requests of one kind, oldest first."""
+        return [one for one in self.requests if f"{one.method} {one.path}" == method_and_path]
+
+    def carriers(self) -> list[Request]:
+        """The requests that carried profiles, directly or in a batch."""
+        return self.sent(f"POST {LIST}") + self.sent("POST /batches")
 
     def put(self, *emails: str, status: str = "subscribed", tags: Iterable[str] = (), **row: Any) -> None:
         """Put people into the audience as they are to be, past every rule."""

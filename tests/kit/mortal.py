@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from airflow_mailchimp_export.errors import RetryableError
+from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Request, Response
 from tests.kit.sandbox import InProcessClient, InProcessSandbox
 
@@ -19,14 +20,14 @@ def kill(*_: object) -> None:
 
 
 class MortalClient(InProcessClient):
-    """A client whose process dies at a certain request, before it is sent or before its answer is seen.
+    """A patient client whose process dies at a certain request, before it is sent or before its answer is seen.
 
     :param dies_at: how many requests go well before; with ``None`` it lives.
     :param applied: whether Mailchimp does what the last request asks for.
     """
 
     def __init__(self, sandbox: InProcessSandbox, *, dies_at: int | None, applied: bool) -> None:
-        super().__init__(sandbox)
+        super().__init__(sandbox, pace=Pace(attempts=12))
         self._numbers = itertools.count()
         self._dies_at = dies_at
         self._applied = applied

@@ -14,19 +14,11 @@ from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import BATCHES, PLAN, REPORT, RUN, RunFolder
 from tests.kit.life import Life, changing, members_sent, one_by_one
+from tests.kit.mortal import Killed, kill
 from tests.kit.people import people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(1200)]
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
-
-
-class Killed(BaseException):
-    """The process is dead: nothing that catches errors catches it."""
-
-
-def kill() -> None:
-    """Die."""
-    raise Killed
 
 
 def report_of(life: Life, run: str) -> Report:

@@ -1,4 +1,4 @@
-"""Random lives of segments, exported again and again, against the real sandbox over HTTP."""
+"""Random lives of segments, exported again and again, against the sandbox."""
 
 from __future__ import annotations
 
@@ -12,35 +12,24 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import requests
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from airflow_mailchimp_export.accounting.report import Report
-from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.errors import ExportError
-from airflow_mailchimp_export.export import Export
-from airflow_mailchimp_export.fields.field_map import parse_field_map
-from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
-from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.options import ExportOptions, OnLeave
-from airflow_mailchimp_export.settings.segments import parse_segments
-from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.lock import LOCK
-from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
-from scripts.sandbox_service import Sandbox, start_sandbox
+from airflow_mailchimp_export.state.run import ExportFolder
+from tests.kit.life import Life
+from tests.kit.mortal import Killed, MortalClient
+from tests.kit.sandbox import InProcessSandbox
 
-AUDIENCE = "a1b2c3d4e5"
 SEGMENTS = ("A", "B", "C")
 PEOPLE = range(9)
 STRANGER = "stranger@brieftaube.eu"
-QUICK = Pace(attempts=12, first_pause=0.001, longest_pause=0.01, timeout_pause=0.001)
 SAID_NO = {"unsubscribed", "cleaned", "pending", "transactional", "archived"}
 THOROUGH = bool(os.environ.get("MAILCHIMP_SOAK"))
 
@@ -62,29 +51,6 @@ IN_MAILCHIMP: st.SearchStrategy[Change] = st.tuples(
 CHANGE: st.SearchStrategy[Change] = st.one_of(AT_THE_SOURCE, IN_MAILCHIMP)
 
 
-class Killed(BaseException):
-    """The process is dead: nothing that catches errors may catch it."""
-
-
-class MortalClient(MailchimpClient):
-    """A client whose process dies at a certain request, before it is sent or before its answer is seen."""
-
-    def __init__(self, url: str, key: str, *, dies_at: int | None, applied: bool) -> None:
-        super().__init__(url + "/3.0", key, pace=QUICK, max_connections=4)
-        self._left = dies_at
-        self._applied = applied
-
-    def _transmit(self, request: Request) -> Any:
-        if self._left is None:
-            return super()._transmit(request)
-        self._left -= 1
-        if self._left < 0:
-            if self._left == -1 and self._applied:
-                super()._transmit(request)
-            raise Killed
-        return super()._transmit(request)
-
-
 @dataclass
 class Person:
     """A person at the source."""
@@ -99,12 +65,13 @@ class Person:
 class LifeOfAnExport(RuleBasedStateMachine):
     """What happens at the source and in Mailchimp between exports, and exports that fail in every way."""
 
-    sandbox: Sandbox
+    sandbox: InProcessSandbox
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="life-of-an-export-"))
         self.folder = ExportFolder(self.root / "export")
+        self.life = Life(self.sandbox, self.folder)
         self.people: dict[int, Person] = {}
         self.archived_by_us: set[str] = set()
         self.runs = 0
@@ -116,10 +83,9 @@ class LifeOfAnExport(RuleBasedStateMachine):
     )
     def begin(self, on_leave: OnLeave, memberships: list[tuple[int, str]]) -> None:
         """Some people at the source, and in the audience only a stranger who carries a segment's tag by chance."""
-        self.sandbox.change(fault_rate=0.0, seed=0)
         self.sandbox.reset()
         self.on_leave = on_leave
-        self._put({"email": STRANGER, "status": "subscribed", "tags": ["A"]})
+        self.life.put(STRANGER, tags=["A"])
         for person, segment in memberships:
             self._person(person).segments.add(segment)
 
@@ -181,7 +147,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
     def _change_in_mailchimp(self, email: str, status: str) -> None:
         """Somebody opts out, bounces, is archived, or comes back by themselves."""
         if email in self._audience():
-            self._put({"email": email, "status": status, "compliance": status == "unsubscribed"})
+            self.life.change(email, status=status, compliance=status == "unsubscribed")
             self.archived_by_us.discard(email)
 
     @invariant()
@@ -197,12 +163,8 @@ class LifeOfAnExport(RuleBasedStateMachine):
     def _person(self, number: int) -> Person:
         return self.people.setdefault(number, Person(f"p{number}@brieftaube.eu"))
 
-    def _put(self, row: dict[str, Any]) -> None:
-        url = f"{self.sandbox.url}/sandbox/members"
-        requests.post(url, json={"audience": AUDIENCE, "members": [row]}, timeout=10).raise_for_status()
-
     def _audience(self) -> dict[str, dict[str, Any]]:
-        return {str(member["email"]): member for member in self.sandbox.members()}
+        return self.sandbox.members()
 
     def _tables(self) -> dict[str, pa.Table]:
         return {segment: self._table(segment) for segment in SEGMENTS}
@@ -230,11 +192,10 @@ class LifeOfAnExport(RuleBasedStateMachine):
         if self.dead_run is None:
             self.runs += 1
         run = self.dead_run or f"run{self.runs}"
-        folder = self.folder.run(run)
         before = self._audience()
         self.sandbox.change(fault_rate=faults, seed=self.runs)
         try:
-            report = self._run(folder, delivery, dies_at=dies_at, applied=applied)
+            report = self._run(run, delivery, dies_at=dies_at, applied=applied)
         except Killed:
             self.dead_run = run
             return
@@ -252,41 +213,31 @@ class LifeOfAnExport(RuleBasedStateMachine):
 
     def _let_batches_end(self) -> None:
         """Wait for batches that nobody knows of: their run died between handing them over and noting their ids."""
-        while True:
-            answer = requests.get(
-                f"{self.sandbox.url}/3.0/batches?count=1000", auth=("", self.sandbox.key), timeout=10
-            )
-            if all(batch["status"] == "finished" for batch in answer.json()["batches"]):
-                return
+        while any(
+            batch["status"] != "finished"
+            for batch in self.sandbox.call("GET", "/batches?count=1000")["batches"]
+        ):
+            pass
 
-    def _run(self, folder: RunFolder, delivery: Delivery, *, dies_at: int | None, applied: bool) -> Report:
-        with MortalClient(self.sandbox.url, self.sandbox.key, dies_at=dies_at, applied=applied) as client:
-            gateway = Gateway(client, permit=lambda: None, sleep=lambda seconds: None)
-            identity = RunIdentity(run_id=folder.name, dag_id="life", export_user="test", started_at="")
-            context = RunContext(
-                definition=self._definition(delivery),
-                identity=identity,
-                gateway=gateway,
-                folder=folder,
-                path_factory=plain_path,
-            )
-            submission = Export(context).submit()
-            if submission.report:
-                return submission.report
-            while not all(client.send(calls.batch(batch_id)).finished for batch_id in submission.batch_ids):
-                pass
-            return finalize(folder, gateway=gateway)
-
-    def _definition(self, delivery: Delivery) -> ExportDefinition:
-        return ExportDefinition(
-            name="life",
-            audience_id=AUDIENCE,
-            segments=parse_segments(self._tables()),
-            field_map=parse_field_map({"EMAIL": "email", "FNAME": "name"}),
+    def _run(self, run: str, delivery: Delivery, *, dies_at: int | None, applied: bool) -> Report:
+        client = MortalClient(self.sandbox, dies_at=dies_at, applied=applied)
+        submission, folder = self.life.submit(
+            self._tables(),
+            name=run,
+            client=client,
+            field_map={"EMAIL": "email", "FNAME": "name"},
             delivery=delivery,
             on_leave=self.on_leave,
-            options=ExportOptions(max_removal_ratio=1.0, max_reject_ratio=1.0, profile_id="id", keep_runs=3),
+            profile_id="id",
+            keep_runs=3,
+            max_removal_ratio=1.0,
+            max_reject_ratio=1.0,
         )
+        if submission.report:
+            return submission.report
+        while not all(client.send(calls.batch(batch_id)).finished for batch_id in submission.batch_ids):
+            pass
+        return self.life.finalize(folder, client=client)
 
     def _check(self, report: Report, before: dict[str, dict[str, Any]], *, up_to_date: bool) -> None:
         counts = report.counts
@@ -341,20 +292,12 @@ class LifeOfAnExport(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
-def test_the_audience_follows_the_segments_whatever_happens(tmp_path: Path) -> None:
+def test_the_audience_follows_the_segments_whatever_happens() -> None:
     """After every run that ended well the audience holds the segments, and nobody's status has changed."""
-    sandbox = start_sandbox(tmp_path / "sandbox.log", options=tuple(_QUICK_BATCHES))
-    machine: Callable[[], LifeOfAnExport] = type("Life", (LifeOfAnExport,), {"sandbox": sandbox})
-    try:
+    with InProcessSandbox() as sandbox:
+        machine: Callable[[], LifeOfAnExport] = type("Lives", (LifeOfAnExport,), {"sandbox": sandbox})
         run_state_machine_as_test(machine, settings=_EFFORT)
-    finally:
-        sandbox.stop()
 
-
-_QUICK_BATCHES = (
-    *("--batch-pending", "0", "--batch-preprocessing", "0", "--batch-finalizing", "0"),
-    *("--fault-delay", "0.01"),
-)
 
 _EFFORT = settings(
     max_examples=150 if THOROUGH else 12,

@@ -23,11 +23,8 @@ from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder, submitted_batches
 from tests.kit.client import in_turn, members_of, out_of_reach, raising, refusal
 from tests.kit.exports import LIST, FakeMailchimp, export, gateway
+from tests.kit.mortal import Killed
 from tests.kit.people import emails, hash_of, many
-
-
-class Killed(BaseException):
-    """The process is dead: nothing that catches errors may catch it."""
 
 
 class Clock:
