@@ -8,9 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import IO, Any
 
 from airflow_mailchimp_export.errors import FieldProblem, NotFound, PermanentError, RetryableError
+from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
 
 Answer = Callable[[Request], Any]
@@ -101,7 +103,7 @@ def refusal(status: int = 400, *, words: str = "", field: str = "", message: str
     return PermanentError(f"answered {status}", status=status, words=words, problems=problems)
 
 
-def raising(error: Exception) -> Answer:
+def raising(error: BaseException) -> Answer:
     """Answer every request with an error."""
 
     def answer(request: Request) -> Any:
@@ -126,3 +128,14 @@ def in_turn(*steps: Any) -> Callable[..., Any]:
 def out_of_reach() -> RetryableError:
     """Make the error of a call that was given up."""
     return RetryableError("POST request failed on the way: ConnectionError")
+
+
+def gateway(
+    client: Any,
+    permit: Callable[[], None] = lambda: None,
+    *,
+    sleep: Callable[[float], None] = lambda seconds: None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Gateway:
+    """Make the way to a client; it does not wait unless told how."""
+    return Gateway(client, permit, sleep=sleep, now=now)

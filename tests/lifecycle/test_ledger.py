@@ -171,8 +171,8 @@ class TestRuns:
         assert "is damaged" in report.error
         assert life.folder.read(LEDGER) == content
 
-    def test_full_starts_anew(self, life: Life) -> None:
-        """With full=True a damaged ledger is set aside, everybody is sent, and a new ledger begins."""
+    def test_full_starts_anew(self, life: Life, caplog: pytest.LogCaptureFixture) -> None:
+        """With full=True a damaged ledger is set aside, everybody is sent, a new one begins, and the log says so."""
         life.run({"A": people(ADA, BO)})
         life.folder.put(LEDGER, b"damaged")
         report = life.run({"A": people(ADA)}, full=True)
@@ -180,6 +180,7 @@ class TestRuns:
         assert life.folder.read(SET_ASIDE) == b"damaged"
         assert version_and_run(life) == (1, "run2")
         assert life.tags(BO) == {"A"}
+        assert any(message.endswith("This run starts anew") for message in caplog.messages)
 
     def test_a_dry_run_sets_nothing_aside(self, life: Life) -> None:
         """A dry run, though full, leaves even a damaged ledger where it is."""

@@ -7,7 +7,10 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
+from tests.kit.client import raising
+from tests.kit.exports import LIST
 from tests.kit.life import Life, changing
+from tests.kit.mortal import Killed
 from tests.kit.people import people
 
 ADA, BO, NEW = "ada@brieftaube.eu", "bo@brieftaube.eu", "new@brieftaube.eu"
@@ -34,6 +37,20 @@ def test_the_member_follows(life: Life, delivery: Delivery) -> None:
     assert life.run({"A": people(NEW, BO, id=["1", "2"])}, delivery=delivery).counts == Counts(
         rows_read=2, unchanged=2
     )
+
+
+def test_the_member_is_renamed_once(life: Life) -> None:
+    """A member who was renamed before the process died is not renamed again by the retry."""
+    life.run({"A": people(ADA, id=["1"])})
+    life.field_map = {"EMAIL": "email", "FNAME": "name"}
+    changed = {"A": people(NEW, id=["1"], name=["Ada"])}
+    life.script[f"POST {LIST}"] = raising(Killed())
+    with pytest.raises(Killed):
+        life.run(changed, name="run")
+    del life.script[f"POST {LIST}"]
+    report = life.run(changed, name="run")
+    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert len([request for request in life.requests if request.method == "PUT"]) == 1
 
 
 def test_an_id_that_changes_first(life: Life) -> None:

@@ -19,9 +19,9 @@ from airflow_mailchimp_export.model import (
 )
 from airflow_mailchimp_export.options import OnLeave, parse_on_leave
 from airflow_mailchimp_export.rules import REMOVAL_KINDS
+from tests.kit.exports import AUDIENCE_ID as AUDIENCE
 from tests.kit.life import Life
 from tests.kit.people import people
-from tests.kit.XXX import AUDIENCE
 
 ADA, BO, CY = "ada@brieftaube.eu", "bo@brieftaube.eu", "cy@brieftaube.eu"
 

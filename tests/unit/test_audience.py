@@ -18,8 +18,8 @@ from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
 from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
 from airflow_mailchimp_export.rules import BILLED
-from tests.kit.client import FakeClient, raising, refusal
-from tests.kit.exports import AUDIENCE_ID, LIST, gateway
+from tests.kit.client import FakeClient, gateway, raising, refusal
+from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import hash_of
 
 MEMBERS = f"GET {LIST}/members"

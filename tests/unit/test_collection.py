@@ -17,9 +17,9 @@ from airflow_mailchimp_export.rules import ARCHIVE, UNTAG
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import RunFolder
 from tests.kit.archives import finished, link, to_archive, to_result
-from tests.kit.client import FakeClient, in_turn, out_of_reach, raising, refusal
+from tests.kit.client import FakeClient, gateway, in_turn, out_of_reach, raising, refusal
 from tests.kit.clock import FakeClock
-from tests.kit.exports import gateway, run_folder
+from tests.kit.exports import run_folder
 
 READY = to_archive(
     [to_result("0", {"new_members": [{"email_address": "a@mail.eu", "status": "subscribed"}]})],

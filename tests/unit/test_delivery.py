@@ -33,13 +33,14 @@ from tests.kit.client import (
     Consent,
     FakeClient,
     accepted,
+    gateway,
     in_turn,
     members_of,
     out_of_reach,
     raising,
     refusal,
 )
-from tests.kit.exports import AUDIENCE_ID, LIST, gateway
+from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import chunk
 
 UPSERT = f"POST {LIST}"

@@ -17,8 +17,8 @@ from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.state.plan_file import Rename
-from tests.kit.client import Consent, FakeClient, in_turn, raising, refusal
-from tests.kit.exports import AUDIENCE_ID, LIST, gateway
+from tests.kit.client import Consent, FakeClient, gateway, in_turn, raising, refusal
+from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import hash_of
 
 ADA, BO = "ada@mail.eu", "bo@mail.eu"

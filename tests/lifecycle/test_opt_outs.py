@@ -1,0 +1,100 @@
+"""People who say no in Mailchimp while an export is being sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.model import Delivery
+from tests.kit.client import in_turn, members_of, out_of_reach
+from tests.kit.clock import FakeCalendar
+from tests.kit.exports import LIST
+from tests.kit.life import Life, one_by_one
+from tests.kit.mortal import Killed
+from tests.kit.people import many, people
+
+
+@pytest.fixture
+def calendar(life: Life) -> FakeCalendar:
+    """The time, as the export knows it."""
+    life.now = calendar = FakeCalendar()
+    return calendar
+
+
+def meanwhile(*steps: Callable[[], object] | None) -> Callable[[object], None]:
+    """Let something happen before each request in turn, which the sandbox then answers."""
+    step = one_by_one(*steps)
+    return lambda request: step()
+
+
+@pytest.mark.parametrize(("delivery", "count"), [(Delivery.DIRECT, 1600), (Delivery.BATCH, 21_000)])
+def test_they_are_not_sent(life: Life, calendar: FakeCalendar, delivery: Delivery, count: int) -> None:
+    """Who unsubscribes, or bounces, while others are sent is left out, counted, and stays as they are."""
+    life.max_connections = 1
+    leaves = {f"p{count - 1:06d}@mail.eu": "unsubscribed", f"p{count - 2:06d}@mail.eu": "cleaned"}
+
+    def leave() -> None:
+        calendar.forward(seconds=60)
+        for email, status in leaves.items():
+            life.put(email, status=status)
+
+    path = "POST /batches" if delivery is Delivery.BATCH else f"POST {LIST}"
+    life.script[path] = meanwhile(leave)
+    report = life.run({"S": many(count)}, delivery=delivery)
+    assert report.counts == Counts(rows_read=count, suppressed=2, created=count - 2)
+    assert report.suppressed_by_reason == {"cleaned": 1, "unsubscribed": 1}
+    audience = life.audience()
+    assert {email: audience[email] for email in leaves} == {
+        email: (status, set()) for email, status in leaves.items()
+    }
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_a_chunk_of_nobody_is_not_sent(life: Life, calendar: FakeCalendar, delivery: Delivery) -> None:
+    """Where everybody of a chunk said no there is no request for it, and all of them are counted."""
+
+    def leave(request: object) -> None:
+        life.put("a@mail.eu", status="unsubscribed")
+        life.put("b@mail.eu", status="cleaned")
+        calendar.forward(seconds=31)
+
+    life.script[f"GET {LIST}/members"] = lambda request: (
+        leave(request) if dict(request.query)["status"] == "archived" else None
+    )
+    report = life.run({"S": people("a@mail.eu", "b@mail.eu")}, delivery=delivery)
+    assert report.counts == Counts(rows_read=2, suppressed=2)
+    assert life.carriers() == []
+
+
+def test_they_are_asked_for_again_by_a_retry(life: Life, calendar: FakeCalendar) -> None:
+    """Who said no between two attempts at a run is not sent by the second one."""
+    life.max_connections = 1
+    life.script[f"POST {LIST}"] = in_turn(None, Killed())
+    with pytest.raises(Killed):
+        life.run({"S": many(1500)}, name="run")
+    life.put("p001400@mail.eu", status="unsubscribed")
+    calendar.forward(hours=3)
+    del life.script[f"POST {LIST}"]
+    tried = len(life.carriers())
+    report = life.run({"S": many(1500)}, name="run")
+    assert report.counts.adds_up
+    assert (report.counts.suppressed, report.counts.created + report.counts.updated) == (1, 1499)
+    later = [member["email_address"] for request in life.carriers()[tried:] for member in members_of(request)]
+    assert later
+    assert "p001400@mail.eu" not in later
+
+
+def test_without_an_answer_nobody_is_sent(life: Life, calendar: FakeCalendar) -> None:
+    """Where it cannot be told who said no, the chunk is not sent: its members are unconfirmed."""
+    answers = in_turn(*[None] * 5, out_of_reach())
+
+    def answer(request: object) -> None:
+        calendar.forward(seconds=31)
+        answers()
+
+    life.script[f"GET {LIST}/members"] = answer
+    report = life.run({"S": many(3)})
+    assert report.counts == Counts(rows_read=3, unconfirmed=3)
+    assert life.carriers() == []
