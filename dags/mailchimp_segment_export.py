@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow import __version__ as airflow_version
-from airflow.sdk import DAG, Param, TriggerRule, literal
+from airflow.sdk import DAG, Param, TriggerRule
 from packaging.version import Version
 
 from airflow_mailchimp_export.operators import MailchimpExportReportOperator, SegmentToMailchimpOperator
@@ -100,17 +100,14 @@ with DAG(
             description="Also those who have not changed; a ledger that cannot be used is set aside.",
         ),
     },
-    # The chosen segments are a mapping, which a template can only hand on as a native object.
-    render_template_as_native_obj=True,
     user_defined_macros={"snapshots_of": EXPORTS.snapshots_of},
 ):
     export = SegmentToMailchimpOperator(
         task_id="export",
         mailchimp_conn_id=EXPORTS.mailchimp_conn_id,
-        # Rendered as a native object, an id such as 123456e789 would turn into a number.
-        audience_id=literal(EXPORTS.audience_id),
-        field_map=literal(EXPORTS.field_map),
-        segments="{{ snapshots_of(params.segments) }}",
+        audience_id=EXPORTS.audience_id,
+        field_map=EXPORTS.field_map,
+        segments="{{ macros.json.dumps(snapshots_of(params.segments)) }}",
         delivery="{{ params.delivery }}",
         on_leave="{{ params.on_leave }}",
         dry_run="{{ params.dry_run }}",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.airflow.runs import states
+from tests.airflow.runs import rendered, report_of, result, states
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
 
+    from scripts.sandbox_service import Sandbox
     from tests.airflow.conftest import RunDag
 
 REFRESH, EXPORT = "customer_segments_refresh", "mailchimp_segment_export"
@@ -123,6 +126,75 @@ def test_export_is_tried_again_after_growing_delays(shipped_dags: dict[str, DAG]
             delays.append((tried.next_retry_datetime() - ended).total_seconds())
         first, second = delays
         assert 60 <= first < 120 <= second < 240
+
+
+@pytest.fixture
+def snapshots(tmp_path: Path) -> Path:
+    """A file of two people for each segment."""
+    folder = tmp_path / "segments"
+    folder.mkdir()
+    for key in KEYS:
+        blank = dict.fromkeys(["last_name", "phone", "birthday"], pa.nulls(2, pa.string()))
+        people = {
+            "email": [f"{key}.{number}@brieftaube-post.eu" for number in "12"],
+            "first_name": ["A", "B"],
+        }
+        pq.write_table(pa.table({**people, **blank}), folder / f"{key}.parquet")
+    return folder
+
+
+def export_fields(run: DagRun) -> dict[str, Any]:
+    """Read what the templates of the task ``export`` became."""
+    return next(fields for fields in json.loads(rendered(run)) if "segments" in fields)
+
+
+def test_export_does_what_its_form_says(
+    shipped_dags: dict[str, DAG], run_dag: RunDag, mailchimp: Sandbox, snapshots: Path
+) -> None:
+    """Every choice of the form reaches the operator, as text that it takes, and the other segments stay out."""
+    chosen = {"segments": ["Newsletter", "VIP"], "delivery": "direct", "on_leave": "keep", "dry_run": True}
+    run = run_dag(shipped_dags[EXPORT], {**chosen, "max_removal_ratio": 0.25, "full": True})
+    fields = export_fields(run)
+    assert {
+        name: fields[name] for name in ("segments", "delivery", "on_leave", "dry_run", "full", "options")
+    } == {
+        "segments": json.dumps(
+            {"VIP": str(snapshots / "vip.parquet"), "Newsletter": str(snapshots / "newsletter.parquet")}
+        ),
+        "delivery": "direct",
+        "on_leave": "keep",
+        "dry_run": "True",
+        "full": "True",
+        "options": {"max_removal_ratio": "0.25"},
+    }
+    report = report_of(result(run, "report")["run_uri"])
+    assert (report["delivery"], report["dry_run"], list(report["segments"])) == (
+        "direct",
+        True,
+        ["VIP", "Newsletter"],
+    )
+    assert mailchimp.members() == []
+
+
+@pytest.fixture
+def audience_like_a_number(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An audience id of the environment that Python would read as a number; to be asked for before the DAGs."""
+    monkeypatch.setenv("MAILCHIMP_AUDIENCE_ID", "12345e6789")
+    return "12345e6789"
+
+
+@pytest.mark.usefixtures("mailchimp", "snapshots")
+def test_export_to_an_audience_whose_id_looks_like_a_number(
+    audience_like_a_number: str, shipped_dags: dict[str, DAG], run_dag: RunDag
+) -> None:
+    """An id such as 12345e6789 reaches the operator as it is, which fails because there is no such audience."""
+    run = run_dag(shipped_dags[EXPORT])
+    assert export_fields(run)["audience_id"] == audience_like_a_number
+    assert states(run) == {
+        "export": "failed",
+        "wait_for_batches": "upstream_failed",
+        "report": "upstream_failed",
+    }
 
 
 def test_refresh_writes_every_snapshot_whole(
