@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
-import orjson
-
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.values import Convert, Problem, Sendable, WarningKind
+from airflow_mailchimp_export.mailchimp.wire import MemberEncoder, Section, Slot
 from airflow_mailchimp_export.model import (
     FieldWarning,
     Member,
@@ -79,6 +78,7 @@ class FieldMapper:
 
     def __init__(self, fillings: Iterable[ResolvedField]) -> None:
         self._fields = {filling.field.tag: filling for filling in fillings}
+        self._encoder = MemberEncoder(Slot(Section.MERGE_FIELDS, tag) for tag in self._fields)
         self._counts: Counter[tuple[str, WarningKind]] = Counter()
         self._examples: defaultdict[tuple[str, WarningKind], list[str]] = defaultdict(list)
 
@@ -115,7 +115,7 @@ class FieldMapper:
     def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:
         """Make each profile a member, in order, or a reject where a required field is blank or wrong."""
         rejects: dict[int, Reject] = {}
-        tags = tuple(self._fields)
+        encode = self._encoder.encode
         filled = [self._fill(filling, block, rejects) for filling in self._fields.values()]
         rows = zip(*filled, strict=True) if filled else repeat((), len(block.emails))
         people = zip(block.subscriber_hashes, block.emails, block.statuses, block.tags, rows, strict=True)
@@ -123,13 +123,7 @@ class FieldMapper:
             if row in rejects:
                 yield rejects[row]
                 continue
-            payload: dict[str, object] = {"email_address": email, "status": status}
-            sent = {tag: value for tag, value in zip(tags, values, strict=True) if value is not None}
-            if sent:
-                payload["merge_fields"] = sent
-            if segments:
-                payload["tags"] = segments
-            yield Member(key, email, _STATUSES[status], orjson.dumps(payload))
+            yield Member(key, email, _STATUSES[status], encode(email, status, values, segments))
 
     def _fill(self, filling: ResolvedField, block: ProfileBlock, rejects: dict[int, Reject]) -> list[object]:
         """Convert one merge field's values; ``None`` is left out of the payload."""
