@@ -135,22 +135,6 @@ class FingerprintBasis:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """One row at the source, of those whose turn it is to be sent.
-
-    :param email: in its normal form.
-    :param status: the status to send; an existing member's own, so that it never changes.
-    :param values: the mapped columns' values, in the order of the field map's columns.
-    """
-
-    subscriber_hash: str
-    email: str
-    status: MemberStatus
-    tags: tuple[str, ...]
-    values: tuple[object, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Member:
     """A person as Mailchimp is to be sent.
 

@@ -11,15 +11,7 @@ from typing import Any
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.values import Convert, Problem, Sendable, WarningKind
 from airflow_mailchimp_export.mailchimp.wire import MemberEncoder, Section, Slot
-from airflow_mailchimp_export.model import (
-    FieldWarning,
-    Member,
-    MemberStatus,
-    MergeField,
-    Profile,
-    Reason,
-    Reject,
-)
+from airflow_mailchimp_export.model import FieldWarning, Member, MemberStatus, MergeField, Reason, Reject
 
 MAX_EXAMPLES = 5
 """Most profiles that one warning names."""
@@ -105,12 +97,6 @@ class FieldMapper:
         if problem:
             message = f"no value of the column for {tag} fits the type {filling.field.type}"
             raise ConfigError(f"{message}. {self._remedy(tag, problem.kind)}")
-
-    def to_member(self, profile: Profile) -> Member | Reject:
-        """Make one profile a member; see :meth:`to_members`, which is for many."""
-        columns = [(value,) for value in profile.values]
-        key, email, status, tags = profile.subscriber_hash, profile.email, profile.status, profile.tags
-        return next(self.to_members(ProfileBlock((key,), (email,), (status,), (tags,), columns)))
 
     def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:
         """Make each profile a member, in order, or a reject where a required field is blank or wrong."""

@@ -116,15 +116,6 @@ class ConnectionSettings:
         """Whether a DAG may use the connection; globs heed upper and lower case."""
         return not self.allowed_dags or any(fnmatchcase(dag_id, glob) for glob in self.allowed_dags)
 
-    def with_server_prefix(self, prefix: str) -> ConnectionSettings:
-        """Complete the settings with the data center that the OAuth metadata names.
-
-        :raises ConfigError: it is no server prefix.
-        """
-        checked = parse_setting("The data center in Mailchimp's OAuth metadata", prefix, _server_prefix)
-        endpoint = parse_endpoint(checked, rules=HostRules())
-        return replace(self, server_prefix=checked, base_url=endpoint.base_url)
-
     def with_api_endpoint(self, url: str) -> ConnectionSettings:
         """Complete the settings with the API endpoint that the OAuth metadata names.
 

@@ -315,18 +315,6 @@ class TestOAuth:
         made = settings(KEY, auth_method="oauth2")
         assert (made.server_prefix, made.base_url, made.metadata_url) == (None, None, OAUTH_METADATA_URL)
 
-    def test_a_server_prefix_completes(self) -> None:
-        """The metadata's data center gives the base URL."""
-        made = settings(TOKEN, auth_method="oauth2").with_server_prefix("US3")
-        assert (made.server_prefix, made.base_url) == ("us3", "https://us3.api.mailchimp.com/3.0")
-
-    def test_a_wrong_server_prefix(self) -> None:
-        """No host can be smuggled in as a data center."""
-        with pytest.raises(
-            ConfigError, match="The data center in Mailchimp's OAuth metadata must be a server"
-        ):
-            settings(TOKEN, auth_method="oauth2").with_server_prefix("evil.org/us3")
-
     def test_an_endpoint_completes(self) -> None:
         """The metadata's API endpoint gives the base URL and the data center."""
         made = settings(TOKEN, auth_method="oauth2").with_api_endpoint("https://us3.api.mailchimp.com")

@@ -21,15 +21,7 @@ from airflow_mailchimp_export.fields.field_map import (
     parse_field_map,
 )
 from airflow_mailchimp_export.fields.values import WarningKind
-from airflow_mailchimp_export.model import (
-    FieldWarning,
-    Member,
-    MemberStatus,
-    MergeField,
-    Profile,
-    Reason,
-    Reject,
-)
+from airflow_mailchimp_export.model import FieldWarning, Member, MemberStatus, MergeField, Reason, Reject
 
 PARTS = {"addr1": "street", "city": "town", "state": "state", "zip": "postcode"}
 MERGE_FIELDS = {
@@ -77,14 +69,17 @@ def mapper_for(
     return parse_field_map({"EMAIL": "email", **entries}).resolve(merge_fields, SCHEMA, **settings)
 
 
-def profile(*values: object, tags: tuple[str, ...] = ()) -> Profile:
-    """Take a person with values for the columns after the address's."""
-    return Profile("a" * 32, "ann@example.org", MemberStatus.SUBSCRIBED, tags, ("ann@example.org", *values))
+def to_member(mapper: FieldMapper, *values: object, tags: tuple[str, ...] = ()) -> Member | Reject:
+    """Map one person with these values for the columns after the address's."""
+    columns = [[value] for value in ("ann@example.org", *values)]
+    block = ProfileBlock(["a" * 32], ["ann@example.org"], ["subscribed"], [tags], columns)
+    (member,) = mapper.to_members(block)
+    return member
 
 
 def merge_fields_of(mapper: FieldMapper, *values: object) -> object:
     """Map one profile and take the merge fields out of its payload."""
-    member = mapper.to_member(profile(*values))
+    member = to_member(mapper, *values)
     assert isinstance(member, Member)
     return orjson.loads(member.payload).get("merge_fields")
 
@@ -286,7 +281,7 @@ class TestMembers:
     def test_payload(self) -> None:
         """A member is sent with address, status, merge fields and tags, and nothing else."""
         mapper = mapper_for({"FNAME": "first_name", "AGE": "age"})
-        member = mapper.to_member(profile("Zoë", 7, tags=("VIP", "News")))
+        member = to_member(mapper, "Zoë", 7, tags=("VIP", "News"))
         assert isinstance(member, Member)
         assert (member.subscriber_hash, member.email) == ("a" * 32, "ann@example.org")
         assert member.status is MemberStatus.SUBSCRIBED
@@ -300,7 +295,7 @@ class TestMembers:
     @pytest.mark.parametrize("entries", [{}, {"FNAME": "first_name"}])
     def test_bare_payload(self, entries: dict[str, object]) -> None:
         """Merge fields and tags are left out where there are none."""
-        member = mapper_for(entries).to_member(profile(*[None] * len(entries)))
+        member = to_member(mapper_for(entries), *[None] * len(entries))
         assert isinstance(member, Member)
         assert orjson.loads(member.payload) == {"email_address": "ann@example.org", "status": "subscribed"}
 
@@ -336,7 +331,7 @@ class TestMembers:
         """A profile with two wrong required fields is rejected for the first of them."""
         both = required("AGE") | {"FNAME": MergeField("FNAME", "First Name", "text", required=True)}
         mapper = mapper_for({"FNAME": "first_name", "AGE": "age"}, merge_fields=both)
-        assert mapper.to_member(profile(None, "old")) == Reject(Reason.REQUIRED_FIELD, "FNAME")
+        assert to_member(mapper, None, "old") == Reject(Reason.REQUIRED_FIELD, "FNAME")
 
     def test_block_of_uneven_columns(self) -> None:
         """A block whose columns differ in length is an error, and nobody is lost silently."""
@@ -367,7 +362,7 @@ class TestMembers:
     def test_required_is_never_cleared(self) -> None:
         """A blank that would clear a required field rejects the profile."""
         mapper = mapper_for({"AGE": {"column": "age", "blank": "clear"}}, merge_fields=required("AGE"))
-        assert mapper.to_member(profile(None)) == Reject(Reason.REQUIRED_FIELD, "AGE")
+        assert to_member(mapper, None) == Reject(Reason.REQUIRED_FIELD, "AGE")
 
     def test_address_from_parts(self) -> None:
         """An address is put together from the columns of its parts."""
@@ -406,7 +401,7 @@ class TestMembers:
             {"FNAME": "first_name", "LNAME": {"column": "surname", "blank": "clear"}, "AGE": "age"}
         )
         for values in rows:
-            member = mapper.to_member(profile(*values, tags=("VIP",)))
+            member = to_member(mapper, *values, tags=("VIP",))
             assert isinstance(member, Member)
             payload = orjson.loads(member.payload)
             assert payload.keys() <= {"email_address", "status", "merge_fields", "tags"}
@@ -452,7 +447,7 @@ class TestWarnings:
     def test_rejects_are_no_warnings(self) -> None:
         """A value that rejects its profile is not also a warning."""
         mapper = mapper_for({"AGE": "age"}, merge_fields=required("AGE"))
-        assert mapper.to_member(profile("old")) == Reject(Reason.INVALID_FIELD, "AGE")
+        assert to_member(mapper, "old") == Reject(Reason.INVALID_FIELD, "AGE")
         assert mapper.warnings == ()
 
 
