@@ -14,7 +14,6 @@ from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.rules import ARCHIVE, NEW_MEMBER_STATUSES, REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.coercion import (
     boolean,
-    check_keys,
     choice,
     is_blank,
     mapping,
@@ -23,6 +22,7 @@ from airflow_mailchimp_export.settings.coercion import (
     single_line,
     whole_number,
 )
+from airflow_mailchimp_export.settings.names import check_keys
 
 MAX_EXPORT_NAME_LENGTH: Final = 200
 """Longest folder name made of an export's name; file systems end at 255 bytes."""
@@ -72,7 +72,7 @@ class ExportOptions:
         """
         raw = asdict(value) if isinstance(value, cls) else value
         given = {} if raw is None else parse_setting("options", raw, mapping)
-        check_keys("options", given, allowed=tuple(OPTIONS))
+        check_keys("options", given, allowed=OPTIONS)
         checked: dict[str, Any] = {
             name: parse_setting(f"options: {name}", set_to, OPTIONS[name])
             for name, set_to in given.items()

@@ -13,9 +13,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import StrEnum
 
 import pyarrow as pa
@@ -37,6 +36,7 @@ from airflow_mailchimp_export.fields.values import (
 )
 from airflow_mailchimp_export.model import MergeField, Reason, Reject
 from airflow_mailchimp_export.settings.coercion import from_json, parse_setting
+from airflow_mailchimp_export.settings.names import check_keys, did_you_mean
 
 __all__ = [
     "Blank",
@@ -102,7 +102,7 @@ def parse_field_map(value: object) -> FieldMap:
 def _tag(key: object) -> str:
     tag = key.upper() if isinstance(key, str) else ""
     if not _TAG.fullmatch(tag):
-        raise ConfigError(f'field_map: "{key}" is no merge tag: 1 to 10 of the letters A-Z, digits and _')
+        raise ConfigError(f"field_map: {key!r} is no merge tag: 1 to 10 of the letters A-Z, digits and _")
     return tag
 
 
@@ -111,12 +111,14 @@ def _rule(tag: str, given: object) -> FieldRule:
         return FieldRule(tag, (_column(tag, given),))
     only_parts = given.keys() & set(ADDRESS_PARTS) and not given.keys() & set(_OPTIONS)
     options = {"parts": given} if only_parts else given
-    _check_keys(tag, options, _OPTIONS)
+    check_keys(f"field_map: {tag}", options, allowed=_OPTIONS)
     if ("column" in options) == ("parts" in options):
-        raise ConfigError(f'field_map: {tag} needs either "column" or "parts"')
+        raise ConfigError(f"field_map: {tag} needs either 'column' or 'parts'")
     blank = options.get("blank", Blank.KEEP)
     if blank not in tuple(Blank):
-        raise ConfigError(f'field_map: blank of {tag} is neither "keep" nor "clear"{_close(blank, Blank)}')
+        raise ConfigError(
+            f"field_map: blank of {tag} is neither 'keep' nor 'clear'{did_you_mean(blank, Blank)}"
+        )
     parts = _parts(tag, options["parts"]) if "parts" in options else {}
     columns = tuple(parts.values()) or (_column(tag, options["column"]),)
     return FieldRule(tag, columns, tuple(parts), Blank(blank), options.get("default"))
@@ -125,7 +127,7 @@ def _rule(tag: str, given: object) -> FieldRule:
 def _parts(tag: str, given: object) -> dict[str, str]:
     if not isinstance(given, Mapping):
         raise ConfigError(f"field_map: the parts of {tag} are no mapping: give a column for each part")
-    _check_keys(tag, given, ADDRESS_PARTS)
+    check_keys(f"field_map: {tag}", given, allowed=ADDRESS_PARTS)
     if lacking := [part for part in REQUIRED_ADDRESS_PARTS if part not in given]:
         raise ConfigError(f"field_map: {tag} lacks {', '.join(lacking)}: an address is whole or not taken")
     return {part: _column(f"{part} of {tag}", column) for part, column in given.items()}
@@ -135,18 +137,6 @@ def _column(where: str, given: object) -> str:
     if not isinstance(given, str) or not given.strip():
         raise ConfigError(f"field_map: {where} needs the name of a source column")
     return given
-
-
-def _check_keys(tag: str, given: Iterable[object], known: Sequence[str]) -> None:
-    for key in given:
-        if key not in known:
-            message = f'field_map: {tag} has the unknown key "{key}"{_close(key, known)}'
-            raise ConfigError(f"{message}; known are {', '.join(known)}")
-
-
-def _close(word: object, known: Iterable[str]) -> str:
-    found = get_close_matches(str(word), known, n=1)
-    return f' (did you mean "{found[0]}"?)' if found else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +204,9 @@ class FieldMap:
             if rule.tag in merge_fields:
                 yield from _rule_problems(rule, merge_fields[rule.tag], schema)
             else:
-                message = f"{rule.tag} is no merge field of the audience{_close(rule.tag, merge_fields)}"
+                message = (
+                    f"{rule.tag} is no merge field of the audience{did_you_mean(rule.tag, merge_fields)}"
+                )
                 yield f"{message}: mend the tag, or set create_merge_fields=True"
         unfilled = merge_fields.keys() - {rule.tag for rule in self.rules}
         for tag in (tag for tag in sorted(unfilled) if merge_fields[tag].required):
@@ -234,10 +226,12 @@ def _rule_problems(rule: FieldRule, field: MergeField, schema: pa.Schema) -> Ite
 def _column_problems(rule: FieldRule, merge_type: str, schema: pa.Schema) -> Iterator[str]:
     for column in rule.columns:
         if column not in schema.names:
-            message = f'the source has no column "{column}" for {rule.tag}{_close(column, schema.names)}'
+            message = (
+                f"the source has no column {column!r} for {rule.tag}{did_you_mean(column, schema.names)}"
+            )
             yield f"{message}; it has {', '.join(schema.names)}"
         elif not _can_fit(arrow := schema.field(column).type, merge_type):
-            yield f'column "{column}" of type {arrow} can never fill {rule.tag} of type {merge_type}'
+            yield f"column {column!r} of type {arrow} can never fill {rule.tag} of type {merge_type}"
 
 
 _NARROW = (pa.float16(), pa.float32())

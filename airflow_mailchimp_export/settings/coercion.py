@@ -165,18 +165,6 @@ def mapping(value: object) -> Mapping[str, object]:
     return value
 
 
-def check_keys(where: str, given: Mapping[str, object], *, allowed: tuple[str, ...]) -> None:
-    """Let no key pass that means nothing.
-
-    :raises ConfigError: names the unknown keys and the allowed ones.
-    """
-    unknown = sorted(set(given) - set(allowed))
-    if unknown:
-        raise ConfigError(
-            f"{where} has unknown keys: {', '.join(unknown)}. Allowed are {', '.join(allowed)}."
-        )
-
-
 def _unique_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(unique := dict(pairs)) < len(pairs):
         raise InvalidValue("JSON in which each name stands once")

@@ -23,6 +23,7 @@ from airflow_mailchimp_export.settings.coercion import (
     whole_number,
 )
 from airflow_mailchimp_export.settings.endpoint import MAX_PORT, SERVER_PREFIX, HostRules, parse_endpoint
+from airflow_mailchimp_export.settings.names import unknown_names
 
 MAX_CONNECTIONS: Final = 10
 """Most connections of one user: https://mailchimp.com/developer/marketing/docs/fundamentals/#api-limits"""
@@ -71,7 +72,7 @@ class ConnectionSettings:
     :param contact_limit: the contract's number of contacts; ``None`` means unknown.
     :param max_connections: most requests in flight, 1 to 10.
     :param timeout: seconds that one call may take.
-    :param unknown_extra: keys among the extras that mean nothing here, perhaps mistyped.
+    :param unknown_extra: keys among the extras that mean nothing here, each with what may have been meant.
     """
 
     token: str = field(repr=False)
@@ -108,7 +109,7 @@ class ConnectionSettings:
             for key, setting in EXTRAS.items()
             if not is_blank(extra.get(key))
         }
-        unknown = tuple(str(key) for key in extra if key not in EXTRAS)
+        unknown = tuple(unknown_names(extra, EXTRAS))
         settings = cls(token=_token(password), unknown_extra=unknown, **given)
         return settings._at(host=_host(host), port=_port(port), scheme=_scheme(schema))
 

@@ -10,7 +10,6 @@ from typing import Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.coercion import (
-    check_keys,
     choice,
     describe_type,
     from_json,
@@ -19,6 +18,7 @@ from airflow_mailchimp_export.settings.coercion import (
     parse_setting,
     single_line,
 )
+from airflow_mailchimp_export.settings.names import check_keys
 
 MAX_TAG_LENGTH: Final = 100
 """Longest name of a tag: https://mailchimp.com/help/getting-started-tags/"""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 
 import pyarrow as pa
 
+from airflow_mailchimp_export.settings.names import did_you_mean
 from airflow_mailchimp_export.sources.location import SourceLocation, listed
 
 
@@ -17,8 +17,7 @@ def check_columns(wanted: Iterable[str], available: Sequence[str], *, location: 
     """
     for column in wanted:
         if column not in available:
-            close = _close_match(column, available)
-            hint = f" (did you mean {close!r}?)" if close else ""
+            hint = did_you_mean(column, available)
             raise location.error(f"there is no column {column!r}{hint}; there are {listed(available)}.")
         if available.count(column) > 1:
             raise location.error(f"several columns are named {column!r}: rename all but one.")
@@ -57,12 +56,6 @@ def as_batch(columns: Iterable[pa.Array], schema: pa.Schema, *, location: Source
     """
     cast = [_cast(values, field, location) for values, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
-
-
-def _close_match(column: str, available: Sequence[str]) -> str | None:
-    by_lower = {name.strip().lower(): name for name in available}
-    matches = get_close_matches(column.strip().lower(), by_lower, n=1)
-    return by_lower[matches[0]] if matches else None
 
 
 def _check_tellable(column: str, given: pa.DataType, location: SourceLocation) -> None:

@@ -140,7 +140,10 @@ def test_button_hints_at_mistyped_extras(
     monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(time_out=5, audience="x")))
     passed, message = press()
     assert passed, message
-    assert "Unknown extra fields, perhaps mistyped: time_out, audience" in message
+    assert (
+        "perhaps mistyped: 'time_out' (did you mean 'timeout'?), 'audience' (did you mean 'audience_id'?)"
+        in message
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,8 +81,8 @@ def test_field_map_keys() -> None:
     """The table has the keys that an entry of the field map takes."""
     with pytest.raises(ConfigError) as caught:
         parse_field_map({"EMAIL": "email", "FNAME": {"mistyped": 1}})
-    known = str(caught.value).rpartition("known are ")[2].split(", ")
-    assert [key for key, _ in pairs(page("export").table("Field map", "key", "meaning"))] == known
+    allowed = str(caught.value).rpartition("Allowed are ")[2].rstrip(".").split(", ")
+    assert [key for key, _ in pairs(page("export").table("Field map", "key", "meaning"))] == allowed
 
 
 def test_values() -> None:

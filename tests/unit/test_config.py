@@ -83,7 +83,8 @@ class TestOptions:
             ({"create_merge_fields": "maybe"}, "options: create_merge_fields must be true or false"),
             (
                 {"max_profile": 1},
-                "options has unknown keys: max_profile. Allowed are new_member_status, max_profiles",
+                "options has unknown keys: 'max_profile' (did you mean 'max_profiles'?). "
+                "Allowed are new_member_status, max_profiles",
             ),
             ({1: 2}, "options must be a mapping with names as keys"),
             ("[]", "options must be a mapping with names as keys; given was text of 2 characters."),
@@ -202,7 +203,7 @@ class TestSegments:
             ({"VIP": {"uri": 7}}, "segment 'VIP': uri must be one line of text; given was a whole number."),
             (
                 {"VIP": {"uri": "x", "fromat": "csv"}},
-                "segment 'VIP' has unknown keys: fromat. Allowed are uri,",
+                "segment 'VIP' has unknown keys: 'fromat' (did you mean 'format'?). Allowed are uri,",
             ),
             ({"VIP": {"uri": "x", 1: 2}}, "segment 'VIP' must be a mapping with names as keys"),
             ({"VIP": {"uri": "x", "format": "xls"}}, "segment 'VIP': format must be 'parquet' or 'csv'"),

@@ -203,8 +203,11 @@ def test_a_key_in_the_wrong_field_is_not_shown() -> None:
 
 
 def test_unknown_extras() -> None:
-    """Extras that mean nothing are collected, so that a mistyped one can be pointed out."""
-    assert settings(timeuot=60, audience="x").unknown_extra == ("timeuot", "audience")
+    """Extras that mean nothing are collected, each with what may have been meant."""
+    assert settings(timeuot=60, audience="x").unknown_extra == (
+        "'timeuot' (did you mean 'timeout'?)",
+        "'audience' (did you mean 'audience_id'?)",
+    )
 
 
 def test_the_token_is_not_printed() -> None:

@@ -129,17 +129,26 @@ class TestParsing:
             ({"FNAME": "first_name"}, "EMAIL needs the name of a source column"),
             ({"EMAIL": {"column": "email"}}, "EMAIL needs the name of a source column"),
             ({"EMAIL": "email", "FNAME": "a", "fname": "b"}, "FNAME stands there twice"),
-            ({"EMAIL": "email", "FIRST_NAME1": "a"}, '"FIRST_NAME1" is no merge tag: 1 to 10'),
-            ({"EMAIL": "email", "F-NAME": "a"}, '"F-NAME" is no merge tag'),
-            ({"EMAIL": "email", False: "a"}, '"False" is no merge tag'),
+            ({"EMAIL": "email", "FIRST_NAME1": "a"}, "'FIRST_NAME1' is no merge tag: 1 to 10"),
+            ({"EMAIL": "email", "F-NAME": "a"}, "'F-NAME' is no merge tag"),
+            ({"EMAIL": "email", False: "a"}, "False is no merge tag"),
             ({"EMAIL": "email", "FNAME": " "}, "FNAME needs the name of a source column"),
             ({"EMAIL": "email", "FNAME": 3}, "FNAME needs the name of a source column"),
-            ({"EMAIL": "email", "FNAME": {}}, 'FNAME needs either "column" or "parts"'),
-            ({"EMAIL": "email", "FNAME": {"column": "a", "parts": PARTS}}, 'either "column" or "parts"'),
-            ({"EMAIL": "email", "FNAME": {"colum": "a"}}, '"colum" (did you mean "column"?)'),
-            ({"EMAIL": "email", "FNAME": {"column": "a", "xyz": 1}}, 'unknown key "xyz"; known are column'),
-            ({"EMAIL": "email", "FNAME": {"column": "a", "blank": "cler"}}, 'did you mean "clear"?'),
-            ({"EMAIL": "email", "HOME": PARTS | {"contry": "c"}}, '"contry" (did you mean "country"?)'),
+            ({"EMAIL": "email", "FNAME": {}}, "FNAME needs either 'column' or 'parts'"),
+            ({"EMAIL": "email", "FNAME": {"column": "a", "parts": PARTS}}, "either 'column' or 'parts'"),
+            (
+                {"EMAIL": "email", "FNAME": {"colum": "a"}},
+                "field_map: FNAME has unknown keys: 'colum' (did you mean 'column'?). Allowed are column,",
+            ),
+            (
+                {"EMAIL": "email", "FNAME": {"column": "a", "xyz": 1}},
+                "FNAME has unknown keys: 'xyz'. Allowed are column, parts, blank, default.",
+            ),
+            (
+                {"EMAIL": "email", "FNAME": {"column": "a", "blank": "cler"}},
+                "blank of FNAME is neither 'keep' nor 'clear' (did you mean 'clear'?)",
+            ),
+            ({"EMAIL": "email", "HOME": PARTS | {"contry": "c"}}, "'contry' (did you mean 'country'?)"),
             ({"EMAIL": "email", "HOME": {"addr1": "a", "zip": "z"}}, "HOME lacks city, state"),
             ({"EMAIL": "email", "HOME": PARTS | {"zip": ""}}, "zip of HOME needs the name"),
             ({"EMAIL": "email", "HOME": {"parts": "street"}}, "the parts of HOME are no mapping"),
@@ -167,10 +176,10 @@ class TestResolving:
             merge_fields=required("LNAME"),
         )
         assert told.splitlines()[1:] == [
-            '- FNAM is no merge field of the audience (did you mean "FNAME"?): mend the tag, '
+            "- FNAM is no merge field of the audience (did you mean 'FNAME'?): mend the tag, "
             "or set create_merge_fields=True",
-            '- column "vip" of type bool can never fill BORN of type date',
-            '- the source has no column "ages" for AGE (did you mean "age"?); it has '
+            "- column 'vip' of type bool can never fill BORN of type date",
+            "- the source has no column 'ages' for AGE (did you mean 'age'?); it has "
             + ", ".join(SCHEMA.names),
             f"- the default of SITE does not fit the type url. {WarningKind.NOT_A_URL.remedy}",
             "- LNAME is required by the audience: map a column to it, or set skip_merge_validation=True",
@@ -185,9 +194,9 @@ class TestResolving:
 
     def test_email_column(self) -> None:
         """The address's column must be there and be text."""
-        with pytest.raises(ConfigError, match=r'no column "mail" for EMAIL \(did you mean "email"\?\)'):
+        with pytest.raises(ConfigError, match=r"no column 'mail' for EMAIL \(did you mean 'email'\?\)"):
             parse_field_map({"EMAIL": "mail"}).resolve({}, SCHEMA)
-        with pytest.raises(ConfigError, match='column "age" of type int64 can never fill EMAIL'):
+        with pytest.raises(ConfigError, match="column 'age' of type int64 can never fill EMAIL"):
             parse_field_map({"EMAIL": "age"}).resolve({}, SCHEMA)
 
     def test_skip_merge_validation(self) -> None:
@@ -237,7 +246,7 @@ class TestResolving:
         except ConfigError as error:
             told = str(error)
         assert [line for line in told.splitlines() if "can never fill" in line] == [
-            f'- column "column" of type {arrow} can never fill {field.tag} of type {field.type}'
+            f"- column 'column' of type {arrow} can never fill {field.tag} of type {field.type}"
             for field in MERGE_FIELDS.values()
             if field.tag not in tags.split()
         ]
