@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.sources.columns import reconciled
 from airflow_mailchimp_export.sources.source import Source
 
 Members = Iterable[tuple[str, str]]
@@ -18,13 +19,8 @@ def common_schema(sources: Sequence[Source]) -> pa.Schema:
     """Return names and types of the columns, the address's first; text where the sources differ."""
     schemas = [source.schema for source in sources]
     names = schemas[0].names
-    types = [_common_type([schema.field(index).type for schema in schemas]) for index in range(len(names))]
+    types = [reconciled(schema.field(index).type for schema in schemas) for index in range(len(names))]
     return pa.schema(list(zip(names, [pa.string(), *types[1:]], strict=True)))
-
-
-def _common_type(types: Sequence[pa.DataType]) -> pa.DataType:
-    known = [kind for kind in types if not pa.types.is_null(kind)]
-    return known[0] if known and all(kind == known[0] for kind in known) else pa.string()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,16 @@ def common_type(column: str, types: Mapping[str, pa.DataType], *, segment: str) 
     :raises SourceError: the types differ, and one of them cannot be told as text.
     """
     plain = {file: plain_type(given) for file, given in types.items() if not pa.types.is_null(given)}
-    kinds = set(plain.values())
-    if len(kinds) > 1:
-        for file, given in plain.items():
+    common = reconciled(plain.values())
+    for file, given in plain.items():
+        if given != common:
             _check_tellable(column, given, SourceLocation(segment, file))
+    return common
+
+
+def reconciled(types: Iterable[pa.DataType]) -> pa.DataType:
+    """Return the type that values of several types are read as: text where they differ."""
+    kinds = {kind for kind in types if not pa.types.is_null(kind)}
     return kinds.pop() if len(kinds) == 1 else pa.string()
 
 
