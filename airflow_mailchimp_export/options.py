@@ -43,8 +43,9 @@ class ExportOptions:
     :param new_member_status: the status of people who are new to the audience: subscribed, pending
         (Mailchimp asks them first) or transactional.
     :param max_profiles: most profiles over all segments; more and nothing is sent.
-    :param max_removal_ratio: the part of the people whom this export put there, 0 to 1, that may leave in one
-        run; more and nothing is sent. 1 allows everything, even an empty segment.
+    :param max_removal_ratio: the part of the people added by this export, 0 to 1, that may be removed in one
+        run, of each tag and of all; more and nothing is sent. 1 allows everything, even an empty segment.
+    :param removal_floor: so many people of each tag may always be removed, unless its segment is empty.
     :param max_reject_ratio: the part of the profiles, 0 to 1, that may be refused before the run has failed.
     :param create_merge_fields: whether merge fields that the audience lacks are created.
     :param skip_merge_validation: whether Mailchimp accepts members without the audience's required fields.
@@ -57,6 +58,7 @@ class ExportOptions:
     new_member_status: MemberStatus = MemberStatus.SUBSCRIBED
     max_profiles: int = 1_000_000
     max_removal_ratio: float = 0.3
+    removal_floor: int = 20
     max_reject_ratio: float = 0.5
     create_merge_fields: bool = False
     skip_merge_validation: bool = False
@@ -85,6 +87,7 @@ OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "new_member_status": choice(*NEW_MEMBER_STATUSES),
     "max_profiles": whole_number(1),
     "max_removal_ratio": number(0, 1),
+    "removal_floor": whole_number(0),
     "max_reject_ratio": number(0, 1),
     "create_merge_fields": boolean,
     "skip_merge_validation": boolean,

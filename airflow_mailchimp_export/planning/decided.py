@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from airflow_mailchimp_export.database import Database, rows_of
 from airflow_mailchimp_export.model import Counts, MemberStatus
+from airflow_mailchimp_export.planning.guards import RemovalCount, UsableRows
 from airflow_mailchimp_export.planning.staging import Members, to_pairs
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.state.manifest import SegmentTally
@@ -48,14 +49,13 @@ class DecidedPlan:
             record_status(self._database, MemberStatus.SUBSCRIBED, members)
         return self._count("surely_new_count")
 
-    def removal_totals(self) -> tuple[int, int]:
-        """Return how many people lose a tag or are taken out, and how many this export has added in all."""
-        removed, owned = self._database.rows("removal_counts")[0]
-        return int(removed), int(owned)
+    def removal_counts(self) -> list[RemovalCount]:
+        """Return how many people lose each tag, of those who have it by this export; first over all tags."""
+        return [RemovalCount(*row) for row in self._database.rows("removal_counts")]
 
-    def emptied(self) -> list[tuple[str, int]]:
-        """Return the segments that have nobody now, and how many people they would lose."""
-        return [(name, people) for name, people in self._database.rows("emptied")]
+    def usable_rows(self) -> list[UsableRows]:
+        """Return how many rows of each segment have an address that can be sent."""
+        return [UsableRows(*row) for row in self._database.rows("usable_rows")]
 
     def memberships(self) -> list[Membership]:
         """Return the combinations of segments, in the order of their numbers."""

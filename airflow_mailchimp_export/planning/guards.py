@@ -2,9 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 
 from airflow_mailchimp_export.errors import ConfigError, RemovalLimitExceeded, TooManyRejects
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalCount:
+    """How many people lose a tag, of how many who have it by this export; without a tag, of all."""
+
+    tag: str
+    removed: int
+    owned: int
+
+    @property
+    def ratio(self) -> float:
+        """The part that is removed."""
+        return self.removed / self.owned if self.owned else float(self.removed > 0)
+
+
+@dataclass(frozen=True, slots=True)
+class UsableRows:
+    """How many rows a segment has, and how many of them have an address that can be sent."""
+
+    name: str
+    tag: str
+    rows: int
+    usable: int
 
 
 def check_volume(rows: int, *, max_profiles: int) -> None:
@@ -45,24 +71,62 @@ def check_rejects(rejected: int, people: int, *, max_reject_ratio: float) -> Non
         )
 
 
-def check_removals(
-    removed: int, owned: int, emptied: Sequence[tuple[str, int]], *, max_removal_ratio: float
-) -> None:
-    """Stop a run by which suspiciously many would leave: a source is likely broken.
+def check_segments(segments: Sequence[UsableRows], removals: Sequence[RemovalCount], *, column: str) -> None:
+    """Stop an export that would take a tag from everybody because no row of its segment has a usable address.
 
-    :param removed: how many people would lose a tag or be archived.
-    :param owned: how many people were added by this export.
-    :param emptied: segments that have nobody now, and how many they would lose.
-    :raises RemovalLimitExceeded: says how many and how to allow it once.
+    The rows are there, so the people have not left: the wrong column is mapped, or the source is broken.
+
+    :param column: the source's column of the address.
+    :raises ConfigError: names segment, column and number of rows.
     """
-    allowed = "If that is meant, allow it once with max_removal_ratio"
-    if emptied and max_removal_ratio < 1:
-        named = ", ".join(f"{name!r} ({people:,} people)" for name, people in emptied)
-        raise RemovalLimitExceeded(
-            f"These segments are empty now but had people before: {named}. Nothing was sent. {allowed}=1"
+    carried = {count.tag for count in removals if count.owned}
+    broken = [rows for rows in segments if rows.rows and not rows.usable and rows.tag in carried]
+    if broken:
+        named = "; ".join(f"segment {rows.name!r}: {rows.rows:,} rows" for rows in broken)
+        raise ConfigError(
+            f"No row has a usable address in column {column!r} ({named}), though people carry the segment's tag. "
+            "Nothing was sent. Map EMAIL to the column that holds the addresses, or correct the source"
         )
-    if removed > max_removal_ratio * owned:
-        raise RemovalLimitExceeded(
-            f"{removed:,} of {owned:,} people would lose a tag or be archived, which is more than max_removal_ratio "
-            f"allows ({max_removal_ratio:.0%}). Nothing was sent. {allowed}={removed / owned:.2f} or more"
-        )
+
+
+def check_removals(
+    removals: Sequence[RemovalCount],
+    segments: Sequence[UsableRows],
+    *,
+    max_removal_ratio: float,
+    removal_floor: int,
+) -> None:
+    """Stop a run that would remove suspiciously many people from a tag, or in all: a source is likely broken.
+
+    :param removals: first over all tags, then for each tag.
+    :param max_removal_ratio: the part of the people that may be removed; 1 allows everything.
+    :param removal_floor: so many people of each tag may always be removed, unless its segment is empty.
+    :raises RemovalLimitExceeded: lists what is over the limit, and how to allow it once.
+    """
+    if max_removal_ratio >= 1:
+        return
+    usable = {rows.tag for rows in segments if rows.usable}
+    over = [
+        count
+        for count in removals[1:]
+        if count.removed > (max(removal_floor, max_removal_ratio * count.owned) if count.tag in usable else 0)
+    ]
+    total, floor = removals[0], removal_floor * sum(count.removed > 0 for count in removals[1:])
+    if not over and total.removed > max(floor, max_removal_ratio * total.owned):
+        over = [total]
+    if over:
+        raise RemovalLimitExceeded(_over_the_limit(over, usable, max_removal_ratio))
+
+
+def _over_the_limit(over: Sequence[RemovalCount], usable: Set[str], max_removal_ratio: float) -> str:
+    named = "; ".join(
+        f"{'tag ' + repr(count.tag) if count.tag else 'in all'} {count.removed:,} of {count.owned:,} people "
+        f"({count.ratio:.0%}{', its segment has no rows now' if count.tag and count.tag not in usable else ''})"
+        for count in over
+    )
+    needed = max(1.0 if count.tag and count.tag not in usable else count.ratio for count in over)
+    return (
+        f"Too many people would be removed: {named}; max_removal_ratio allows {max_removal_ratio:.0%} of each tag "
+        "and of all. Nothing was sent. Correct the source if people are missing there; if all of them have really "
+        f"left, allow it once with max_removal_ratio={min(1.0, math.ceil(needed * 100) / 100):g}"
+    )

@@ -231,15 +231,27 @@ SELECT kind, tag, subscriber_hash, email, profile_id FROM (
 ) ORDER BY rank, tag, subscriber_hash;
 
 -- name: removal_counts
-SELECT (SELECT count(*) FROM removals),
-    (SELECT count(*) FROM ledger WHERE len(tags) > 0 AND state <> 'archived');
+-- How many people lose each tag, and how many have it by this export; the row without a tag counts all people once.
+-- What counts is what will be taken: who is only renamed keeps their membership, and who was archived by this export
+-- and returns was not among those who have a tag.
+WITH taken AS (
+    SELECT removed_tags FROM removals JOIN ledger USING (subscriber_hash)
+    ANTI JOIN moves ON moves.old_hash = removals.subscriber_hash AND moves.old_status IS NULL
+    WHERE ledger.state <> 'archived'
+), owned AS (SELECT tags FROM ledger WHERE len(tags) > 0 AND state <> 'archived')
+SELECT '' AS tag, (SELECT count(*) FROM taken), (SELECT count(*) FROM owned)
+UNION ALL
+SELECT tag, count(*) FILTER (lost), count(*) FILTER (NOT lost) FROM (
+    SELECT unnest(removed_tags) AS tag, true AS lost FROM taken
+    UNION ALL
+    SELECT unnest(tags) AS tag, false AS lost FROM owned
+) WHERE tag IN (SELECT tag FROM segments) GROUP BY tag ORDER BY tag;
 
--- name: emptied
--- Segments without a usable row that used to have people.
-SELECT segments.name, count(*) AS people FROM segments
-ANTI JOIN (SELECT DISTINCT segment FROM staged WHERE problem IS NULL) AS filled USING (segment)
-JOIN removals ON list_contains(removals.removed_tags, segments.tag)
-GROUP BY segments.name ORDER BY segments.name;
+-- name: usable_rows
+-- How many rows each segment has, and how many of them have an address that can be sent.
+SELECT segments.name, segments.tag, count(staged.segment), count(*) FILTER (staged.segment IS NOT NULL AND problem IS NULL)
+FROM segments LEFT JOIN staged USING (segment) GROUP BY segments.segment, segments.name, segments.tag
+ORDER BY segments.segment;
 
 -- name: set_aside
 -- Who is not sent, and why: rows without a usable address, people who may not be sent, and people whom Mailchimp

@@ -162,10 +162,22 @@ class Planner:
 
     def _check(self, plan: DecidedPlan) -> None:
         options = self._definition.options
-        if self._definition.on_leave != OnLeave.KEEP:
-            removed, owned = plan.removal_totals()
-            guards.check_removals(removed, owned, plan.emptied(), max_removal_ratio=options.max_removal_ratio)
+        usable = plan.usable_rows()
+        if self._definition.on_leave != OnLeave.KEEP and not self._has_too_many_rejects(plan, usable):
+            removals = plan.removal_counts()
+            guards.check_segments(usable, removals, column=self._definition.field_map.email_column)
+            guards.check_removals(
+                removals,
+                usable,
+                max_removal_ratio=options.max_removal_ratio,
+                removal_floor=options.removal_floor,
+            )
         self._check_contract(plan)
+
+    def _has_too_many_rejects(self, plan: DecidedPlan, segments: Sequence[guards.UsableRows]) -> bool:
+        """Whether the addresses alone stop the run: then it is refused for these, once they are listed."""
+        rejected = sum(rows.rows - rows.usable for rows in segments)
+        return rejected > self._definition.options.max_reject_ratio * plan.counts().people
 
     def _check_contract(self, plan: DecidedPlan) -> None:
         """Only where everybody being new would be too much, the subscribed members are read as well."""
