@@ -144,8 +144,8 @@ def from_json(value: object) -> object:
         raise
     except ValueError as error:
         raise InvalidValue(
-            "JSON where it begins with { or [: end the template with the filter tojson, "
-            "as in {{ params.segments | tojson }}"
+            "JSON where it begins with { or [: let the template write it, "
+            "as {{ macros.json.dumps(params.segments) }} does"
         ) from error
 
 

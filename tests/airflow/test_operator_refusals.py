@@ -50,7 +50,7 @@ def why_failed(run_dag: RunDag, dag: DAG, failures: Failures) -> BaseException:
         (
             {"segments": "{{ {'VIP': 'vip.csv'} }}"},
             {},
-            ["segments", "JSON", "{{ params.segments | tojson }}"],
+            ["segments", "JSON", "{{ macros.json.dumps(params.segments) }}"],
         ),
         ({"audience_id": "../lists"}, {}, ["audience_id must be an audience id such as a1b2c3d4e5"]),
         ({"export_name": 7}, {}, ["export_name must be one line of text", "a whole number"]),

@@ -220,17 +220,18 @@ def test_templates_are_rendered(mailchimp: Sandbox, run_dag: RunDag, tmp_path: P
 
 
 def test_templates_may_give_json_text(mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path) -> None:
-    """Segments, field map and options are mappings of the run's parameters, without native rendering."""
+    """Segments, field map and options may be parameters of the run, and segments keep their order."""
+    ada = {name: [row("ada@brieftaube-post.eu", f"Ada of {name}")] for name in ("Second", "First")}
     params = {
-        "segments": {
-            name: {"uri": uri, "tag": "Pair's"} for name, uri in write_segments(tmp_path, PAIR).items()
-        },
+        "segments": {name: {"uri": uri} for name, uri in write_segments(tmp_path, ada).items()},
         "field_map": FIELD_MAP,
         "options": {"max_profiles": 2},
     }
-    dag = one_task(dag={"params": params}, **{name: f"{{{{ params.{name} | tojson }}}}" for name in params})
-    assert result(run_dag(dag))["counts"]["created"] == 2
-    assert {tag["name"]: tag["members"] for tag in mailchimp.audience()["tags"]} == {"Pair's": 2}
+    templates = {name: f"{{{{ macros.json.dumps(params.{name}) }}}}" for name in params}
+    assert result(run_dag(one_task(dag={"params": params}, **templates)))["counts"]["created"] == 1
+    (member,) = mailchimp.members()
+    assert member["tags"] == ["First", "Second"]
+    assert member["merge_fields"]["FNAME"] == "Ada of Second"
 
 
 def test_one_template_may_name_all_runs_and_batches(
@@ -244,9 +245,11 @@ def test_one_template_may_name_all_runs_and_batches(
     params = {"batch_ids": submitted["batch_ids"], "run_uris": [submitted["run_uri"]]}
     with new_dag(params=params) as dag:
         wait = MailchimpBatchSensor(
-            task_id="wait", batch_ids="{{ params.batch_ids | tojson }}", poke_interval=0.1
+            task_id="wait", batch_ids="{{ macros.json.dumps(params.batch_ids) }}", poke_interval=0.1
         )
-        wait >> MailchimpExportReportOperator(task_id="report", run_uri="{{ params.run_uris | tojson }}")
+        wait >> MailchimpExportReportOperator(
+            task_id="report", run_uri="{{ macros.json.dumps(params.run_uris) }}"
+        )
     (told,) = result(run_dag(dag), "report")
     assert told["counts"]["created"] == 2
 

@@ -183,8 +183,8 @@ class TestSegments:
             ({}, "segments is empty: name at least one segment"),
             (
                 "{'VIP': 'x.csv'}",
-                "segments must be JSON where it begins with { or [: end the template with the filter tojson, "
-                "as in {{ params.segments | tojson }}; given was text of 16 characters.",
+                "segments must be JSON where it begins with { or [: let the template write it, "
+                "as {{ macros.json.dumps(params.segments) }} does; given was text of 16 characters.",
             ),
             ('{"VIP": "a.csv", "VIP": "b.csv"}', "segments must be JSON in which each name stands once"),
             ("x.csv", "segments must be a mapping with names as keys; given was text of 5 characters."),
