@@ -104,12 +104,20 @@ def test_forgotten_batches_are_over(mailchimp: Sandbox) -> None:
     assert make_sensor(["0123456789"]).poke({}) is True
 
 
-@pytest.mark.parametrize("given", ["['0123456789']", ["0123456789", 5], [["0123456789"], None]])
-def test_what_is_no_list_of_batches_is_refused(given: object, mailchimp: Sandbox) -> None:
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("['0123456789']", r"batch_ids must be JSON where it begins with { or \["),
+        ("0123456789", "batch_ids must be a list of ids, or of such lists"),
+        (["0123456789", 5], "batch_ids must be a list of ids, or of such lists"),
+        ([["0123456789"], None], "batch_ids must be a list of ids, or of such lists"),
+    ],
+)
+def test_what_is_no_list_of_batches_is_refused(given: object, words: str, mailchimp: Sandbox) -> None:
     """What a template made into text, or any other value, is not taken for batches that are over."""
     from airflow.sdk.exceptions import AirflowFailException
 
-    with pytest.raises(AirflowFailException, match="batch_ids must be a list of ids, or of such lists"):
+    with pytest.raises(AirflowFailException, match=words):
         make_sensor(given).poke({})
     assert mailchimp.stats()["requests"] == {}
 
