@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
@@ -21,7 +22,7 @@ from airflow_mailchimp_export.errors import (
 )
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient
+from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Batch
 from airflow_mailchimp_export.settings.connection import ConnectionSettings
@@ -67,12 +68,16 @@ class MailchimpHook(BaseHook):
         """
         return to_settings(self.get_connection(self.mailchimp_conn_id))
 
-    def client(self) -> MailchimpClient:
+    def client(self, settings: ConnectionSettings | None = None) -> MailchimpClient:
         """Return a client with a pool of connections of its own; close it, or use it in ``with``.
 
+        Where Mailchimp refuses the key, the client reads the connection once more, because the key may have been
+        replaced while it was at work.
+
+        :param settings: the connection's settings, for who has read them already.
         :raises ConfigError: when the connection is set up wrongly.
         """
-        return to_client(self.settings())
+        return to_client(settings or self.settings(), reread=self.settings)
 
     def permit(self, dag_id: str) -> Callable[[], None]:
         """Return a check to be made before every submission, because consent can be withdrawn at any time.
@@ -95,17 +100,21 @@ class MailchimpHook(BaseHook):
 
     def cancel_batches(self, batch_ids: tuple[str, ...]) -> None:
         """Stop batches that are not finished; what they did so far stays done."""
-        with _to_prompt_client(self.settings()) as client:
+        with self._prompt_client(self.settings()) as client:
             cancel_batches(client, batch_ids)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whose key it is, and whether an export could run; it is what the Test button shows."""
         try:
             settings = self.settings()
-            with _to_prompt_client(settings) as client:
+            with self._prompt_client(settings) as client:
                 return _examine(client, settings)
         except ExportError as error:
             return False, str(error)
+
+    def _prompt_client(self, settings: ConnectionSettings) -> MailchimpClient:
+        hasty = replace(settings, timeout=min(settings.timeout, PROMPT_TIMEOUT))
+        return to_client(hasty, pace=PROMPT, reread=self.settings)
 
 
 def to_settings(connection: Connection) -> ConnectionSettings:
@@ -131,15 +140,22 @@ def no_retry_on_permanent_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
-def to_client(settings: ConnectionSettings, *, pace: Pace | None = None) -> MailchimpClient:
+def to_client(
+    settings: ConnectionSettings,
+    *,
+    pace: Pace | None = None,
+    reread: Callable[[], ConnectionSettings] | None = None,
+) -> MailchimpClient:
     """Return a client for a connection, asking first where an OAuth token's account lives.
 
+    :param reread: reads the connection again once its key is refused.
     :raises ConfigError: when the token is not valid.
     """
     located = _located(settings, pace)
     return MailchimpClient(
         str(located.base_url),
         located.token,
+        renew=partial(_renewed, located, reread, pace) if reread else None,
         max_connections=located.max_connections,
         timeout=located.timeout,
         pace=pace,
@@ -163,8 +179,15 @@ def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str)
         )
 
 
-def _to_prompt_client(settings: ConnectionSettings) -> MailchimpClient:
-    return to_client(replace(settings, timeout=min(settings.timeout, PROMPT_TIMEOUT)), pace=PROMPT)
+def _renewed(
+    located: ConnectionSettings, reread: Callable[[], ConnectionSettings], pace: Pace | None
+) -> Credentials:
+    """Return what the connection holds now; an OAuth token that is the same needs not be located again."""
+    now = reread()
+    if now.token == located.token and now.base_url is None:
+        now = located
+    now = _located(now, pace)
+    return Credentials(str(now.base_url), now.token)
 
 
 def _located(settings: ConnectionSettings, pace: Pace | None) -> ConnectionSettings:

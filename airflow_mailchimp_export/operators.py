@@ -24,7 +24,7 @@ from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.finalizing import finalize
-from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors, to_client
+from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, parse_export_name, parse_on_leave
@@ -160,7 +160,7 @@ class SegmentToMailchimpOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan and send; then wait and account, where this task is to do it all."""
         hook = MailchimpHook(self.mailchimp_conn_id)
-        with no_retry_on_permanent_errors(), to_client(settings := hook.settings()) as client:
+        with no_retry_on_permanent_errors(), hook.client(settings := hook.settings()) as client:
             definition = self._definition(context, settings)
             folder = self._folder(context, definition.name)
             run = RunContext(

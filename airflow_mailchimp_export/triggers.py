@@ -66,9 +66,10 @@ class MailchimpBatchTrigger(BaseTrigger):
 
     async def _wait(self) -> str:
         settings = to_settings(await get_async_connection(self.mailchimp_conn_id))
+        reread = MailchimpHook(self.mailchimp_conn_id).settings
         watch = BatchWatch(self.batch_ids, stall_timeout=self.stall_timeout, now=time.monotonic())
         # In threads, because the client blocks, and other triggers share this event loop.
-        with await asyncio.to_thread(to_client, settings) as client:
+        with await asyncio.to_thread(to_client, settings, reread=reread) as client:
             # Whoever deferred has looked a moment ago. Besides, Airflow fails a task whose trigger fires
             # before the scheduler knows that it deferred: https://github.com/apache/airflow/issues/72716
             await asyncio.sleep(watch.pause())

@@ -69,6 +69,10 @@ class Sandbox:
         """Change settings while it runs, such as ``fault_rate``."""
         self._control("POST", "settings", settings)
 
+    def control(self, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The answer of a control endpoint; with a body it is a POST."""
+        return self._control("GET" if body is None else "POST", name, body)
+
     def connection(self, **extra: Any) -> dict[str, Any]:
         """The connection that leads here, as Airflow writes connections in JSON."""
         granted = {"audience_id": self.audience_id, "data_privacy_consent": True, "export_user": "sandbox"}

@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import IO, TypeVar, cast
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import ReadTimeoutError
 
-from airflow_mailchimp_export.errors import RetryableError, TimedOut
+from airflow_mailchimp_export.errors import AccessDenied, RetryableError, TimedOut
 from airflow_mailchimp_export.mailchimp.limiter import AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
 from airflow_mailchimp_export.mailchimp.protocol import (
@@ -31,6 +32,18 @@ from airflow_mailchimp_export.mailchimp.protocol import (
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where Mailchimp is, and what opens it.
+
+    :param base_url: ending in ``/3.0``.
+    :param token: API key or OAuth token.
+    """
+
+    base_url: str
+    token: str = field(repr=False)
+
+
 class MailchimpClient:
     """Carries calls to Mailchimp, from any number of threads.
 
@@ -40,6 +53,8 @@ class MailchimpClient:
         https://mailchimp.com/developer/marketing/docs/fundamentals/#api-limits
     :param timeout: seconds without an answer before a call counts as timed out.
     :param oauth: send the token as the OAuth metadata call takes it.
+    :param renew: reads key and base URL again once a key is refused, because it may have been replaced meanwhile;
+        a call is repeated with others, and never with the same.
     :param pace: how often and how fast calls are repeated.
     :param clock: seconds of a clock that never goes back.
     :param sleep: waits that many seconds; a wait that closing the client ends, unless given.
@@ -53,20 +68,23 @@ class MailchimpClient:
         max_connections: int = 8,
         timeout: float = 120.0,
         oauth: bool = False,
+        renew: Callable[[], Credentials] | None = None,
         pace: Pace | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.max_connections = max_connections
         self.limiter = AdaptiveLimiter(max_connections, clock=clock)
-        self._base_url = base_url.rstrip("/")
+        self._credentials = Credentials(base_url.rstrip("/"), token)
+        self._authorize = oauth_authorization if oauth else basic_authorization
+        self._renew = renew
+        self._renewing = threading.Lock()
         self._timeout = timeout
         self._pace = pace or Pace()
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
-        authorization = oauth_authorization(token) if oauth else basic_authorization(token)
-        self._session = _pooled_session(authorization, max_connections)
+        self._session = _pooled_session(max_connections)
 
     def __enter__(self) -> MailchimpClient:
         """Use the client as a context manager to close its connections."""
@@ -90,6 +108,22 @@ class MailchimpClient:
         :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
         :raises RuntimeError: when the client is closed.
         """
+        used = self._credentials
+        try:
+            return self._carry(call, permit)
+        except AccessDenied as refused:
+            if refused.status != requests.codes.unauthorized or not self._has_others(used):
+                raise
+        return self._carry(call, permit)
+
+    def _has_others(self, refused: Credentials) -> bool:
+        """Read the credentials again, once for all threads whose calls were refused with the same."""
+        with self._renewing:
+            if self._renew and self._credentials == refused:
+                self._credentials = self._renew()
+            return self._credentials != refused
+
+    def _carry(self, call: Call[T], permit: Callable[[], None] | None) -> T:
         flow = exchange(call, self._pace, clock=self._clock)
         result: Response | RetryableError | None = None
         with ExitStack() as slot:
@@ -119,10 +153,12 @@ class MailchimpClient:
         return None
 
     def _transmit(self, request: Request) -> Response | RetryableError:
+        credentials = self._credentials
         try:
             answer = self._session.request(
                 request.method,
-                self._base_url + request.path,
+                credentials.base_url + request.path,
+                headers=headers(self._authorize(credentials.token)),
                 params=dict(request.query),
                 data=request.body,
                 timeout=self._timeout,
@@ -172,9 +208,8 @@ class _Session(requests.Session):
         """Let no redirect be looked at: a broken one would end in an error that is not requests' own."""
 
 
-def _pooled_session(authorization: str, connections: int) -> requests.Session:
+def _pooled_session(connections: int) -> requests.Session:
     session = _Session()
-    session.headers.update(headers(authorization))
     # Without this, a .netrc entry for the host would replace the key.
     session.auth = _without_credentials
     adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)

@@ -150,8 +150,8 @@ def test_the_client_is_closed_in_the_end(
     clients: list[MailchimpClient] = []
     make_client = triggers.to_client
 
-    def noted(settings: ConnectionSettings) -> MailchimpClient:
-        clients.append(make_client(settings))
+    def noted(settings: ConnectionSettings, **options: Any) -> MailchimpClient:
+        clients.append(make_client(settings, **options))
         return clients[-1]
 
     async def run() -> TriggerEvent | None:

@@ -17,7 +17,7 @@ import orjson
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.mailchimp.protocol import Request, Response, basic_authorization
+from airflow_mailchimp_export.mailchimp.protocol import Request, Response, basic_authorization, headers
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
 from airflow_mailchimp_export.sandbox.app import to_app
 from airflow_mailchimp_export.sandbox.exchange import HANG_UP
@@ -140,8 +140,8 @@ class _Exchange:
         if self._cut or not self._sent:
             return None
         head, *parts = self._sent
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in head["headers"]}
-        return Response(head["status"], headers, b"".join(part.get("body", b"") for part in parts))
+        named = {name.decode("latin-1"): value.decode("latin-1") for name, value in head["headers"]}
+        return Response(head["status"], named, b"".join(part.get("body", b"") for part in parts))
 
 
 class InProcessClient(MailchimpClient):
@@ -172,8 +172,6 @@ class InProcessClient(MailchimpClient):
         self.requests = [] if requests is None else requests
         self._sandbox = sandbox
         self._script = script or {}
-        # An answer that is packed would only have to be unpacked again.
-        self._headers = {**self._session.headers, "Accept-Encoding": "identity"}
 
     def _transmit(self, request: Request) -> Response | RetryableError:
         self.requests.append(request)
@@ -182,7 +180,9 @@ class InProcessClient(MailchimpClient):
         if given is not None:
             return given if isinstance(given, Response | RetryableError) else to_response(given)
         url = f"/3.0{quote(request.path)}?{urlencode(request.query)}"
-        answer = self._sandbox.answer(request.method, url, headers=self._headers, body=request.body or b"")
+        # An answer that is packed would only have to be unpacked again.
+        sent = {**headers(basic_authorization(self._credentials.token)), "Accept-Encoding": "identity"}
+        answer = self._sandbox.answer(request.method, url, headers=sent, body=request.body or b"")
         return answer or RetryableError(f"{request.method} request failed on the way: ConnectionError")
 
     @contextmanager

@@ -16,12 +16,12 @@ import requests
 from requests import exceptions
 from urllib3.exceptions import ReadTimeoutError
 
-from airflow_mailchimp_export.errors import PermanentError, RetryableError, Throttled, TimedOut
+from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError, Throttled, TimedOut
 from airflow_mailchimp_export.mailchimp.archive import operation_results
-from airflow_mailchimp_export.mailchimp.client import MailchimpClient, to_retryable
+from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClient, to_retryable
 from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.mailchimp.protocol import Response
+from airflow_mailchimp_export.mailchimp.protocol import Response, basic_authorization
 from tests.kit.archives import to_archive, to_result
 from tests.kit.clock import FakeClock
 from tests.kit.http import (
@@ -470,3 +470,81 @@ def test_giving_up_on_push_back() -> None:
             client.send(PING)
         assert len(server.received) == Pace().attempts
         assert client.limiter.limit == 1
+
+
+class TestRefusedKeys:
+    """A key that Mailchimp refuses may have been replaced meanwhile."""
+
+    NEW = f"{'f' * 32}-us0"
+
+    def opens_for(self, token: str) -> Callable[[Received], Step]:
+        """Make what answers requests with a key, and refuses those with any other."""
+        opening = basic_authorization(token)
+        return lambda received: CHIMPY if received.headers["authorization"] == opening else to_problem(401)
+
+    def test_a_new_key_is_used_from_then_on(self) -> None:
+        """The refused call is repeated with the key that is there now, and further calls begin with it."""
+        with (
+            ScriptedServer(script=self.opens_for(self.NEW)) as server,
+            to_client(server, FakeClock(), renew=lambda: Credentials(server.url, self.NEW)) as client,
+        ):
+            assert client.send(PING) == "Everything's Chimpy!"
+            assert client.send(PING) == "Everything's Chimpy!"
+        used = [received.headers["authorization"] for received in server.received]
+        assert used == [basic_authorization(KEY), *[basic_authorization(self.NEW)] * 2]
+
+    def test_a_new_address_is_used_from_then_on(self) -> None:
+        """A key of another data center comes with its address, and the call is repeated there."""
+        with (
+            ScriptedServer(to_problem(401)) as old,
+            ScriptedServer(script=self.opens_for(self.NEW)) as new,
+            to_client(old, FakeClock(), renew=lambda: Credentials(new.url, self.NEW)) as client,
+        ):
+            assert client.send(PING) == "Everything's Chimpy!"
+        assert (len(old.received), len(new.received)) == (1, 1)
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_the_same_key_stays_refused(self, status: int) -> None:
+        """Where nothing was replaced the refusal stands after one request; only a 401 has it looked up at all."""
+        read: list[Credentials] = []
+        with ScriptedServer(to_problem(status)) as server:
+
+            def renew() -> Credentials:
+                read.append(Credentials(server.url, KEY))
+                return read[-1]
+
+            with to_client(server, FakeClock(), renew=renew) as client, pytest.raises(AccessDenied):
+                client.send(PING)
+        assert len(server.received) == 1
+        assert len(read) == (1 if status == 401 else 0)
+
+    def test_a_new_key_that_is_refused_too(self) -> None:
+        """One call is repeated once: a new key that is no good either ends it with the refusal."""
+        with (
+            ScriptedServer(to_problem(401)) as server,
+            to_client(server, FakeClock(), renew=lambda: Credentials(server.url, self.NEW)) as client,
+        ):
+            with pytest.raises(AccessDenied, match="401"):
+                client.send(PING)
+            assert len(server.received) == 2
+
+    def test_many_threads_read_it_once(self) -> None:
+        """Calls that are refused at the same time share one look at what there is now."""
+        all_here = threading.Barrier(4)
+        looks: list[str] = []
+
+        def answer(received: Received) -> Step:
+            if received.headers["authorization"] == basic_authorization(self.NEW):
+                return CHIMPY
+            all_here.wait(LONG)
+            return to_problem(401)
+
+        with ScriptedServer(script=answer) as server:
+
+            def renew() -> Credentials:
+                looks.append(server.url)
+                return Credentials(server.url, self.NEW)
+
+            with to_client(server, FakeClock(), renew=renew, max_connections=4) as client:
+                assert ping_often(client, 4, threads=4) == ["Everything's Chimpy!"] * 4
+        assert len(looks) == 1
