@@ -12,7 +12,8 @@ from typing import Any
 import orjson
 
 from airflow_mailchimp_export import __version__
-from airflow_mailchimp_export.model import Counts, Effect, FieldWarning, Verdict
+from airflow_mailchimp_export.counts import Counts, FieldWarning
+from airflow_mailchimp_export.model import Effect, Verdict
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally
 
 

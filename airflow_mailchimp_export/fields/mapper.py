@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.values import Convert, Problem, Sendable, WarningKind
 from airflow_mailchimp_export.mailchimp.wire import MemberEncoder, Section, Slot
-from airflow_mailchimp_export.model import FieldWarning, Member, MemberStatus, MergeField, Reason, Reject
+from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Reason, Reject
 
 MAX_EXAMPLES = 5
 """Most profiles that one warning names."""

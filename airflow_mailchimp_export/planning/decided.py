@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
+from airflow_mailchimp_export.counts import Counts
 from airflow_mailchimp_export.database import Database, rows_of
-from airflow_mailchimp_export.model import Counts, MemberStatus
+from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.planning.guards import RemovalCount, UsableRows
 from airflow_mailchimp_export.planning.staging import Members, to_pairs
 from airflow_mailchimp_export.sources.source import Source

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.definition import RunContext
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
-from airflow_mailchimp_export.model import FieldWarning, FingerprintBasis, MemberStatus
+from airflow_mailchimp_export.model import FingerprintBasis, MemberStatus
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning import guards
 from airflow_mailchimp_export.planning.audience import read_audience

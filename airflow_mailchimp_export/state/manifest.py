@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from airflow_mailchimp_export.model import Counts, Delivery, FieldWarning, FingerprintBasis
+from airflow_mailchimp_export.counts import Counts, FieldWarning
+from airflow_mailchimp_export.model import Delivery, FingerprintBasis
 
 
 @dataclass(frozen=True, slots=True)

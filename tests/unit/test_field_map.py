@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.field_map import (
     Blank,
@@ -21,7 +22,7 @@ from airflow_mailchimp_export.fields.field_map import (
     parse_field_map,
 )
 from airflow_mailchimp_export.fields.values import WarningKind
-from airflow_mailchimp_export.model import FieldWarning, Member, MemberStatus, MergeField, Reason, Reject
+from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Reason, Reject
 
 PARTS = {"addr1": "street", "city": "town", "state": "state", "zip": "postcode"}
 MERGE_FIELDS = {

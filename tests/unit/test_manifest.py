@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from airflow_mailchimp_export.model import Counts, Delivery, FieldWarning
+from airflow_mailchimp_export.counts import Counts, FieldWarning
+from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.state.manifest import (
     Manifest,
     SegmentTally,

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from airflow_mailchimp_export import model
+from airflow_mailchimp_export import counts, model, rules
 from airflow_mailchimp_export.accounting.report import Aggregates, Counts, build_report
 from airflow_mailchimp_export.model import Audience, Batch, Effect, MemberStatus, Reason
 from tests.kit.exports import MANIFEST
 
 KINDS = [
-    kind for kind in vars(model).values() if isinstance(kind, type) and kind.__module__ == model.__name__
+    kind
+    for module in (counts, model, rules)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and kind.__module__ == module.__name__
 ]
 
 

@@ -13,9 +13,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from airflow_mailchimp_export.counts import Counts
 from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.errors import ConfigError, SourceError
-from airflow_mailchimp_export.model import Counts, MemberStatus
+from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.planning.decided import DecidedPlan
 from airflow_mailchimp_export.planning.plan import StagedPlan, Staging
 from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
