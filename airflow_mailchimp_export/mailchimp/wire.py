@@ -21,6 +21,8 @@ class Section(StrEnum):
     MERGE_FIELDS = "merge_fields"
     INTERESTS = "interests"
     MARKETING_PERMISSIONS = "marketing_permissions"
+    """Taken by the calls for one member, and not in the schema of the one for many:
+    https://mailchimp.com/developer/marketing/api/list-members/add-member-to-list/"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from airflow_mailchimp_export.definition import ExportDefinition
 from airflow_mailchimp_export.fields.mapper import FieldMapper
@@ -51,50 +51,51 @@ def resolve_columns(
         mapped=len(definition.field_map.columns),
         profile_id=columns.index(options.profile_id) if options.profile_id else None,
     )
-    merge_fields = _merge_fields(definition, audience, layout, sender)
+    audience = _with_merge_fields(definition, audience, layout, sender)
     basis = basis_of(
         definition.field_map,
-        merge_fields,
+        audience,
         known,
         skip_merge_validation=options.skip_merge_validation,
         profile_id=options.profile_id,
     )
-    mapper = _mapper(definition, merge_fields, layout)
+    mapper = _mapper(definition, audience, layout)
     return Columns(layout, mapper, basis, Fingerprinting.of(definition.field_map, basis, known))
 
 
-def _merge_fields(
+def _with_merge_fields(
     definition: ExportDefinition, audience: Audience, layout: Layout, sender: Sender
-) -> Mapping[str, MergeField]:
-    """Return the audience's merge fields, with those that were created because it lacks them.
+) -> Audience:
+    """Return the audience with the merge fields that were created because it lacks them.
 
     They are created only once everything else about the field map is known to be right.
     """
     if not definition.options.create_merge_fields:
-        return audience.merge_fields
-    missing = definition.field_map.missing(audience.merge_fields, layout.schema)
-    planned = {**audience.merge_fields, **{field.tag: field for field in missing}}
+        return audience
+    missing = definition.field_map.missing(audience, layout.schema)
+    planned = _with(audience, missing)
     if definition.dry_run:
         return planned
     _mapper(definition, planned, layout)
     created = create_merge_fields(sender, audience.id, missing)
-    return {**audience.merge_fields, **{field.tag: field for field in created}}
+    return _with(audience, created)
 
 
-def _mapper(
-    definition: ExportDefinition, merge_fields: Mapping[str, MergeField], layout: Layout
-) -> FieldMapper:
+def _with(audience: Audience, fields: Iterable[MergeField]) -> Audience:
+    return replace(audience, merge_fields={**audience.merge_fields, **{field.tag: field for field in fields}})
+
+
+def _mapper(definition: ExportDefinition, audience: Audience, layout: Layout) -> FieldMapper:
     return definition.field_map.resolve(
-        merge_fields, layout.schema, skip_merge_validation=definition.options.skip_merge_validation
+        audience, layout.schema, skip_merge_validation=definition.options.skip_merge_validation
     )
 
 
 def check_columns(definition: ExportDefinition, mapper: FieldMapper, plan: StagedPlan) -> None:
     """Stop a run with a column of which no value fits: that is a wrong field map, not so many wrong profiles.
 
-    :raises ConfigError: names the merge field and what it takes.
+    :raises ConfigError: names the target and what it takes.
     """
     field_map = definition.field_map
-    for rule in field_map.rules:
-        values = plan.values([field_map.columns.index(column) for column in rule.columns])
-        mapper.check_column(rule.tag, values if rule.parts else (value for (value,) in values))
+    for target in field_map.targets:
+        mapper.check_column(target.name, plan.values(field_map.positions(target)))

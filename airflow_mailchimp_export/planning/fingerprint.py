@@ -8,23 +8,22 @@ the shape in another way, and still recognise whom the release before has sent.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import orjson
 
-from airflow_mailchimp_export.fields.field_map import FieldMap, FieldRule
-from airflow_mailchimp_export.model import FingerprintBasis, MergeField
+from airflow_mailchimp_export.fields.field_map import FieldMap
+from airflow_mailchimp_export.fields.merge_field import MergeFieldTarget
+from airflow_mailchimp_export.model import Audience, FingerprintBasis, MergeField
 
 SHAPE_VERSION = 1
 """Raised when the same values would make another request than before."""
 
-_TYPES_WITH_CHOICES = frozenset({"radio", "dropdown"})
-
 
 def basis_of(
     field_map: FieldMap,
-    merge_fields: Mapping[str, MergeField],
+    audience: Audience,
     known: FingerprintBasis | None,
     *,
     skip_merge_validation: bool,
@@ -34,18 +33,23 @@ def basis_of(
 
     :param known: the basis of the ledger; ``None`` where there is no ledger.
     """
-    shape = _digest(_shape(field_map, merge_fields))
-    rules = _digest(_rules(field_map, merge_fields, skip_merge_validation=skip_merge_validation))
+    shape = _digest(_shape(field_map, audience))
+    rules = _digest(_rules(field_map, audience, skip_merge_validation=skip_merge_validation))
     if known and known.shape == shape:
         return replace(known, rules=rules)
-    order = tuple(sorted(rule.tag for rule in field_map.rules))
-    if known and not known.shape:
-        declared = tuple(rule.tag for rule in field_map.rules)
+    declared = tuple(target.name for target in field_map.targets)
+    merge_fields = [target for target in field_map.targets if isinstance(target, MergeFieldTarget)]
+    # Release 0.1.0 knew no other targets.
+    if known and not known.shape and len(merge_fields) == len(declared):
         salt = _salt_of_0_1_0(
-            field_map, merge_fields, skip_merge_validation=skip_merge_validation, profile_id=profile_id
+            field_map.email_column,
+            merge_fields,
+            audience,
+            skip_merge_validation=skip_merge_validation,
+            profile_id=profile_id,
         )
         return FingerprintBasis(shape, salt, declared, rules)
-    return FingerprintBasis(shape, shape, order, rules)
+    return FingerprintBasis(shape, shape, tuple(sorted(declared)), rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,68 +86,49 @@ class Fingerprinting:
         return f"struct_pack(field_0 := fields.field_0, {', '.join(named)})"
 
 
-def in_order(field_map: FieldMap, tags: Iterable[str]) -> FieldMap:
-    """Return a field map with its rules in the order in which a ledger's fingerprints took them."""
-    by_tag = {rule.tag: rule for rule in field_map.rules}
-    return replace(field_map, rules=tuple(by_tag[tag] for tag in tags))
+def in_order(field_map: FieldMap, names: Iterable[str]) -> FieldMap:
+    """Return a field map with its targets in the order in which a ledger's fingerprints took them."""
+    by_name = {target.name: target for target in field_map.targets}
+    return replace(field_map, targets=tuple(by_name[name] for name in names))
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(orjson.dumps(value)).hexdigest()[:16]
 
 
-def _shape(field_map: FieldMap, merge_fields: Mapping[str, MergeField]) -> list[object]:
+def _shape(field_map: FieldMap, audience: Audience) -> list[object]:
     """List what makes a request of values; names of columns do not, only which value goes where."""
-    canonical = in_order(field_map, sorted(rule.tag for rule in field_map.rules))
-    at = {column: position for position, column in enumerate(canonical.columns)}
-    return [SHAPE_VERSION, *(_rule_shape(rule, merge_fields[rule.tag], at) for rule in canonical.rules)]
+    canonical = in_order(field_map, sorted(target.name for target in field_map.targets))
+    shapes = (target.shape(audience, canonical.positions(target)) for target in canonical.targets)
+    return [SHAPE_VERSION, *shapes]
 
 
-def _rule_shape(rule: FieldRule, field: MergeField, at: Mapping[str, int]) -> list[object]:
-    values = [at[column] for column in rule.columns]
-    default = None if rule.default is None else [type(rule.default).__name__, str(rule.default)]
-    return [rule.tag, field.type, values, list(rule.parts), rule.blank.value, default, _format(field)]
-
-
-def _format(field: MergeField) -> object:
-    """Return what of a merge field, besides its type, decides how a value is written."""
-    if field.type in _TYPES_WITH_CHOICES:
-        return sorted(field.choices)
-    return {"phone": field.phone_format, "address": field.default_country}.get(field.type)
-
-
-def _rules(
-    field_map: FieldMap, merge_fields: Mapping[str, MergeField], *, skip_merge_validation: bool
-) -> list[object]:
-    tags = {rule.tag for rule in field_map.rules}
-    required = sorted(tag for tag, field in merge_fields.items() if field.required and tag in tags)
+def _rules(field_map: FieldMap, audience: Audience, *, skip_merge_validation: bool) -> list[object]:
+    required = sorted(target.name for target in field_map.targets if target.is_required(audience))
     return [SHAPE_VERSION, skip_merge_validation, required]
 
 
 def _salt_of_0_1_0(
-    field_map: FieldMap,
-    merge_fields: Mapping[str, MergeField],
+    email_column: str,
+    targets: Sequence[MergeFieldTarget],
+    audience: Audience,
     *,
     skip_merge_validation: bool,
     profile_id: str | None,
 ) -> str:
     """Return the salt of release 0.1.0, which was made of how its classes were printed; it must never change."""
-    tags = {rule.tag for rule in field_map.rules}
-    fields = [_printed_field(field) for tag, field in sorted(merge_fields.items()) if tag in tags]
-    return _digest([_printed_map(field_map), *fields, skip_merge_validation, profile_id])
+    printed = ", ".join(map(_printed_target, targets)) + ("," if len(targets) == 1 else "")
+    field_map = f"FieldMap(email_column={email_column!r}, rules=({printed}))"
+    tags = sorted(target.name for target in targets)
+    fields = [_printed_field(audience.merge_fields[tag]) for tag in tags]
+    return _digest([field_map, *fields, skip_merge_validation, profile_id])
 
 
-def _printed_map(field_map: FieldMap) -> str:
-    printed = tuple(map(_printed_rule, field_map.rules))
-    rules = ", ".join(printed) + ("," if len(printed) == 1 else "")
-    return f"FieldMap(email_column={field_map.email_column!r}, rules=({rules}))"
-
-
-def _printed_rule(rule: FieldRule) -> str:
-    blank = f"<Blank.{rule.blank.value.upper()}: {rule.blank.value!r}>"
+def _printed_target(target: MergeFieldTarget) -> str:
+    blank = f"<Blank.{target.blank.value.upper()}: {target.blank.value!r}>"
     return (
-        f"FieldRule(tag={rule.tag!r}, columns={rule.columns!r}, parts={rule.parts!r}, "
-        f"blank={blank}, default={rule.default!r})"
+        f"FieldRule(tag={target.name!r}, columns={target.columns!r}, parts={target.parts!r}, "
+        f"blank={blank}, default={target.default!r})"
     )
 
 

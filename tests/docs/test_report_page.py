@@ -8,10 +8,10 @@ from importlib import import_module
 
 from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS
 from airflow_mailchimp_export.accounting.report import Counts, Report
-from airflow_mailchimp_export.fields.field_map import remedy_for
+from airflow_mailchimp_export.fields.targets import remedy_for
 from airflow_mailchimp_export.fields.values import WarningKind
 from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.model import MergeField, Verdict
+from airflow_mailchimp_export.model import Verdict
 from airflow_mailchimp_export.rules import REASON_RULES
 from tests.docs.pages import Page, columns, names, page, pairs
 
@@ -74,9 +74,8 @@ def test_reasons() -> None:
 
 def test_warnings() -> None:
     """The table has every kind of warning, and its remedy."""
-    field = MergeField("FIELD", "Field", "dropdown", choices=("Gold", "Silver"))
     shown = pairs(page("report").table("Warnings", "kind", "remedy"))
-    assert shown == [(kind.value, remedy_for(kind, field)) for kind in WarningKind]
+    assert shown == [(kind.value, remedy_for(kind, ("Gold", "Silver"))) for kind in WarningKind]
 
 
 def test_verdicts() -> None:

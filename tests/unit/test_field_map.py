@@ -14,15 +14,11 @@ from hypothesis import strategies as st
 
 from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.fields.field_map import (
-    Blank,
-    FieldMapper,
-    FieldRule,
-    ProfileBlock,
-    parse_field_map,
-)
+from airflow_mailchimp_export.fields.field_map import parse_field_map
+from airflow_mailchimp_export.fields.mapper import FieldMapper, ProfileBlock
+from airflow_mailchimp_export.fields.merge_field import Blank, MergeFieldTarget
 from airflow_mailchimp_export.fields.values import WarningKind
-from airflow_mailchimp_export.model import Member, MemberStatus, MergeField, Reason, Reject
+from airflow_mailchimp_export.model import Audience, Member, MemberStatus, MergeField, Reason, Reject
 
 PARTS = {"addr1": "street", "city": "town", "state": "state", "zip": "postcode"}
 MERGE_FIELDS = {
@@ -57,6 +53,11 @@ SCHEMA = pa.schema(
 )
 
 
+def audience(merge_fields: Mapping[str, MergeField] = MERGE_FIELDS) -> Audience:
+    """Take an audience with these merge fields."""
+    return Audience("a1b2c3d4e5", "People", merge_fields=merge_fields)
+
+
 def required(tag: str) -> dict[str, MergeField]:
     """Take the audience's merge fields, one of them required."""
     field = MERGE_FIELDS[tag]
@@ -67,7 +68,7 @@ def mapper_for(
     entries: Mapping[str, object], merge_fields: Mapping[str, MergeField] = MERGE_FIELDS, **settings: Any
 ) -> FieldMapper:
     """Resolve a field map that has these entries beside EMAIL."""
-    return parse_field_map({"EMAIL": "email", **entries}).resolve(merge_fields, SCHEMA, **settings)
+    return parse_field_map({"EMAIL": "email", **entries}).resolve(audience(merge_fields), SCHEMA, **settings)
 
 
 def to_member(mapper: FieldMapper, *values: object, tags: tuple[str, ...] = ()) -> Member | Reject:
@@ -108,12 +109,12 @@ class TestParsing:
             }
         )
         assert field_map.columns == ("email", "first_name", "surname", *PARTS.values())
-        assert field_map.rules == (
-            FieldRule("FNAME", ("first_name",)),
-            FieldRule("LNAME", ("surname",), blank=Blank.CLEAR),
-            FieldRule("NICK", ("first_name",), default="friend"),
-            FieldRule("HOME", tuple(PARTS.values()), parts=tuple(PARTS)),
-            FieldRule("WORK", tuple(PARTS.values()), parts=tuple(PARTS)),
+        assert field_map.targets == (
+            MergeFieldTarget("FNAME", ("first_name",)),
+            MergeFieldTarget("LNAME", ("surname",), blank=Blank.CLEAR),
+            MergeFieldTarget("NICK", ("first_name",), default="friend"),
+            MergeFieldTarget("HOME", tuple(PARTS.values()), parts=tuple(PARTS)),
+            MergeFieldTarget("WORK", tuple(PARTS.values()), parts=tuple(PARTS)),
         )
 
     def test_json_text(self) -> None:
@@ -196,14 +197,14 @@ class TestResolving:
     def test_email_column(self) -> None:
         """The address's column must be there and be text."""
         with pytest.raises(ConfigError, match=r"no column 'mail' for EMAIL \(did you mean 'email'\?\)"):
-            parse_field_map({"EMAIL": "mail"}).resolve({}, SCHEMA)
+            parse_field_map({"EMAIL": "mail"}).resolve(audience({}), SCHEMA)
         with pytest.raises(ConfigError, match="column 'age' of type int64 can never fill EMAIL"):
-            parse_field_map({"EMAIL": "age"}).resolve({}, SCHEMA)
+            parse_field_map({"EMAIL": "age"}).resolve(audience({}), SCHEMA)
 
     def test_skip_merge_validation(self) -> None:
         """With skip_merge_validation a required merge field may be unmapped, blank or wrong."""
-        audience = required("LNAME") | {"AGE": MergeField("AGE", "Age", "number", required=True)}
-        mapper = mapper_for({"AGE": "age"}, merge_fields=audience, skip_merge_validation=True)
+        merge_fields = required("LNAME") | {"AGE": MergeField("AGE", "Age", "number", required=True)}
+        mapper = mapper_for({"AGE": "age"}, merge_fields=merge_fields, skip_merge_validation=True)
         assert merge_fields_of(mapper, None) is None
         assert merge_fields_of(mapper, "old") is None
 
@@ -243,7 +244,7 @@ class TestResolving:
         field_map = parse_field_map({"EMAIL": "email", **dict.fromkeys(MERGE_FIELDS, "column")})
         told = ""
         try:
-            field_map.resolve(MERGE_FIELDS, schema)
+            field_map.resolve(audience(), schema)
         except ConfigError as error:
             told = str(error)
         assert [line for line in told.splitlines() if "can never fill" in line] == [
@@ -271,18 +272,18 @@ class TestMissing:
     def test_guesses(self, given_column: object, name: str, merge_type: str) -> None:
         """A missing merge field is named after its column and typed like it."""
         field_map = parse_field_map({"EMAIL": "email", "FNAME": "first_name", "NEW": given_column})
-        assert field_map.missing(MERGE_FIELDS, SCHEMA) == (MergeField("NEW", name, merge_type),)
+        assert field_map.missing(audience(), SCHEMA) == (MergeField("NEW", name, merge_type),)
 
     def test_nameless_column(self) -> None:
         """A column whose name has no word gives its merge field the tag as name."""
-        (field,) = parse_field_map({"EMAIL": "email", "NEW": "__"}).missing({}, SCHEMA)
+        (field,) = parse_field_map({"EMAIL": "email", "NEW": "__"}).missing(audience({}), SCHEMA)
         assert field.name == "NEW"
 
     def test_then_resolves(self) -> None:
         """With the missing merge fields added, the map resolves."""
         field_map = parse_field_map({"EMAIL": "email", "NEW": "born", "PLACE": PARTS})
-        merge_fields = {field.tag: field for field in field_map.missing({}, SCHEMA)}
-        assert isinstance(field_map.resolve(merge_fields, SCHEMA), FieldMapper)
+        merge_fields = {field.tag: field for field in field_map.missing(audience({}), SCHEMA)}
+        assert isinstance(field_map.resolve(audience(merge_fields), SCHEMA), FieldMapper)
 
 
 class TestMembers:
@@ -467,14 +468,14 @@ class TestColumnCheck:
     def test_no_value_fits(self) -> None:
         """A column with values of which none fits is a ConfigError that holds none of them."""
         with pytest.raises(ConfigError) as caught:
-            mapper_for({"AGE": "age"}).check_column("AGE", [None, "old", "young"])
+            mapper_for({"AGE": "age"}).check_column("AGE", [(None,), ("old",), ("young",)])
         told = str(caught.value)
         assert (
             told == f"no value of the column for AGE fits the type number. {WarningKind.NOT_A_NUMBER.remedy}"
         )
 
-    @pytest.mark.parametrize("values", [[], [None, " "]])
-    def test_blank_column(self, values: list[object]) -> None:
+    @pytest.mark.parametrize("values", [[], [(None,), (" ",)]])
+    def test_blank_column(self, values: list[tuple[object]]) -> None:
         """A column without values is right."""
         mapper = mapper_for({"AGE": "age"})
         mapper.check_column("AGE", values)
@@ -482,13 +483,13 @@ class TestColumnCheck:
 
     def test_stops_at_the_first_that_fits(self) -> None:
         """Reading stops at the first value that fits."""
-        values = iter([None, "old", 7, "young"])
+        values = iter([(None,), ("old",), (7,), ("young",)])
         mapper_for({"AGE": "age"}).check_column("AGE", values)
-        assert [*values] == ["young"]
+        assert [*values] == [("young",)]
 
     def test_cut_text_fits(self) -> None:
         """A column of texts that are all too long is right: they are cut."""
-        values = iter(["x" * 300, "y" * 300])
+        values = iter([("x" * 300,), ("y" * 300,)])
         mapper_for({"FNAME": "first_name"}).check_column("FNAME", values)
         assert len([*values]) == 1
 
