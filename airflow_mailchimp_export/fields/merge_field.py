@@ -16,6 +16,7 @@ from airflow_mailchimp_export.fields.targets import MergeValue, ResolvedTarget, 
 from airflow_mailchimp_export.fields.values import (
     ADDRESS_PARTS,
     REQUIRED_ADDRESS_PARTS,
+    Narrow,
     Problem,
     converter,
     narrowed,
@@ -78,7 +79,7 @@ class MergeFieldTarget(Target):
             slot=Slot(Section.MERGE_FIELDS, self.name),
             columns=positions,
             wants=f"the type {field.type}",
-            convert=narrowed(convert, arrow.to_pandas_dtype()) if arrow in _NARROW else convert,
+            convert=narrowed(convert, _NARROW[arrow]) if arrow in _NARROW else convert,
             gather=partial(_address, self.parts) if self.parts else None,
             blank_value=self._blank_value(field),
             required=field.required,
@@ -171,7 +172,7 @@ def _format(field: MergeField) -> object:
 
 _TYPES_WITH_CHOICES = frozenset({"radio", "dropdown"})
 
-_NARROW = (pa.float16(), pa.float32())
+_NARROW = {pa.float16(): Narrow.HALF, pa.float32(): Narrow.SINGLE}
 
 _SCALARS = frozenset({"text", "number", "boolean", "date", "time"})
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from math import isfinite, nan
-
-import numpy as np
+from struct import Struct
 
 from airflow_mailchimp_export.fields.text import (
     MAX_TEXT_BYTES,
@@ -34,6 +34,7 @@ __all__ = [
     "REQUIRED_ADDRESS_PARTS",
     "Convert",
     "Converted",
+    "Narrow",
     "Problem",
     "Sendable",
     "WarningKind",
@@ -70,9 +71,26 @@ def converter(field: MergeField) -> Convert:
     return to_text
 
 
-def narrowed(convert: Convert, dtype: type[np.floating]) -> Convert:
+class Narrow(Enum):
+    """Floats of fewer than 64 bits: how they are packed, and with how many digits they are written."""
+
+    HALF = Struct("e"), ("%.3g", "%.4g", "%.5g")
+    SINGLE = Struct("f"), ("%.6g", "%.7g", "%.8g", "%.9g")
+
+
+def narrowed(convert: Convert, kind: Narrow) -> Convert:
     """Undo the widening of 16 and 32-bit floats, which makes 19.989999771118164 of 19.99."""
-    return lambda value: convert(float(str(dtype(value))) if isinstance(value, float) else value)
+    layout, spellings = kind.value
+    pack, unpack = layout.pack, layout.unpack
+
+    def shortest(value: float) -> float:
+        for spelling in spellings:
+            short = float(spelling % value)
+            if unpack(pack(short))[0] == value:
+                return short
+        return value
+
+    return lambda value: convert(shortest(value) if isinstance(value, float) else value)
 
 
 def _normalised(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:

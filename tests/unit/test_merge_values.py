@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from math import nan
+from struct import pack, unpack
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_mailchimp_export.fields.values import (
     MAX_TEXT_BYTES,
+    Narrow,
     Problem,
     WarningKind,
     converter,
@@ -383,6 +386,30 @@ def test_text_is_not_an_address() -> None:
 
 def test_narrow_floats() -> None:
     """A number of a 32-bit column is sent as it was written there, and other values are left alone."""
-    to_number = narrowed(converter(MergeField("PRICE", "Price", "number")), np.float32)
+    to_number = narrowed(converter(MergeField("PRICE", "Price", "number")), Narrow.SINGLE)
     assert to_number(float(np.float32(19.99))) == 19.99
+    assert to_number(16777216.0) == 16777216
+    assert to_number(nan) == Problem(WarningKind.NOT_A_NUMBER)
+    assert to_number(7) == 7
     assert to_number(None) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "digits", "layout"), [(Narrow.SINGLE, 6, "f"), (Narrow.HALF, 3, "e")], ids=["single", "half"]
+)
+@given(data=st.data())
+def test_narrow_floats_as_written(kind: Narrow, digits: int, layout: str, data: st.DataObject) -> None:
+    """As many digits as every narrow float holds come back as they were written."""
+    written = data.draw(st.integers(-(10**digits) + 1, 10**digits - 1).map(lambda whole: whole / 100))
+    widened = unpack(layout, pack(layout, written))[0]
+    assert narrowed(lambda value: value, kind)(widened) == written
+
+
+@pytest.mark.parametrize(("kind", "width"), [(Narrow.SINGLE, 32), (Narrow.HALF, 16)], ids=["single", "half"])
+@given(data=st.data())
+def test_narrow_floats_stay_what_they_are(kind: Narrow, width: Any, data: st.DataObject) -> None:
+    """What is sent of a narrow float is the same narrow float again."""
+    layout = "f" if kind is Narrow.SINGLE else "e"
+    value = data.draw(st.floats(width=width, allow_nan=False, allow_infinity=False))
+    sent = narrowed(lambda value: value, kind)(value)
+    assert unpack(layout, pack(layout, sent)) == (value,)
