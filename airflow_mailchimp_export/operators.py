@@ -38,7 +38,7 @@ from airflow_mailchimp_export.settings.coercion import (
     parse_setting,
 )
 from airflow_mailchimp_export.settings.connection import audience_id
-from airflow_mailchimp_export.settings.segments import ArrowData, TableSpec, parse_segments
+from airflow_mailchimp_export.settings.segments import TableSpec, is_table, parse_segments
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
@@ -400,6 +400,4 @@ def _hide_rows(segments: Any) -> Any:
     """Wrap data frames, because Airflow shows template fields as text, with their first rows."""
     if not isinstance(segments, Mapping):
         return segments
-    return {
-        name: TableSpec(value) if isinstance(value, ArrowData) else value for name, value in segments.items()
-    }
+    return {name: TableSpec(value) if is_table(value) else value for name, value in segments.items()}

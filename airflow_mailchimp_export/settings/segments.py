@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.coercion import (
@@ -19,6 +20,9 @@ from airflow_mailchimp_export.settings.coercion import (
     single_line,
 )
 from airflow_mailchimp_export.settings.names import check_keys
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MAX_TAG_LENGTH: Final = 100
 """Longest name of a tag: https://mailchimp.com/help/getting-started-tags/"""
@@ -43,6 +47,18 @@ class ArrowData(Protocol):
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Hand out the rows as an Arrow stream."""
         ...
+
+
+def is_table(value: object) -> TypeGuard[ArrowData]:
+    """Whether a value is a data frame or table; those of pandas before 2.2 do not offer themselves to Arrow yet."""
+    return isinstance(value, ArrowData) or is_pandas(value)
+
+
+def is_pandas(value: object) -> TypeGuard[pd.DataFrame]:
+    """Whether a value is a pandas.DataFrame."""
+    # Whoever has a data frame has imported pandas; others need not wait for it.
+    pandas: Any = sys.modules.get("pandas")
+    return pandas is not None and isinstance(value, pandas.DataFrame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +139,7 @@ def _plain_source(where: str, value: object) -> SegmentSource:
         return FileSpec(_uri(where, value))
     if isinstance(value, TableSpec):
         return value
-    if isinstance(value, ArrowData):
+    if is_table(value):
         return TableSpec(value)
     raise ConfigError(
         f"{where} must be a URI, a mapping with the key 'uri', or a data frame or table; "

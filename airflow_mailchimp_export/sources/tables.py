@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.settings.segments import ArrowData
+from airflow_mailchimp_export.settings.segments import ArrowData, is_pandas
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, plain_type
 from airflow_mailchimp_export.sources.location import SourceLocation
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
@@ -45,7 +44,7 @@ class TableSource:
         """Do nothing: the data belong to whoever handed them over."""
 
     def _as_table(self, data: ArrowData, columns: Sequence[str]) -> pa.Table:
-        if _is_pandas(data):
+        if is_pandas(data):
             return self._from_pandas(data, columns)
         table = data if isinstance(data, pa.Table) else self._from_arrow(data)
         check_columns(columns, table.column_names, location=self._place)
@@ -76,9 +75,3 @@ class TableSource:
                 f"column {str(values.name)!r} holds values of several types, or of one that Arrow "
                 "does not know: convert it, e.g. with .astype('string')."
             ) from None
-
-
-def _is_pandas(data: object) -> TypeGuard[pd.DataFrame]:
-    # Whoever has a data frame has imported pandas; others need not wait for it.
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(data, pandas.DataFrame)
