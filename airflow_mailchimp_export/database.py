@@ -52,7 +52,7 @@ class Database:
         self._connection.close()
 
     @contextmanager
-    def incoming(self, block: pa.RecordBatch | pa.Table) -> Iterator[None]:
+    def incoming(self, block: pa.RecordBatch | pa.Table | pa.RecordBatchReader) -> Iterator[None]:
         """Let statements read Arrow data under the name ``incoming``."""
         self._connection.register("incoming", block)
         try:
@@ -72,6 +72,11 @@ class Database:
     def rows(self, statement: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """Run a statement that answers with few rows."""
         return self._execute(statement, parameters).fetchall()
+
+    def reader(self, statement: str, /, *, rows: int) -> pa.RecordBatchReader:
+        """Run a statement that answers with a table; its batches have so many rows."""
+        with _working():
+            return self._connection.sql(self._statements[statement]).to_arrow_reader(rows)
 
     def batches(self, statement: str, /, **parameters: object) -> Iterator[pa.RecordBatch]:
         """Run a statement that answers with many rows."""
@@ -148,9 +153,4 @@ def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
 
 def quoted(path: Path) -> str:
     """Return a path as an SQL string."""
-    return quoted_text(str(path))
-
-
-def quoted_text(text: str) -> str:
-    """Return text as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
+    return "'" + str(path).replace("'", "''") + "'"

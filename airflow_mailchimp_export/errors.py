@@ -4,6 +4,8 @@
 
     ExportError
     ├── ConfigError          the set-up is wrong: mend it, then run again; never retried
+    │   └── UnreadableFile   a file under exports_root is damaged
+    │       └── NewerFormat  a newer release wrote it
     ├── SourceError          a segment could not be read: mend the source, or retry when it is back
     ├── RemovalLimitExceeded more would be removed than the export allows; nothing was sent
     ├── TooManyRejects       the run ended, but too many profiles were refused
@@ -32,6 +34,36 @@ class ExportError(Exception):
 
 class ConfigError(ExportError):
     """The connection, the export or the audience is set up wrongly; retrying cannot help."""
+
+
+class UnreadableFile(ConfigError):
+    """A file under ``exports_root`` is damaged.
+
+    :param file: where it is.
+    :param problem: what is wrong, as the rest of a sentence that begins with the file.
+    :param remedy: what the reader can do about it.
+    """
+
+    def __init__(self, file: str, problem: str, remedy: str) -> None:
+        super().__init__(f"{file} {problem}. {remedy}")
+        self.file = file
+        self.problem = problem
+
+
+class NewerFormat(UnreadableFile):
+    """A file under ``exports_root`` is in a format that this release does not know yet.
+
+    :param number: of the file's format.
+    :param known: the newest format that this release reads.
+    """
+
+    def __init__(self, file: str, number: int, known: int) -> None:
+        super().__init__(
+            file,
+            "was written by a newer release of airflow-mailchimp-export "
+            f"(format {number}; this one reads up to {known})",
+            "Install that release, or a later one, wherever this export runs",
+        )
 
 
 class SourceError(ExportError):

@@ -6,140 +6,175 @@ It needs the run's folder only, so that it can run in another task, on another m
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import duckdb
+import pyarrow as pa
 
 from airflow_mailchimp_export.accounting.accounts import Reconciliation
 from airflow_mailchimp_export.accounting.report import Report, build_report
-from airflow_mailchimp_export.delivery.results import Collector
-from airflow_mailchimp_export.delivery.shipment import Shipment
-from airflow_mailchimp_export.errors import (
-    AccessDenied,
-    ConfigError,
-    PermanentError,
-)
+from airflow_mailchimp_export.delivery.deliveries import delivery_of
+from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, UnreadableFile
+from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.progress import Progress
-from airflow_mailchimp_export.state import answers, ledger
+from airflow_mailchimp_export.state import ledger
+from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
 from airflow_mailchimp_export.state.lock import Lock
-from airflow_mailchimp_export.state.manifest import (
-    Manifest,
-    SubmittedBatch,
-)
-from airflow_mailchimp_export.state.plan_file import read_removal_chunks
-from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, RunFolder, submitted_batches
+from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 
 log = logging.getLogger(__name__)
 
+_DAMAGE = (
+    UnreadableFile,
+    pa.ArrowException,
+    duckdb.Error,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+"""What accounting for a run may raise whose files, or whose answers, are not what they should be."""
 
-def finalize(folder: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: bool = False) -> Report:
+
+def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: bool = False) -> Report:
     """Collect what Mailchimp answered, account for every row, write the ledger, and return the report.
 
-    A run that is settled already is not settled again.
+    A run that is over is not accounted for again.
 
     :param error: what stopped the run, if something did; then nothing more is sent.
-    :param keep_lock: leave the export's lock with whoever holds it.
-    :raises MailchimpError: when Mailchimp refuses or is out of reach; settle again then.
+    :param keep_lock: leave the export's lock with its holder.
+    :raises UnreadableFile: when a file of the run is damaged, or was written by a newer release.
+    :raises MailchimpError: when Mailchimp refuses or is out of reach; finalize it again then.
     """
-    if folder.is_finished():
-        return Report.from_json(folder.read(REPORT))
-    if not folder.is_planned():
+    if run.is_finished():
+        return run.report(Report)
+    if not run.is_planned():
         raise ConfigError(
-            f"There is no run to account for at {folder.uri}. "
-            "Set exports_root to a place that all workers share"
+            f"There is no run to account for at {run.uri}. Set exports_root to a place that all workers share"
         )
-    manifest = Manifest.from_json(folder.read(RUN))
-    batches = submitted_batches(folder)
-    stopped = _gather(folder, manifest, batches, gateway, deliver=not error)
-    error = error or stopped
-    with Reconciliation(folder, manifest) as accounts:
-        accounts.write_outcomes()
-        accounts.write_rejects()
-        aggregates = accounts.aggregates()
-        if not manifest.dry_run:
-            conflict = _write_ledger(folder, manifest, accounts)
-            error = error or conflict
-    batch_ids = tuple(batch.id for batch in batches)
-    report = build_report(manifest, aggregates, batch_ids=batch_ids, error=error)
-    publish(folder, report)
-    folder.drop_answers()
-    _normal(folder, manifest.keep_runs)
+    stopped = _collect(run, gateway, further=not error)
+    report = _account(run, error=error or stopped)
+    publish(run, report)
+    run.answer_log.drop()
+    run.export_folder().tidy(run.manifest.keep_runs)
     if not keep_lock:
-        Lock(folder.export_folder(), folder.name).release()
+        Lock(run.export_folder(), run.name).release()
     return report
 
 
-def _gather(
-    folder: RunFolder,
-    manifest: Manifest,
-    batches: Sequence[SubmittedBatch],
-    gateway: Gateway,
-    *,
-    deliver: bool,
-) -> str:
-    """Fetch what the batches answered, and deliver directly what they could not deliver.
+def recover_abandoned_runs(current: RunFolder, *, gateway: Gateway) -> None:
+    """Take in what earlier runs sent that nobody accounted for, so that the ledger knows of it.
 
-    Returned is what stopped that for good, if something did: the report says so.
+    A run whose files cannot be read is set aside: it is no obstacle to those that come after it.
+
+    :param current: the run that goes on afterwards.
+    :raises MailchimpError: when Mailchimp is out of reach.
     """
+    folder = current.export_folder()
+    for run in folder.runs():
+        if run.name == current.name or run.is_finished():
+            continue
+        if run.is_planned():
+            _recover(run, gateway)
+        else:
+            folder.remove_run(run)
+
+
+def publish(run: RunFolder, report: Report) -> None:
+    """Write the report, and show it in the log."""
+    run.finish(report)
+    log.info("%s\n  files: %s", report.table(), run.uri)
+
+
+def _recover(run: RunFolder, gateway: Gateway) -> None:
+    log.warning("Run %s was never accounted for; doing it now", run.name)
     try:
-        refused = _collect(folder, batches, gateway)
-        if refused and deliver:
-            Shipment(folder, manifest, gateway).deliver(only=refused)
+        run.check()
+        finalize(run, gateway=gateway, keep_lock=True)
+    except _DAMAGE as error:
+        _give_up(run, gateway, error)
+
+
+def _give_up(run: RunFolder, gateway: Gateway, error: Exception) -> None:
+    """Set a run aside; what it handed over is called off, for nobody would learn what came of it."""
+    file, problem = run.uri, f"cannot be accounted for ({type(error).__name__})"
+    if isinstance(error, UnreadableFile):
+        file, problem = error.file, error.problem
+    log.warning(
+        "%s %s: run %s is set aside, and whom only it has sent is sent again if still in a segment",
+        file,
+        problem,
+        run.name,
+    )
+    with suppress(UnreadableFile):
+        cancel_batches(gateway, [batch.id for batch in run.batches])
+    run.set_aside(file, problem)
+
+
+def _collect(run: RunFolder, gateway: Gateway, *, further: bool) -> str:
+    """Take in what Mailchimp answered; return what stopped that for good, if something did."""
+    try:
+        delivery_of(run, gateway).collect(run, further=further)
+    except UnreadableFile:
+        raise
     except (AccessDenied, ConfigError, PermanentError) as error:
         return str(error)
     return ""
 
 
-def _collect(folder: RunFolder, batches: Sequence[SubmittedBatch], gateway: Gateway) -> frozenset[int]:
-    """Fetch the answers of the batches; return the chunks that they could not deliver."""
-    if not batches:
-        return frozenset()
-    answered = folder.answered()
-    missing = [batch for batch in batches if answers.batch_key(batch.id) not in answered]
-    with folder.reading(PLAN) as plan, Progress("Collecting", "answers") as progress:
-        leaving = {chunk.number: chunk for chunk in read_removal_chunks(plan)}
-        for collected in Collector(gateway, folder, leaving).collect(missing):
-            progress.advance(collected.members)
-    return answers.refused_chunks(folder)
+def _account(run: RunFolder, *, error: str) -> Report:
+    """Account for every row, and write the ledger."""
+    manifest = run.manifest
+    with _opened_ledger(run.export_folder()) as (known, problem), Reconciliation(run, known) as accounts:
+        accounts.write_outcomes()
+        accounts.write_rejects()
+        aggregates = accounts.aggregates()
+        if not manifest.dry_run:
+            conflict = problem or _conflict(run, known)
+            error = error or conflict
+            if not conflict:
+                _write_ledger(run, known, accounts)
+    batch_ids = tuple(batch.id for batch in run.batches)
+    return build_report(manifest, aggregates, batch_ids=batch_ids, error=error)
 
 
-def _write_ledger(folder: RunFolder, manifest: Manifest, accounts: Reconciliation) -> str:
-    """Replace the ledger, unless another run did in the meantime; return why not, if so."""
-    try:
-        mark = ledger.read_mark(folder.export_folder())
-    except ConfigError as error:
-        return str(error)
-    if mark and mark.run == folder.name:
+@contextmanager
+def _opened_ledger(folder: ExportFolder) -> Iterator[tuple[Ledger | None, str]]:
+    """Lend the ledger; where it cannot be read there is none, but the reason."""
+    with ExitStack() as stack:
+        try:
+            known, problem = stack.enter_context(ledger.opened(folder)), ""
+        except UnreadableFile as error:
+            known, problem = None, str(error)
+        yield known, problem
+
+
+def _conflict(run: RunFolder, known: Ledger | None) -> str:
+    """Return why the ledger may not be written: another run did in the meantime."""
+    if (known.mark.version if known else 0) == run.manifest.ledger_version:
         return ""
-    if (mark.version if mark else 0) != manifest.ledger_version:
-        return (
-            f"Run {mark.run if mark else 'unknown'} has written the ledger since this run was planned, so this run "
-            "may not overwrite it. What this run did is in its outcomes.parquet; run the export again"
-        )
-    if accounts.change_the_ledger() or (mark and mark.basis != manifest.basis):
-        version = manifest.ledger_version + 1
+    if known and known.mark.run == run.name:
+        return ""
+    return (
+        f"Run {known.mark.run if known else 'unknown'} has written the ledger since this run was planned, so this run "
+        "may not overwrite it. What this run did is in its outcomes.parquet; run the export again"
+    )
+
+
+def _write_ledger(run: RunFolder, known: Ledger | None, accounts: Reconciliation) -> None:
+    """Replace the ledger, unless nothing in it changes, or this run did so before it was killed."""
+    manifest = run.manifest
+    if known and known.mark.run == run.name:
+        return
+    outdated = known and (known.is_outdated or known.mark.basis != manifest.basis)
+    if outdated or accounts.change_the_ledger():
         accounts.write_ledger(
-            ledger.LedgerMark(
+            LedgerMark(
                 manifest.export,
                 manifest.audience_id,
-                version=version,
-                run=folder.name,
+                version=manifest.ledger_version + 1,
+                run=run.name,
                 basis=manifest.basis,
             )
         )
-    return ""
-
-
-def publish(folder: RunFolder, report: Report) -> None:
-    """Write the report, and tell it in the log."""
-    folder.put(REPORT, report.to_json())
-    log.info("%s\n  files: %s", report.table(), folder.uri)
-
-
-def _normal(folder: RunFolder, keep_runs: int) -> None:
-    """Remove the oldest runs that are accounted for."""
-    export_folder = folder.export_folder()
-    settled = [run for run in export_folder.runs() if run.is_finished()]
-    finished_at = {run.name: Report.from_json(run.read(REPORT)).finished_at for run in settled}
-    oldest_first = sorted(settled, key=lambda run: (finished_at[run.name], run.name))
-    for run in oldest_first[: max(0, len(settled) - keep_runs)]:
-        export_folder.remove_run(run)

@@ -72,8 +72,9 @@ def _forget_in(export: ExportFolder, email: str) -> Iterator[Found]:
     for name in (LEDGER, SET_ASIDE):
         yield from _strike_out(export, name, email)
     for run in export.runs():
-        for name in (PLAN, OUTCOMES, *run.answers()):
+        for name in (PLAN, OUTCOMES):
             yield from _strike_out(run, name, email)
+        yield from _strike_out_answers(run, email)
         yield from _strike_out_rejects(run, email)
 
 
@@ -92,6 +93,11 @@ def _strike_out(folder: Folder, name: str, email: str) -> Iterator[Found]:
             for batch in stored.iter_batches():
                 writer.write_batch(batch.filter(pc.invert(_is_about(batch, email))))
     yield Found(f"{folder.uri}/{name}", rows)
+
+
+def _strike_out_answers(run: RunFolder, email: str) -> Iterator[Found]:
+    for name, rows in run.answer_log.strike_out(lambda batch: _is_about(batch, email)):
+        yield Found(f"{run.uri}/{name}", rows)
 
 
 def _opened(path: Path, uri: str) -> pq.ParquetFile:

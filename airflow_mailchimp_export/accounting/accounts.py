@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -13,19 +12,15 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_mailchimp_export.accounting.report import Aggregates
-from airflow_mailchimp_export.database import Database, quoted, quoted_text
+from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.model import Effect, Reason
 from airflow_mailchimp_export.rules import REASON_RULES
-from airflow_mailchimp_export.state.ledger import LEDGER, METADATA_KEY, LedgerMark, open_local
-from airflow_mailchimp_export.state.manifest import Manifest
-from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
+from airflow_mailchimp_export.state import ledger
+from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
+from airflow_mailchimp_export.state.run import RunFolder
+from airflow_mailchimp_export.state.scratch import scratch_dir
 
 REJECT_COLUMNS = ("segments", "source", "email", "field", "reason", "mailchimp_says", "remedy")
-
-_NO_ANSWERS = (
-    "(SELECT ''::VARCHAR AS email, '' AS effect, '' AS status, '' AS reason, '' AS field, '' AS words, "
-    "NULL::INTEGER AS chunk)"
-)
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -33,22 +28,25 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 class Reconciliation:
     """The accounts of one run; use it in ``with``.
 
-    :param folder: the run's folder, with its plan and the answers kept so far.
+    :param run: with its plan and the answers kept so far.
+    :param known: the ledger before this run; ``None`` where there is none.
     """
 
-    def __init__(self, folder: RunFolder, manifest: Manifest) -> None:
-        self._folder = folder
-        self._manifest = manifest
+    def __init__(self, run: RunFolder, known: Ledger | None) -> None:
+        self._run = run
+        self._manifest = run.manifest
+        self._known = known
         self._open = ExitStack()
 
     def __enter__(self) -> Reconciliation:
         """Bring plan, answers and ledger together."""
-        scratch_dir = Path(self._open.enter_context(tempfile.TemporaryDirectory()))
-        self._database = self._open.enter_context(Database(scratch_dir, "accounting/accounts.sql"))
-        plan = self._open.enter_context(self._folder.reading(PLAN))
+        working = self._open.enter_context(scratch_dir())
+        self._database = self._open.enter_context(Database(working, "accounting/accounts.sql"))
+        plan = self._open.enter_context(self._run.reading_plan())
         self._database.run("macros")
-        self._load_ledger(self._open.enter_context(open_local(self._folder.export_folder())))
-        self._database.script("answers", answers=self._answers())
+        self._load_ledger(self._known.path if self._known else None)
+        with self._database.incoming(self._run.answer_log.reading()):
+            self._database.run("answers")
         self._database.run("outcomes", plan=str(plan), dry_run=self._manifest.dry_run)
         self._database.run("drop_renamed")
         return self
@@ -73,13 +71,13 @@ class Reconciliation:
 
     def write_outcomes(self) -> None:
         """Write what became of each profile."""
-        with self._folder.writing(OUTCOMES) as draft:
+        with self._run.writing_outcomes() as draft:
             self._database.script("write_outcomes", path=quoted(draft))
 
     def write_rejects(self) -> None:
         """Write the rejects, each with its reason and remedy, for a spreadsheet."""
         with (
-            self._folder.writing(REJECTS) as draft,
+            self._run.writing_rejects() as draft,
             draft.open("w", newline="", encoding="utf-8-sig") as handle,
         ):
             writer = csv.writer(handle)
@@ -93,17 +91,15 @@ class Reconciliation:
     def write_ledger(self, mark: LedgerMark) -> None:
         """Put the ledger that follows from this run in place of the one before."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._database.run("next_ledger", now=now, run=self._folder.name)
-        with self._folder.export_folder().writing(LEDGER) as draft:
-            self._database.script(
-                "write_ledger", path=quoted(draft), key=METADATA_KEY, mark=quoted_text(mark.to_json())
-            )
+        self._database.run("next_ledger", now=now, run=self._run.name)
+        rows = self._database.reader("ledger_rows", rows=ledger.GROUP_ROWS)
+        ledger.write(self._run.export_folder(), mark, rows)
 
-    def _load_ledger(self, ledger: Path | None) -> None:
-        if ledger is None:
+    def _load_ledger(self, known: Path | None) -> None:
+        if known is None:
             self._database.run("no_ledger")
         else:
-            self._database.script("ledger", path=quoted(ledger))
+            self._database.script("ledger", path=quoted(known))
 
     def _rejects(self) -> Iterator[list[str]]:
         for batch in self._database.batches("rejects"):
@@ -111,13 +107,6 @@ class Reconciliation:
                 remedy = REASON_RULES[Reason(reason)].remedy
                 cells = ("; ".join(segments), source, email, field, reason, words, remedy)
                 yield [escape_formula(cell) for cell in cells]
-
-    def _answers(self) -> str:
-        names = self._folder.answers()
-        if not names:
-            return _NO_ANSWERS
-        copies = [self._open.enter_context(self._folder.reading(name)) for name in names]
-        return f"read_parquet([{', '.join(map(quoted, copies))}])"
 
     def _numbers(self, statement: str, /, **parameters: object) -> dict[str, int]:
         return {name: int(number) for name, number in self._database.rows(statement, **parameters)}

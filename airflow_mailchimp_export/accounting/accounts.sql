@@ -17,8 +17,8 @@ CREATE VIEW ledger AS SELECT * FROM read_parquet({path});
 CREATE TABLE answers AS
 SELECT email, chunk, unnest(arg_max(answer, rank)) FROM (
     SELECT normal_address(email) AS email, chunk, rank,
-        {{effect: effect, status: status, reason: reason, field: field, words: words}} AS answer
-    FROM {answers} JOIN effect_rules USING (effect) WHERE email <> ''
+        {effect: effect, status: status, reason: reason, field: field, words: words} AS answer
+    FROM incoming JOIN effect_rules USING (effect) WHERE email <> ''
 ) GROUP BY email, chunk;
 
 -- name: outcomes
@@ -176,5 +176,5 @@ SELECT * EXCLUDE (changed) FROM (
 WHERE NOT (len(tags) = 0 AND state IN ('member', 'unconfirmed'))
 ORDER BY subscriber_hash;
 
--- name: write_ledger
-COPY next_ledger TO {path} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{key}: {mark}}});
+-- name: ledger_rows
+SELECT * FROM next_ledger;

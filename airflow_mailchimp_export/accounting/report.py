@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
-
-import orjson
 
 from airflow_mailchimp_export import __version__
 from airflow_mailchimp_export.counts import Counts, FieldWarning
 from airflow_mailchimp_export.model import Effect, Verdict
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally
+from airflow_mailchimp_export.state.run import REPORT_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +64,17 @@ class Report:
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        """Return the report as JSON."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+        """Return the report as ``report.json`` holds it."""
+        return REPORT_FORMAT.encode(self)
 
     @classmethod
     def from_json(cls, content: bytes) -> Report:
-        """Read a report."""
-        values: dict[str, Any] = orjson.loads(content)
-        return cls(
-            **{
-                **values,
-                "verdict": Verdict(values["verdict"]),
-                "counts": Counts(**values["counts"]),
-                "segments": {name: SegmentSummary(**item) for name, item in values["segments"].items()},
-                "batch_ids": tuple(values["batch_ids"]),
-                "warnings": tuple(FieldWarning.from_json(item) for item in values["warnings"]),
-            }
+        """Read a report.
+
+        :raises UnreadableFile: when it is damaged, or was written by a newer release.
+        """
+        return REPORT_FORMAT.decode(
+            content, cls, where="The report", remedy="The rows of the run are in outcomes.parquet beside it"
         )
 
     def table(self) -> str:

@@ -1,15 +1,24 @@
-"""Chunks handed over to Mailchimp as batches."""
+"""Delivery by batches: chunks are handed over as jobs, and answered whenever Mailchimp has worked them off."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from airflow_mailchimp_export.delivery.direct import deliver_chunks
+from airflow_mailchimp_export.delivery.removals import removed
+from airflow_mailchimp_export.delivery.results import Collector
+from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
+from airflow_mailchimp_export.model import Chunk, RemovalChunk
+from airflow_mailchimp_export.progress import Progress
+from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
+from airflow_mailchimp_export.state.plan_file import read_removal_chunks
+from airflow_mailchimp_export.state.run import RunFolder
 
 MAX_BATCH_PEOPLE = 20_000
 """People in one batch: its results, some megabytes, stay small enough to be read in one go."""
@@ -29,6 +38,63 @@ class Operation:
     number: int
     people: int
     content: bytes
+
+
+class BatchDelivery:
+    """Hands chunks over as batches, and fetches the answers once the batches are finished."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def deliver(self, run: RunFolder, *, on_batch: Callable[[str], None]) -> tuple[str, ...]:
+        """Hand over all chunks that were not handed over before; return the ids of all batches of the run."""
+        shipment = Shipment(run, self._gateway)
+        handed_over = frozenset(number for batch in run.batches for number in batch.chunks)
+        with (
+            shipment.open_chunks(without=handed_over) as chunks,
+            shipment.progress("Handing over") as progress,
+        ):
+            for operations in (_upserts(shipment, chunks.upserts), _removals(shipment, chunks.removals)):
+                for batch, people in submit_batches(operations, self._gateway):
+                    on_batch(batch.id)
+                    run.note_batch(batch)
+                    progress.advance(people)
+        return tuple(batch.id for batch in run.batches)
+
+    def collect(self, run: RunFolder, *, further: bool) -> None:
+        """Fetch what the batches answered, and deliver directly what they could not deliver."""
+        answered = run.answer_log.answered()
+        missing = [batch for batch in run.batches if answers.batch_key(batch.id) not in answered]
+        if missing:
+            self._fetch(run, missing)
+        refused = run.answer_log.refused_chunks()
+        if refused and further:
+            deliver_chunks(Shipment(run, self._gateway), only=refused)
+
+    def _fetch(self, run: RunFolder, batches: Sequence[SubmittedBatch]) -> None:
+        with run.reading_plan() as plan:
+            leaving = {chunk.number: chunk for chunk in read_removal_chunks(plan)}
+        with run.answer_log.recording(), Progress("Collecting", "answers") as progress:
+            for collected in Collector(self._gateway, run, leaving).collect(batches):
+                progress.advance(collected.members)
+
+
+def _upserts(shipment: Shipment, chunks: Iterable[Chunk]) -> Iterator[Operation]:
+    for chunk in chunks:
+        opted_out, left = shipment.without_opt_outs(chunk)
+        if opted_out:
+            shipment.keep_opted_out(chunk, opted_out)
+        if left.members:
+            yield to_operation(chunk.number, len(left.members), shipment.upserter.call(left))
+
+
+def _removals(shipment: Shipment, chunks: Iterable[RemovalChunk]) -> Iterator[Operation]:
+    for chunk in chunks:
+        call = shipment.remover.call(chunk)
+        if call:
+            yield to_operation(chunk.number, len(chunk.emails), call)
+        else:
+            shipment.keep_removed(chunk, removed(chunk))
 
 
 def to_operation(number: int, people: int, call: Call[Any]) -> Operation:

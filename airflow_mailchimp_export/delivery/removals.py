@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 
+from airflow_mailchimp_export.delivery.halving import send_in_halves
 from airflow_mailchimp_export.errors import NotFound, PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
@@ -54,6 +56,11 @@ class Remover:
         :raises RetryableError: when Mailchimp could not be reached in the end.
         :raises AccessDenied: when the key may not do this.
         """
+        return send_in_halves(
+            chunk.emails, lambda emails: self._send(replace(chunk, emails=emails)), alone=_not_removed
+        )
+
+    def _send(self, chunk: RemovalChunk) -> Outcomes:
         call = self.call(chunk)
         if call is None:
             return removed(chunk)
@@ -61,19 +68,7 @@ class Remover:
             outcomes = self._gateway.send(call)
         except NotFound:
             return removed(chunk)
-        except PermanentError as refusal:
-            return self._after_refusal(chunk, refusal)
         return tuple(self._checked(outcome, chunk.tag) for outcome in outcomes)
-
-    def _after_refusal(self, chunk: RemovalChunk, refusal: PermanentError) -> Outcomes:
-        if len(chunk.emails) == 1:
-            return (
-                Outcome(chunk.emails[0], Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refusal.words),
-            )
-        middle = len(chunk.emails) // 2
-        halves = (chunk.emails[:middle], chunk.emails[middle:])
-        parts = (RemovalChunk(chunk.number, chunk.kind, chunk.tag, emails) for emails in halves)
-        return tuple(outcome for part in parts for outcome in self.remove(part))
 
     def _checked(self, outcome: Outcome, tag: str) -> Outcome:
         """Look at the member of whom Mailchimp says that the tag could not be taken: who is not there has none."""
@@ -86,6 +81,10 @@ class Remover:
         except PermanentError:
             return outcome
         return outcome if tag in tags else Outcome(outcome.email, Effect.REMOVED)
+
+
+def _not_removed(email: str, refusal: PermanentError) -> Outcome:
+    return Outcome(email, Effect.REMOVAL_FAILED, reason=Reason.REFUSED, words=refusal.words)
 
 
 def removed(chunk: RemovalChunk) -> Outcomes:

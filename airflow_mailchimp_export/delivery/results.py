@@ -1,6 +1,6 @@
 """Fetching what Mailchimp answered to the batches of a run.
 
-Whatever a batch does not tell in the end stays unconfirmed, and is sent again by the next run.
+Whoever a batch says nothing of in the end stays unconfirmed, and is sent again by the next run.
 No wait here is without an end.
 """
 
@@ -18,7 +18,7 @@ from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Batch, Outcome, RemovalChunk
 from airflow_mailchimp_export.state import answers
-from airflow_mailchimp_export.state.answers import Answer
+from airflow_mailchimp_export.state.answer_files import Answer
 from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import RunFolder
 
@@ -33,7 +33,7 @@ FIRST_PAUSE = 2.0
 
 @dataclass(slots=True)
 class Collected:
-    """What a batch told.
+    """What a batch answered.
 
     :ivar members: how many people its answers name.
     :ivar refused: the numbers of the chunks whose request was refused or failed as a whole.
@@ -44,19 +44,14 @@ class Collected:
 
 
 class Collector:
-    """Fetches the answers to batches into a run's folder.
+    """Fetches the answers to batches into a run.
 
     :param leaving: the chunks by which people leave, by number.
     """
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        folder: RunFolder,
-        leaving: Mapping[int, RemovalChunk],
-    ) -> None:
+    def __init__(self, gateway: Gateway, run: RunFolder, leaving: Mapping[int, RemovalChunk]) -> None:
         self._gateway = gateway
-        self._folder = folder
+        self._run = run
         self._leaving = leaving
 
     def collect(self, batches: Iterable[SubmittedBatch]) -> Iterator[Collected]:
@@ -101,20 +96,25 @@ class Collector:
         collected = Collected()
         with self._gateway.download(batch.response_body_url) as stream:
             results = self._answered(operation_results(stream), collected)
-            collected.members = answers.keep(
-                self._folder, answers.batch_key(batch.id), results, refused=collected.refused
+            collected.members = self._run.keep(
+                answers.batch_key(batch.id), results, refused=collected.refused
             )
         return collected
 
     def _answered(self, results: Iterable[OperationResult], collected: Collected) -> Iterator[Answer]:
         for result in results:
-            number = int(result.operation_id) if result.operation_id.isdigit() else None
+            number = _chunk_number(result.operation_id)
             chunk = self._leaving.get(number) if number is not None else None
             outcomes = _outcomes(chunk, result)
             if outcomes:
                 yield chunk.number if chunk else None, outcomes
             elif number is not None:
                 collected.refused.append(number)
+
+
+def _chunk_number(operation_id: str) -> int | None:
+    """Return the number of the chunk that an operation carried, for that is its id; other digits are none."""
+    return int(operation_id) if operation_id.isascii() and operation_id.isdecimal() else None
 
 
 def _outcomes(chunk: RemovalChunk | None, result: OperationResult) -> tuple[Outcome, ...]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 
+from airflow_mailchimp_export.delivery.halving import send_in_halves
 from airflow_mailchimp_export.delivery.streak import Streak
 from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
-from airflow_mailchimp_export.model import Chunk, Outcome
+from airflow_mailchimp_export.model import Chunk, Member, Outcome
 
 _DIVISIBLE = frozenset({400, 413, 422})
 """The refusals of a whole request for which one of its members may be to blame."""
@@ -44,16 +45,19 @@ class Upserter:
         :raises PermanentError: when it refuses for a reason that is not in the members.
         :raises AccessDenied: when the key may not do this.
         """
-        try:
-            outcomes = self._send(chunk)
-        except PermanentError as refusal:
-            if refusal.status not in _DIVISIBLE:
-                raise
-            return self._divide(chunk, refusal)
+        return send_in_halves(
+            chunk.members,
+            lambda members: self._send(Chunk(chunk.number, members)),
+            alone=self._refused_alone,
+            refusals=_DIVISIBLE,
+        )
+
+    def _send(self, chunk: Chunk) -> tuple[Outcome, ...]:
+        outcomes = self._send_trimmed(chunk)
         self._refusals.end()
         return outcomes
 
-    def _send(self, chunk: Chunk) -> tuple[Outcome, ...]:
+    def _send_trimmed(self, chunk: Chunk) -> tuple[Outcome, ...]:
         if self._trims is not False:
             try:
                 outcomes = self._gateway.send(self.call(chunk))
@@ -74,19 +78,15 @@ class Upserter:
             if self._trims is None:
                 self._trims = trims
 
-    def _divide(self, chunk: Chunk, refusal: PermanentError) -> tuple[Outcome, ...]:
-        if len(chunk.members) > 1:
-            middle = len(chunk.members) // 2
-            halves = (Chunk(chunk.number, part) for part in (chunk.members[:middle], chunk.members[middle:]))
-            return tuple(outcome for half in halves for outcome in self.upsert(half))
+    def _refused_alone(self, member: Member, refusal: PermanentError) -> Outcome:
         if self._refusals.extend():
             raise refusal
-        return (_refused_alone(chunk, refusal),)
+        return _rejected(member, refusal)
 
 
-def _refused_alone(chunk: Chunk, refusal: PermanentError) -> Outcome:
+def _rejected(member: Member, refusal: PermanentError) -> Outcome:
     problem = next(iter(refusal.problems), None)
     field, message = (problem.field, problem.message) if problem else ("", "")
     reason = why(refusal.words, field=field, field_message=message)
     words = " ".join(part for part in (refusal.words, message) if part)
-    return Outcome(chunk.members[0].email, effect_of(reason), reason=reason, field=field, words=words)
+    return Outcome(member.email, effect_of(reason), reason=reason, field=field, words=words)

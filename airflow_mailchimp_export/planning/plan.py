@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.database import Database, quoted, quoted_text, rows_of
+from airflow_mailchimp_export.database import Database, quoted, rows_of
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning.decided import DecidedPlan, record_status
@@ -21,6 +21,7 @@ from airflow_mailchimp_export.planning.staging import Layout, Members, empty_blo
 from airflow_mailchimp_export.rules import REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.source import Source
+from airflow_mailchimp_export.state import ledger as ledgers
 
 
 class Staging:
@@ -75,12 +76,9 @@ class Staging:
                 self._database.run("adopt", tag=tag)
         self._database.run("merge_adopted")
 
-    def write_adopted(self, path: Path, *, key: str, mark: str) -> None:
-        """Write who was adopted as a ledger.
-
-        :param key: of the file's metadata, under which the mark is kept.
-        """
-        self._database.script("write_adopted", path=quoted(path), key=key, mark=quoted_text(mark))
+    def adopted_rows(self) -> pa.RecordBatchReader:
+        """Return who was adopted as the rows of a ledger."""
+        return self._database.reader("adopted_rows", rows=ledgers.GROUP_ROWS)
 
     def stage(
         self,

@@ -54,9 +54,8 @@ SELECT subscriber_hash, any_value(email) AS email, NULL::VARCHAR AS profile_id, 
     list_sort(list_distinct(flatten(list(tags)))) AS tags, '' AS reason
 FROM ledger GROUP BY subscriber_hash;
 
--- name: write_adopted
-COPY (SELECT *, now() AS changed_at, '' AS run FROM ledger)
-TO {path} (FORMAT parquet, COMPRESSION zstd, KV_METADATA {{{key}: {mark}}});
+-- name: adopted_rows
+SELECT *, now() AS changed_at, '' AS run FROM ledger;
 
 -- name: tables
 -- position numbers the rows over all segments in source order; the first row of a person counts.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 
 from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.definition import RunContext
-from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.errors import ConfigError, NewerFormat
 from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
 from airflow_mailchimp_export.model import FingerprintBasis, MemberStatus
 from airflow_mailchimp_export.options import OnLeave
@@ -26,8 +24,9 @@ from airflow_mailchimp_export.rules import BILLED, HELD_BACK
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.state import ledger
+from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally, Tallies
-from airflow_mailchimp_export.state.run import PLAN, RUN
+from airflow_mailchimp_export.state.scratch import scratch_dir
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +53,13 @@ class Planner:
         """
         definition = self._definition
         self._run.gateway.permit()
-        mark = self._ledger_mark()
-        audience = read_audience(self._gateway, definition.audience_id)
-        with self._open_sources() as sources:
-            known = mark.basis if mark else None
-            columns = resolve_columns(definition, sources, audience, known, self._gateway)
-            with self._open_staging(columns) as staging:
+        with self._opened_ledger() as known, self._open_sources() as sources:
+            mark = known.mark if known else None
+            audience = read_audience(self._gateway, definition.audience_id)
+            columns = resolve_columns(
+                definition, sources, audience, mark.basis if mark else None, self._gateway
+            )
+            with self._open_staging(columns, known) as staging:
                 version = mark.version if mark else self._adopt(staging, columns.basis)
                 staged = self._stage(staging, sources, columns.layout)
                 check_columns(definition, columns.mapper, staged)
@@ -67,7 +67,7 @@ class Planner:
                 decided = staged.decide(on_leave=definition.on_leave)
                 self._check(decided)
                 manifest = self._write(decided, columns, ledger_version=version)
-        self._run.folder.put(RUN, manifest.to_json())
+        self._run.folder.begin(manifest)
         return manifest
 
     def outline(self) -> Manifest:
@@ -75,18 +75,26 @@ class Planner:
         segments = tuple(SegmentTally(segment.name, segment.tag, 0) for segment in self._definition.segments)
         return self._manifest(segments, Tallies(rows_read=self.rows_read))
 
-    def _ledger_mark(self) -> ledger.LedgerMark | None:
+    @contextmanager
+    def _opened_ledger(self) -> Iterator[Ledger | None]:
+        """Lend the export's own ledger; one that cannot be used is set aside where that was asked for."""
         folder = self._run.folder.export_folder()
-        try:
-            mark = ledger.read_mark(folder)
-            ledger.check_owner(mark, export=self._definition.name, audience_id=self._definition.audience_id)
-        except ConfigError as error:
-            if not self._definition.full or self._definition.dry_run:
+        with ExitStack() as stack:
+            try:
+                known = stack.enter_context(ledger.opened(folder))
+                mark = known.mark if known else None
+                ledger.check_owner(
+                    mark, export=self._definition.name, audience_id=self._definition.audience_id
+                )
+            except NewerFormat:
                 raise
-            log.warning("%s. This run starts anew", error)
-            ledger.set_aside(folder)
-            return None
-        return mark
+            except ConfigError as error:
+                if not self._definition.full or self._definition.dry_run:
+                    raise
+                log.warning("%s. This run starts anew", error)
+                ledger.set_aside(folder)
+                known = None
+            yield known
 
     @contextmanager
     def _open_sources(self) -> Iterator[list[Source]]:
@@ -98,13 +106,12 @@ class Planner:
             ]
 
     @contextmanager
-    def _open_staging(self, columns: Columns) -> Iterator[Staging]:
+    def _open_staging(self, columns: Columns, known: Ledger | None) -> Iterator[Staging]:
         with (
-            tempfile.TemporaryDirectory() as scratch_dir,
-            ledger.open_local(self._run.folder.export_folder()) as known,
+            scratch_dir() as working,
             Staging(
-                Path(scratch_dir),
-                ledger=known,
+                working,
+                ledger=known.path if known else None,
                 new_member_status=self._definition.options.new_member_status,
                 fingerprints=columns.fingerprints,
                 full=self._definition.full,
@@ -120,9 +127,8 @@ class Planner:
         staging.adopt(self._tagged())
         if definition.dry_run:
             return 0
-        mark = ledger.LedgerMark(definition.name, definition.audience_id, version=1, run="", basis=basis)
-        with self._run.folder.export_folder().writing(ledger.LEDGER) as draft:
-            staging.write_adopted(draft, key=ledger.METADATA_KEY, mark=mark.to_json())
+        mark = LedgerMark(definition.name, definition.audience_id, version=1, run="", basis=basis)
+        ledger.write(self._run.folder.export_folder(), mark, staging.adopted_rows())
         return mark.version
 
     def _tagged(self) -> Iterator[tuple[str, Members]]:
@@ -192,8 +198,8 @@ class Planner:
         guards.check_contract(present, new, contact_limit=limit)
 
     def _write(self, plan: DecidedPlan, columns: Columns, *, ledger_version: int) -> Manifest:
-        with self._run.folder.writing(PLAN) as draft:
-            tallies = write_plan(plan, columns.mapper, draft)
+        with self._run.folder.writing_plan() as writer:
+            tallies = write_plan(plan, columns.mapper, writer)
         return self._manifest(
             plan.segments(),
             tallies,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from airflow_mailchimp_export.fields.mapper import FieldMapper, ProfileBlock
 from airflow_mailchimp_export.planning.decided import DecidedPlan
@@ -12,14 +11,13 @@ from airflow_mailchimp_export.state.manifest import Tallies
 from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, PlanWriter
 
 
-def write_plan(plan: DecidedPlan, mapper: FieldMapper, path: Path) -> Tallies:
+def write_plan(plan: DecidedPlan, mapper: FieldMapper, writer: PlanWriter) -> Tallies:
     """Write what is to be done with each person; return how much that is."""
-    with PlanWriter(path) as writer:
-        for rows in plan.set_aside():
-            writer.set_aside(rows)
-        writer.rename(plan.renames())
-        _write_upserts(plan, mapper, writer)
-        writer.remove(plan.removals())
+    for rows in plan.set_aside():
+        writer.set_aside(rows)
+    writer.rename(plan.renames())
+    _write_upserts(plan, mapper, writer)
+    writer.remove(plan.removals())
     counts = plan.counts()
     return Tallies(
         rows_read=counts.rows_read,
@@ -29,7 +27,7 @@ def write_plan(plan: DecidedPlan, mapper: FieldMapper, path: Path) -> Tallies:
         differing=plan.conflicting_duplicates(),
         planned=writer.planned,
         upsert_chunks=writer.upsert_chunks,
-        leave_chunks=writer.removal_chunks,
+        removal_chunks=writer.removal_chunks,
     )
 
 

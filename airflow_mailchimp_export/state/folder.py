@@ -6,34 +6,24 @@
     <export>/lock.json          which run is at work
     <export>/<run>/             plan.parquet, run.json, batches.json, outcomes.parquet, rejects.csv, report.json
 
-Every file is written beside its place and then put there, so that a reader never meets half a file.
-On a local disk only the owner may read: the files hold addresses.
+Every file is written under another name and then put in place, so that a reader never meets half a file; on a local
+disk it has reached the disk by then, and only the owner may read it: the files hold addresses.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.state.scratch import sweep_scratch
+from airflow_mailchimp_export.state.storage import Appender, plain, storage_of
 
 if TYPE_CHECKING:
     from upath import UPath
-
-
-DRAFT = ".draft-"
-
-_OWNER_ONLY_FILE = 0o600
-
-_OWNER_ONLY_FOLDER = 0o700
-
-_LOCAL_PROTOCOLS = ("", "file", "local")
 
 
 class Folder:
@@ -43,7 +33,8 @@ class Folder:
     """
 
     def __init__(self, location: Path | UPath) -> None:
-        self._folder = _plain(location)
+        self._folder = plain(location)
+        self._storage = storage_of(self._folder)
 
     @property
     def uri(self) -> str:
@@ -51,7 +42,7 @@ class Folder:
         return str(self._folder)
 
     def exists(self, name: str) -> bool:
-        """Return whether a file is in its place."""
+        """Return whether there is a file."""
         return (self._folder / name).exists()
 
     def put(self, name: str, content: bytes) -> None:
@@ -65,45 +56,37 @@ class Folder:
 
         :raises ConfigError: when the place cannot be written to.
         """
-        target = self._folder / name
-        with self._writable(name):
-            _make_folder(target.parent)
-            with tempfile.TemporaryDirectory(prefix=DRAFT, dir=_beside(target)) as scratch_dir:
-                draft = Path(scratch_dir) / target.name
-                yield draft
-                _put_in_place(draft, target)
+        with self._draft(name) as draft:
+            yield draft
+            self._storage.put_in_place(draft, self._folder / name)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a file that must not be there yet; return whether it was not.
 
         :raises ConfigError: when the place cannot be written to.
         """
-        target = self._folder / name
-        if not is_local(target):
-            if target.exists():
-                return False
-            self.put(name, content)
-            return True
-        with self._writable(name):
-            _make_folder(target.parent)
-            return _linked(content, Path(str(target)))
+        with self._draft(name) as draft:
+            draft.write_bytes(content)
+            return self._storage.create(draft, self._folder / name)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep out whoever else asks to be alone here; on a local disk only, and no longer than the process lives."""
-        if not is_local(self._folder):
+        """Keep out everybody else who asks for this; on a local disk only, and no longer than the process lives."""
+        with ExitStack() as stack:
+            with self.writable("files"):
+                self._storage.make_folder(self._folder)
+                stack.enter_context(self._storage.exclusive(self._folder))
             yield
-            return
-        with self._writable("files"):
-            _make_folder(self._folder)
-            handle = os.open(str(self._folder), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            # Some network file systems cannot lock a folder.
-            with suppress(OSError):
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+
+    def appender(self, name: str) -> Appender:
+        """Begin a file that grows record by record.
+
+        :raises ConfigError: when the place cannot be written to.
+        """
+        target = self._folder / name
+        with self.writable(name):
+            self._storage.make_folder(target.parent)
+            return self._storage.appender(target)
 
     def read(self, name: str) -> bytes:
         """Return what is in a file."""
@@ -112,15 +95,13 @@ class Folder:
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
         """Lend a local path that holds what the file holds."""
-        place = self._folder / name
-        if is_local(place):
-            yield Path(str(place))
-            return
-        with tempfile.TemporaryDirectory() as scratch_dir:
-            copy = Path(scratch_dir) / place.name
-            with place.open("rb") as stored, copy.open("wb") as local:
-                shutil.copyfileobj(stored, local)
-            yield copy
+        with self._storage.local_copy(self._folder / name) as path:
+            yield path
+
+    def written_at(self, name: str) -> str:
+        """Return when a file was written, in ISO 8601; 1970 where the storage does not say."""
+        seconds = (self._folder / name).stat().st_mtime
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
@@ -128,11 +109,30 @@ class Folder:
 
     def names(self, under: str = "") -> list[str]:
         """Return what the folder, or a folder in it, holds, in order."""
-        place = self._folder / under if under else self._folder
-        return sorted(entry.name for entry in place.iterdir()) if place.exists() else []
+        folder = self._folder / under if under else self._folder
+        return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+
+    def sweep(self) -> None:
+        """Remove what killed processes were writing; only the holder of the export's lock may do this."""
+        # The lock itself is written by drafts too, and only by those who are alone here.
+        with self.exclusive():
+            self._storage.sweep(self._folder)
+        sweep_scratch()
 
     @contextmanager
-    def _writable(self, what: str) -> Iterator[None]:
+    def _draft(self, name: str) -> Iterator[Path]:
+        target = self._folder / name
+        with self.writable(name):
+            self._storage.make_folder(target.parent)
+            with self._storage.draft(target) as draft:
+                yield draft
+
+    @contextmanager
+    def writable(self, what: str) -> Iterator[None]:
+        """Say of an error of the system that it kept something from being written, where, and what to do.
+
+        :raises ConfigError: in its place.
+        """
         try:
             yield
         except OSError as error:
@@ -141,48 +141,3 @@ class Folder:
                 f"{error.strerror or type(error).__name__}. "
                 "Free space there or make it writable, or set exports_root to another place"
             ) from error
-
-
-def _plain(location: Path | UPath) -> Path | UPath:
-    protocol = getattr(location, "protocol", "")
-    return Path(location.path) if protocol in _LOCAL_PROTOCOLS and hasattr(location, "path") else location
-
-
-def is_local(place: Path | UPath) -> bool:
-    """Whether a path is on this machine's disk."""
-    return getattr(place, "protocol", "") in _LOCAL_PROTOCOLS
-
-
-def _beside(target: Path | UPath) -> str | None:
-    """A draft is put in place at once only within one file system."""
-    return str(target.parent) if is_local(target) else None
-
-
-def _make_folder(folder: Path | UPath) -> None:
-    if not is_local(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        return
-    missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    for place in reversed(missing):
-        place.mkdir(mode=_OWNER_ONLY_FOLDER, exist_ok=True)
-
-
-def _linked(content: bytes, target: Path) -> bool:
-    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=target.parent) as scratch_dir:
-        draft = Path(scratch_dir) / target.name
-        draft.write_bytes(content)
-        draft.chmod(_OWNER_ONLY_FILE)
-        try:
-            os.link(draft, target)
-        except FileExistsError:
-            return False
-    return True
-
-
-def _put_in_place(draft: Path, target: Path | UPath) -> None:
-    if is_local(target):
-        draft.chmod(_OWNER_ONLY_FILE)
-        os.replace(draft, str(target))
-        return
-    with draft.open("rb") as local, target.open("wb") as stored:
-        shutil.copyfileobj(local, stored)

@@ -11,35 +11,69 @@
     reason                   why it was refused
     changed_at, run          when, and by which run
 
-The rows are read and written by DuckDB; here stands what makes the file trustworthy. Its metadata name the
-format, the export, the audience, and a version that grows by one with each run, so that a run that was planned
-from an older ledger never overwrites a newer one.
+The rows are made and read by DuckDB; here is what makes the file trustworthy: it is read to its last byte
+before anything is believed. Its metadata name the format, the export, the audience, and a version that grows by one
+with each run, so that a run that was planned from an older ledger never overwrites a newer one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.database import MEMORY_LIMIT, quoted
+from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
 from airflow_mailchimp_export.model import FingerprintBasis
+from airflow_mailchimp_export.state.json_format import JsonFormat
+from airflow_mailchimp_export.state.parquet import is_whole
 from airflow_mailchimp_export.state.run import ExportFolder
+from airflow_mailchimp_export.state.scratch import scratch_dir
 
 LEDGER = "ledger.parquet"
 
 METADATA_KEY = "airflow_mailchimp_export"
 
-FORMAT = 2
-"""Format 1, of release 0.1.0, does not say what its fingerprints are based on."""
+GROUP_ROWS = 100_000
+"""Rows that are written, read and checked together."""
 
 SET_ASIDE = "ledger.set-aside.parquet"
+
+
+_REMEDY = (
+    "Bring the file back from a backup, or run the export once with full=True, "
+    "which sets it aside and starts with an empty one"
+)
+
+
+def _unchanged(mark: Any) -> Any:
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """How a ledger of one format becomes one of the next.
+
+    :param rows: the rows of the next format, as SQL that reads those of this one from ``ledger``; empty where they
+        stay as they are.
+    :param mark: makes what the ledger says of itself what the next format has it say.
+    """
+
+    rows: str = ""
+    mark: Callable[[Any], Any] = _unchanged
+
+
+MIGRATIONS: Sequence[Migration] = (
+    # Format 2 names what its fingerprints are based on; where that is missing it is as release 0.1.0 had it.
+    Migration(),
+)
+"""From format 1, of release 0.1.0, to the present one, in order: a new format is one entry more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +89,65 @@ class LedgerMark:
     audience_id: str
     version: int
     run: str
-    format: int = FORMAT
     basis: FingerprintBasis = FingerprintBasis()
 
     def to_json(self) -> str:
-        """Return the mark as it stands in the file's metadata."""
-        return orjson.dumps(asdict(self)).decode()
+        """Return the mark as the file's metadata hold it."""
+        return _format_of(MIGRATIONS).encode(self, indent=-1).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A ledger that can be trusted.
+
+    :param path: a local file with its rows, as the present format has them.
+    :param is_outdated: whether it is kept in an older format still.
+    """
+
+    mark: LedgerMark
+    path: Path
+    is_outdated: bool
+
+
+@contextmanager
+def opened(folder: ExportFolder, *, migrations: Sequence[Migration] = MIGRATIONS) -> Iterator[Ledger | None]:
+    """Lend an export's ledger, read to its last byte and brought to the present format; ``None`` where there is none.
+
+    :raises UnreadableFile: when it is damaged, or was written by a newer release.
+    """
+    if not folder.exists(LEDGER):
+        yield None
+        return
+    where = f"The ledger {folder.uri}/{LEDGER}"
+    with folder.reading(LEDGER) as path, scratch_dir() as working:
+        if not is_whole(path):
+            raise UnreadableFile(where, "is damaged", _REMEDY)
+        format_ = _format_of(migrations)
+        mark, number = format_.read(_mark_in(path), LedgerMark, where=where, remedy=_REMEDY)
+        steps = [migration.rows for migration in migrations[number - 1 :] if migration.rows]
+        yield Ledger(
+            mark, _migrated(path, steps, working) if steps else path, is_outdated=number < format_.number
+        )
 
 
 def read_mark(folder: ExportFolder) -> LedgerMark | None:
-    """Return the mark of an export's ledger; ``None`` where there is no ledger yet.
+    """Return what an export's ledger says of itself; ``None`` where there is none.
 
-    :raises ConfigError: when it is damaged, or made by a newer release.
+    :raises UnreadableFile: as :func:`opened`.
     """
-    if not folder.exists(LEDGER):
-        return None
-    with folder.reading(LEDGER) as path:
-        mark = _mark_of(path)
-    if mark is None or mark.format > FORMAT:
-        raise ConfigError(
-            f"The ledger {folder.uri}/{LEDGER} is damaged, or was written by another release. Bring the file back "
-            "from a backup, or run the export once with full=True, which sets it aside and starts anew"
-        )
-    return mark
+    with opened(folder) as ledger:
+        return ledger.mark if ledger else None
+
+
+def write(folder: ExportFolder, mark: LedgerMark, rows: pa.RecordBatchReader) -> None:
+    """Put a ledger in place of the one before; its pages have checksums."""
+    schema = rows.schema.with_metadata({METADATA_KEY: mark.to_json()})
+    with (
+        folder.writing(LEDGER) as draft,
+        pq.ParquetWriter(draft, schema, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for batch in rows:
+            writer.write_batch(batch)
 
 
 def check_owner(mark: LedgerMark | None, *, export: str, audience_id: str) -> None:
@@ -101,25 +171,22 @@ def set_aside(folder: ExportFolder) -> None:
         folder.remove(LEDGER)
 
 
-@contextmanager
-def open_local(folder: ExportFolder) -> Iterator[Path | None]:
-    """Lend a local path to the ledger; ``None`` where there is none, or none that can be read."""
-    if not folder.exists(LEDGER):
-        yield None
-        return
-    with folder.reading(LEDGER) as path:
-        yield path if _mark_of(path) else None
+def _format_of(migrations: Sequence[Migration]) -> JsonFormat:
+    return JsonFormat([migration.mark for migration in migrations])
 
 
-def _mark_of(path: Path) -> LedgerMark | None:
-    """Return the mark of a file that is a ledger to its last byte."""
-    try:
-        with pq.ParquetFile(path) as ledger:
-            text = (ledger.schema_arrow.metadata or {}).get(METADATA_KEY.encode())
-        values: dict[str, Any] = orjson.loads(text or b"{}")
-        basis = values.pop("basis", {})
-        return LedgerMark(
-            **values, basis=FingerprintBasis(**{**basis, "order": tuple(basis.get("order", ()))})
-        )
-    except (pa.ArrowException, OSError, ValueError, TypeError):
-        return None
+def _mark_in(path: Path) -> bytes:
+    """Return what a Parquet file says of itself; that it is a ledger shows only when this is read."""
+    metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+    return metadata.get(METADATA_KEY.encode(), b"")
+
+
+def _migrated(path: Path, steps: Sequence[str], working: Path) -> Path:
+    """Take the rows of a ledger from format to format."""
+    query = f"SELECT * FROM read_parquet({quoted(path)})"
+    for rows in steps:
+        query = f"WITH ledger AS ({query}) SELECT * FROM ({rows})"
+    migrated = working / LEDGER
+    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(working)}) as database:
+        database.execute(f"COPY ({query}) TO {quoted(migrated)} (FORMAT parquet, COMPRESSION zstd)")
+    return migrated

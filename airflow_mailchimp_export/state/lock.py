@@ -1,9 +1,9 @@
 """One run of an export at a time.
 
-The lock is a lease in ``lock.json``: whoever is at work renews it, and a lease that was not renewed belongs to
+The lock is a lease in ``lock.json``: the run that is at work renews it, and a lease that was not renewed belongs to
 a run that is dead; so does that of a run that has its report. A run that waits for Mailchimp holds a longer
 lease, because nobody is at work meanwhile.
-On a local disk two runs that start in the same instant are told apart for sure; object storage may know no
+On a local disk two runs that start in the same instant are kept apart for sure; object storage may know no
 exclusive creation, so there the DAG's ``max_active_runs=1`` has to help.
 """
 
@@ -14,9 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import orjson
+import msgspec
 
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
 from airflow_mailchimp_export.state.run import ExportFolder
@@ -136,15 +136,15 @@ class Lock:
 
     def _read(self) -> Lease | None:
         try:
-            return Lease(**orjson.loads(self._folder.read(LOCK)))
-        except (FileNotFoundError, ValueError, TypeError):
+            return msgspec.json.decode(self._folder.read(LOCK), type=Lease)
+        except (FileNotFoundError, ValueError):
             return None
 
     def _write(self, seconds: float) -> None:
         self._folder.put(LOCK, self._lease(seconds))
 
     def _lease(self, seconds: float) -> bytes:
-        return orjson.dumps(asdict(Lease(self._run, self._now() + seconds)))
+        return msgspec.json.encode(Lease(self._run, self._now() + seconds))
 
 
 def _busy(lease: Lease, folder: ExportFolder, now: float) -> ExportBusy:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
-
-import orjson
 
 from airflow_mailchimp_export.counts import Counts, FieldWarning
 from airflow_mailchimp_export.model import Delivery, FingerprintBasis
+from airflow_mailchimp_export.state.json_format import JsonFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,13 @@ class Tallies(Counts):
     :param differing: merged rows whose mapped values differ from those of the row that counts.
     :param planned: members to be sent.
     :param upsert_chunks: requests that carry them; their numbers start at 0.
-    :param leave_chunks: requests by which people are removed; their numbers follow.
+    :param removal_chunks: requests by which people are removed; their numbers follow.
     """
 
     differing: int = 0
     planned: int = 0
     upsert_chunks: int = 0
-    leave_chunks: int = 0
+    removal_chunks: int = 0
 
     def with_effects(self, effects: Mapping[str, int]) -> Counts:
         """Return the counts of the run, now that it is known what became of each person."""
@@ -72,29 +71,6 @@ class Manifest:
     tallies: Tallies
     basis: FingerprintBasis = FingerprintBasis()
 
-    def to_json(self) -> bytes:
-        """Return the manifest as JSON."""
-        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
-
-    @classmethod
-    def from_json(cls, content: bytes) -> Manifest:
-        """Read a manifest."""
-        values: dict[str, Any] = orjson.loads(content)
-        return cls(
-            **{
-                **values,
-                "delivery": Delivery(values["delivery"]),
-                "segments": tuple(SegmentTally(**item) for item in values["segments"]),
-                "warnings": tuple(FieldWarning.from_json(item) for item in values["warnings"]),
-                "tallies": Tallies(**values["tallies"]),
-                "basis": _to_basis(values.get("basis") or {}),
-            }
-        )
-
-
-def _to_basis(values: Mapping[str, Any]) -> FingerprintBasis:
-    return FingerprintBasis(**{**values, "order": tuple(values.get("order") or ())})
-
 
 @dataclass(frozen=True, slots=True)
 class SubmittedBatch:
@@ -104,11 +80,24 @@ class SubmittedBatch:
     chunks: tuple[int, ...]
 
 
-def batches_to_json(batches: Sequence[SubmittedBatch]) -> bytes:
-    """Return the submitted batches as JSON."""
-    return orjson.dumps([asdict(batch) for batch in batches], option=orjson.OPT_INDENT_2)
+@dataclass(frozen=True, slots=True)
+class SubmittedBatches:
+    """The batches of a run, in the order of their submission."""
+
+    batches: tuple[SubmittedBatch, ...]
 
 
-def batches_from_json(content: bytes) -> tuple[SubmittedBatch, ...]:
-    """Read the submitted batches."""
-    return tuple(SubmittedBatch(item["id"], tuple(item["chunks"])) for item in orjson.loads(content))
+def _with_removal_chunks(run: Any) -> Any:
+    """Format 1, of release 0.1.0, calls them leave_chunks."""
+    tallies = dict(run["tallies"])
+    return {**run, "tallies": {**tallies, "removal_chunks": tallies.pop("leave_chunks")}}
+
+
+def _with_a_name(batches: Any) -> Any:
+    """Format 1, of release 0.1.0, is the bare list."""
+    return {"batches": batches}
+
+
+MANIFEST_FORMAT = JsonFormat([_with_removal_chunks])
+
+BATCHES_FORMAT = JsonFormat([_with_a_name])

@@ -133,7 +133,7 @@ class PlanWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
         self.planned = 0
         self.rejected = 0
         self.removal_chunks = 0

@@ -1,21 +1,40 @@
-"""The folders of an export and of its runs, and the names of what lies there."""
+"""The folders of an export and of its runs: what lies there, under which name, in which format.
+
+Nobody else names a file of a run. What is JSON carries the number of its format: what an earlier release wrote is
+brought up to date when it is read, and what a later one wrote is an error that says so. ``plan.parquet`` is of the
+format of the ``run.json`` beside it.
+"""
 
 from __future__ import annotations
 
-import shutil
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar
 
-from airflow_mailchimp_export.state.folder import DRAFT, Folder, is_local
+from airflow_mailchimp_export.errors import UnreadableFile
+from airflow_mailchimp_export.state.answer_files import Answer
+from airflow_mailchimp_export.state.answers import AnswerLog
+from airflow_mailchimp_export.state.folder import Folder
+from airflow_mailchimp_export.state.json_format import JsonFormat
+from airflow_mailchimp_export.state.manifest import (
+    BATCHES_FORMAT,
+    MANIFEST_FORMAT,
+    Manifest,
+    SubmittedBatch,
+    SubmittedBatches,
+)
+from airflow_mailchimp_export.state.parquet import is_whole
+from airflow_mailchimp_export.state.plan_file import PlanWriter
 
 if TYPE_CHECKING:
     from upath import UPath
 
-from airflow_mailchimp_export.state.manifest import (
-    SubmittedBatch,
-    batches_from_json,
-)
+log = logging.getLogger(__name__)
 
 PLAN = "plan.parquet"
 RUN = "run.json"
@@ -23,86 +42,214 @@ BATCHES = "batches.json"
 OUTCOMES = "outcomes.parquet"
 REJECTS = "rejects.csv"
 REPORT = "report.json"
+SET_ASIDE = "set-aside.json"
 
-_ANSWERS = "answers"
+REPORT_FORMAT = JsonFormat()
+
+_SET_ASIDE_FORMAT = JsonFormat()
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _SetAside:
+    """Why a run was given up."""
+
+    file: str
+    problem: str
+    finished_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """When a run ended; all that tidying has to know of a report."""
+
+    finished_at: str
 
 
 class RunFolder(Folder):
-    """The folder of one run."""
+    """The folder of one run.
+
+    :ivar answer_log: what Mailchimp answered.
+    """
+
+    def __init__(self, location: Path | UPath) -> None:
+        super().__init__(location)
+        self.answer_log = AnswerLog(self)
+        self._plan_is_whole = False
+        self._manifest: Manifest | None = None
 
     @property
     def name(self) -> str:
         """The run's name."""
         return self._folder.name
 
-    def is_finished(self) -> bool:
-        """Return whether the run has its report."""
-        return self.exists(REPORT)
+    def export_folder(self) -> ExportFolder:
+        """Return the folder of the export that the run is of."""
+        return ExportFolder(self._folder.parent)
 
     def is_planned(self) -> bool:
         """Return whether the run has a complete plan."""
         return self.exists(RUN)
 
+    @contextmanager
+    def writing_plan(self) -> Iterator[PlanWriter]:
+        """Lend what writes the plan; it is in place at the end."""
+        with self.writing(PLAN) as draft, PlanWriter(draft) as writer:
+            yield writer
+        self._plan_is_whole = True
+
+    @contextmanager
+    def reading_plan(self) -> Iterator[Path]:
+        """Lend a local path to the plan, which is read to its last byte first unless it was written here.
+
+        :raises UnreadableFile: when it is damaged.
+        """
+        if not self.exists(PLAN):
+            raise self._unreadable(PLAN, "is missing")
+        with self.reading(PLAN) as path:
+            self._plan_is_whole = self._plan_is_whole or is_whole(path)
+            if not self._plan_is_whole:
+                raise self._unreadable(PLAN, "is damaged")
+            yield path
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the run set out to do.
+
+        :raises UnreadableFile: when it is damaged, or of a newer release.
+        """
+        if self._manifest is None:
+            self._manifest = self._load(RUN, MANIFEST_FORMAT, Manifest)
+        return self._manifest
+
+    def begin(self, manifest: Manifest) -> None:
+        """Write down what the run sets out to do; from then on it is planned."""
+        self.put(RUN, MANIFEST_FORMAT.encode(manifest))
+        self._manifest = manifest
+
+    @property
+    def batches(self) -> tuple[SubmittedBatch, ...]:
+        """The batches of the run that Mailchimp took.
+
+        :raises UnreadableFile: when the list is damaged, or of a newer release.
+        """
+        return self._load(BATCHES, BATCHES_FORMAT, SubmittedBatches).batches if self.exists(BATCHES) else ()
+
+    def note_batch(self, batch: SubmittedBatch) -> None:
+        """Write down a batch that Mailchimp took."""
+        self.put(BATCHES, BATCHES_FORMAT.encode(SubmittedBatches((*self.batches, batch))))
+
+    def keep(self, key: str, answers: Iterable[Answer], *, refused: Sequence[int] = ()) -> int:
+        """Keep the answers to one chunk, or to all chunks of one batch; see :meth:`AnswerLog.keep`."""
+        return self.answer_log.keep(key, answers, refused=refused)
+
     def answers(self) -> list[str]:
-        """Return the names of the answers kept so far, in order."""
-        return [f"{_ANSWERS}/{name}" for name in self.names(_ANSWERS) if name.endswith(".parquet")]
+        """Return the names of the files with answers, in order."""
+        return self.answer_log.names()
 
-    def answered(self) -> frozenset[str]:
-        """Return the keys of the answers kept so far."""
-        return frozenset(Path(name).stem for name in self.answers())
+    def writing_outcomes(self) -> AbstractContextManager[Path]:
+        """Lend a path to write to what became of each profile."""
+        return self.writing(OUTCOMES)
 
-    def answer_name(self, key: str) -> str:
-        """Return the name under which the answers to a chunk or a batch are kept."""
-        return f"{_ANSWERS}/{key}.parquet"
+    def writing_rejects(self) -> AbstractContextManager[Path]:
+        """Lend a path to write the rejects to."""
+        return self.writing(REJECTS)
 
-    def drop_answers(self) -> None:
-        """Remove the single answers, once they are joined in one file."""
-        for name in self.answers():
-            self.remove(name)
+    def is_finished(self) -> bool:
+        """Return whether the run is over: it has its report, or was given up."""
+        return self.exists(REPORT) or self.exists(SET_ASIDE)
 
-    def export_folder(self) -> ExportFolder:
-        """Return the folder of the export that the run is of."""
-        return ExportFolder(self._folder.parent)
+    def finish(self, report: object) -> None:
+        """Write the report; from then on the run is over."""
+        self.put(REPORT, REPORT_FORMAT.encode(report))
+
+    def report(self, kind: type[T]) -> T:
+        """Return the report.
+
+        :param kind: the type of a report.
+        :raises UnreadableFile: when it is damaged, or of a newer release, or the run was given up.
+        """
+        if not self.exists(REPORT) and self.exists(SET_ASIDE):
+            note = self._load(SET_ASIDE, _SET_ASIDE_FORMAT, _SetAside)
+            raise self._unreadable(note.file, note.problem)
+        return self._load(REPORT, REPORT_FORMAT, kind)
+
+    def set_aside(self, file: str, problem: str) -> None:
+        """Give the run up, because a file of it cannot be read; what it holds stays until it is tidied away."""
+        self.put(SET_ASIDE, _SET_ASIDE_FORMAT.encode(_SetAside(file, problem, _now())))
+
+    def finished_at(self) -> str:
+        """Return when the run ended, in ISO 8601; where its files do not say, when the last of them was written."""
+        name, format_ = (REPORT, REPORT_FORMAT) if self.exists(REPORT) else (SET_ASIDE, _SET_ASIDE_FORMAT)
+        try:
+            return self._load(name, format_, _Finished).finished_at
+        except UnreadableFile as error:
+            log.warning(
+                "%s %s: the run is kept by the time at which it was written", error.file, error.problem
+            )
+            return self.written_at(name)
+
+    def check(self) -> None:
+        """Make sure that the run can be accounted for.
+
+        :raises UnreadableFile: when a file is damaged, missing, or of a newer release.
+        """
+        _ = self.manifest, self.batches
+        with self.reading_plan():
+            pass
+
+    def _load(self, name: str, format_: JsonFormat, kind: type[T]) -> T:
+        try:
+            content = self.read(name)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise self._unreadable(name, "is missing") from error
+        return format_.decode(content, kind, where=f"{self.uri}/{name}", remedy=self._remedy)
+
+    def _unreadable(self, name: str, problem: str) -> UnreadableFile:
+        return UnreadableFile(f"{self.uri}/{name}", problem, self._remedy)
+
+    @property
+    def _remedy(self) -> str:
+        return f"Remove the folder {self.uri} and run the export again: it sends whom it does not know to be sent"
 
 
 class ExportFolder(Folder):
     """The folder of one export."""
 
     def run(self, name: str) -> RunFolder:
-        """Return the folder of the newest attempt at a run that is not settled, or of a further attempt.
+        """Return the folder of the newest attempt at a run that is not over, or of a further attempt.
 
-        So a retry goes on where the attempt before stopped, and a run made again starts anew.
+        So a retry goes on where the attempt before stopped, and a run made again starts from nothing.
         """
         attempts = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
         folders = (RunFolder(self._folder / attempt) for attempt in attempts)
         return next(folder for folder in folders if not folder.is_finished())
 
     def has_finished(self, name: str) -> bool:
-        """Return whether the run of a folder has its report."""
+        """Return whether the run of a folder is over."""
         return RunFolder(self._folder / name).is_finished()
 
     def runs(self) -> list[RunFolder]:
         """Return the folders of all runs."""
         folders = (RunFolder(self._folder / name) for name in self.names())
-        return [
-            folder for folder in folders if folder.exists(PLAN) or folder.exists(RUN) or folder.exists(REPORT)
-        ]
+        return [folder for folder in folders if any(map(folder.exists, (PLAN, RUN, REPORT)))]
 
-    def sweep(self) -> None:
-        """Remove the drafts of processes that were killed; for whoever holds the export's lock."""
-        if is_local(self._folder):
-            for draft in Path(str(self._folder)).rglob(f"{DRAFT}*"):
-                shutil.rmtree(draft, ignore_errors=True)
+    def remove_run(self, run: RunFolder) -> None:
+        """Remove a run's folder with all that is in it; where that fails it stays, and the log says so."""
+        try:
+            self._storage.remove_folder(self._folder / run.name)
+        except OSError as error:
+            log.warning("The folder %s could not be removed: %s", run.uri, error.strerror)
 
-    def remove_run(self, folder: RunFolder) -> None:
-        """Remove a run's folder with all that is in it."""
-        place = self._folder / folder.name
-        if is_local(place):
-            shutil.rmtree(str(place), ignore_errors=True)
-        else:
-            cast("UPath", place).rmdir(recursive=True)
+    def tidy(self, keep_runs: int) -> None:
+        """Remove the oldest runs that are over."""
+        finished = [run for run in self.runs() if run.is_finished()]
+        if len(finished) > keep_runs:
+            oldest_first = sorted(finished, key=lambda run: (run.finished_at(), run.name))
+            for run in oldest_first[: len(finished) - keep_runs]:
+                self.remove_run(run)
 
 
-def submitted_batches(folder: RunFolder) -> tuple[SubmittedBatch, ...]:
-    """Return the batches of a run that Mailchimp took."""
-    return batches_from_json(folder.read(BATCHES)) if folder.exists(BATCHES) else ()
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -75,6 +75,7 @@ def test_places_of_people() -> None:
         run_files.OUTCOMES,
         run_files.REJECTS,
         run_files.REPORT,
+        run_files.SET_ASIDE,
     }
     assert {*searched, *spans(sentence)} == {*files, ledger.LEDGER, ledger.SET_ASIDE}
 

@@ -98,12 +98,12 @@ class TestFiles:
         """What Mailchimp answered for the person in a run that died is struck out too."""
         folder = RunFolder(Path(life.folder.uri) / "dead")
         outcomes = [Outcome(email, Effect.CREATED) for email in (ADA, BO)]
-        answers.keep(folder, answers.chunk_key(0), [(None, outcomes)])
+        folder.keep(answers.chunk_key(0), [(None, outcomes)])
+        folder.answer_log.flush()
         folder.put("run.json", b"{}")
-        name = folder.answer_name(answers.chunk_key(0))
+        (name,) = folder.answers()
         assert found_in(Path(life.folder.uri).parent, ADA) == {f"life/dead/{name}": 1}
-        with folder.reading(name) as path:
-            assert pq.read_table(path)["email"].to_pylist() == [BO]
+        assert folder.answer_log.reading().read_all()["email"].to_pylist() == [BO]
 
     def test_drafts_of_killed_processes_go(self, life: Life, root: Path) -> None:
         """Half-written files that a killed process left behind are removed, whoever they name."""

@@ -15,15 +15,17 @@ import pytest
 from upath import UPath
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
-from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.errors import ConfigError, NewerFormat
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.ledger import (
     LEDGER,
     METADATA_KEY,
+    MIGRATIONS,
     SET_ASIDE,
     LedgerMark,
+    Migration,
     check_owner,
-    open_local,
+    opened,
     read_mark,
     set_aside,
 )
@@ -33,8 +35,9 @@ from tests.kit.life import Life, changing, one_by_one
 from tests.kit.people import people
 
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
+ROWS = pa.table({"email": [ADA]})
 MARK = {"export": "life", "audience_id": AUDIENCE_ID, "version": 3, "run": "run3", "format": 2}
-DAMAGED = r"ledger\.parquet is damaged, or was written by another release\. .*full=True, which sets it aside"
+DAMAGED = r"ledger\.parquet is damaged\. .*full=True, which sets it aside"
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -44,10 +47,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> ExportFolder:
     return ExportFolder(places[request.param])
 
 
-def write(folder: ExportFolder, mark: Mapping[str, Any] | str | None) -> None:
+def write(folder: ExportFolder, mark: Mapping[str, Any] | str | None, table: pa.Table = ROWS) -> None:
     """Write a ledger that says this of itself."""
     text = mark if isinstance(mark, str) or mark is None else orjson.dumps(mark).decode()
-    table = pa.table({"email": [ADA]})
     with folder.writing(LEDGER) as draft:
         pq.write_table(
             table.replace_schema_metadata({METADATA_KEY: text} if text is not None else None), draft
@@ -70,19 +72,44 @@ class TestMark:
     def test_format_1_is_read(self, folder: ExportFolder) -> None:
         """What release 0.1.0 wrote does not say what its fingerprints are based on."""
         write(folder, {**MARK, "format": 1})
-        assert read_mark(folder) == LedgerMark("life", AUDIENCE_ID, version=3, run="run3", format=1)
+        with opened(folder) as ledger:
+            assert ledger
+            assert (ledger.mark, ledger.is_outdated) == (
+                LedgerMark("life", AUDIENCE_ID, version=3, run="run3"),
+                True,
+            )
+
+    def test_what_is_not_known_is_ignored(self, folder: ExportFolder) -> None:
+        """A further key, as another release may write one without another format, changes nothing."""
+        write(folder, {**MARK, "further": 1})
+        with opened(folder) as ledger:
+            assert ledger
+            assert (ledger.mark, ledger.is_outdated) == (
+                LedgerMark("life", AUDIENCE_ID, version=3, run="run3"),
+                False,
+            )
 
     @pytest.mark.parametrize(
         "mark",
-        [None, "", "{", "[]", "{}", {**MARK, "format": 3}, {**MARK, "further": 1}, {"export": "life"}],
-        ids=["none", "empty", "no json", "a list", "nothing", "newer format", "a further key", "too little"],
+        [None, "", "{", "[]", "{}", {"export": "life"}, {**MARK, "format": 0}, {**MARK, "format": "2"}],
+        ids=["none", "empty", "no json", "a list", "nothing", "too little", "no format", "text"],
     )
-    def test_a_foreign_or_newer_file_is_an_error(self, folder: ExportFolder, mark: Any) -> None:
-        """A Parquet file that is no ledger of this release is an error that names the remedy, not an empty ledger."""
+    def test_a_foreign_file_is_an_error(self, folder: ExportFolder, mark: Any) -> None:
+        """A Parquet file that is no ledger is an error that names the remedy, not an empty ledger."""
         write(folder, mark)
         with pytest.raises(ConfigError, match=DAMAGED) as error:
             read_mark(folder)
         assert folder.uri in str(error.value)
+
+    def test_a_newer_file_is_an_error(self, folder: ExportFolder) -> None:
+        """A ledger of a format that is not known yet is an error that says so, and what to do."""
+        write(folder, {**MARK, "format": 3, "further": 1})
+        with pytest.raises(NewerFormat) as error:
+            read_mark(folder)
+        assert str(error.value) == (
+            f"The ledger {folder.uri}/{LEDGER} was written by a newer release of airflow-mailchimp-export (format 3; "
+            "this one reads up to 2). Install that release, or a later one, wherever this export runs"
+        )
 
     @pytest.mark.parametrize(
         "keep", [0, 4, -1, -100], ids=["nothing", "the start", "all but one", "all but 100"]
@@ -118,16 +145,13 @@ class TestFile:
     """Lending it and setting it aside."""
 
     def test_it_is_lent_as_a_local_file(self, folder: ExportFolder) -> None:
-        """Where there is a ledger a local path leads to it; where there is none, or no readable one, none does."""
-        with open_local(folder) as path:
-            assert path is None
+        """Where there is a ledger a local path leads to it; where there is none, none does."""
+        with opened(folder) as ledger:
+            assert ledger is None
         write(folder, MARK)
-        with open_local(folder) as path:
-            assert path
-            assert path.read_bytes() == folder.read(LEDGER)
-        folder.put(LEDGER, b"damaged")
-        with open_local(folder) as path:
-            assert path is None
+        with opened(folder) as ledger:
+            assert ledger
+            assert ledger.path.read_bytes() == folder.read(LEDGER)
 
     def test_it_is_set_aside(self, folder: ExportFolder) -> None:
         """A ledger that is set aside is kept under another name; where there is none, nothing happens."""
@@ -137,6 +161,90 @@ class TestFile:
         set_aside(folder)
         assert not folder.exists(LEDGER)
         assert folder.read(SET_ASIDE) == b"old"
+
+
+class TestPages:
+    """The rows, which are read before the file is trusted."""
+
+    def test_a_damaged_page_is_found(self, life: Life) -> None:
+        """Wherever bytes of a page are lost, the ledger is damaged, though its footer is whole."""
+        life.run({"A": people(*(f"p{number}@brieftaube.eu" for number in range(3000)))})
+        whole = life.folder.read(LEDGER)
+        with life.folder.reading(LEDGER) as path:
+            file = pq.read_metadata(path)
+        groups = (file.row_group(number) for number in range(file.num_row_groups))
+        columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+        for column in columns:
+            begin = column.data_page_offset + column.total_compressed_size // 2
+            life.folder.put(LEDGER, whole[:begin] + bytes(24) + whole[begin + 24 :])
+            with pytest.raises(ConfigError, match=DAMAGED):
+                read_mark(life.folder)
+
+    def test_a_damaged_page_stops_the_run(self, life: Life) -> None:
+        """Nothing is sent, and the message names the ledger and the remedy."""
+        life.run({"A": people(*(f"p{number}@brieftaube.eu" for number in range(3000)))})
+        whole = life.folder.read(LEDGER)
+        life.folder.put(LEDGER, whole[:2000] + bytes(200) + whole[2200:])
+        with life.watched() as seen, pytest.raises(ConfigError, match=DAMAGED):
+            life.run({"A": people(ADA)})
+        assert seen == []
+
+
+class TestMigrations:
+    """Ledgers of older formats."""
+
+    NEXT = (
+        *MIGRATIONS,
+        Migration(
+            rows="SELECT email, lower(state) AS state, 'unknown' AS origin FROM ledger",
+            mark=lambda mark: {**mark, "audience_id": mark["audience"]},
+        ),
+    )
+    """Format 3 renames a column's values, adds a column, and calls the audience by another name."""
+
+    @pytest.mark.parametrize("number", [1, 2])
+    def test_a_new_format_is_one_entry(self, folder: ExportFolder, number: int) -> None:
+        """With a migration more, ledgers of all earlier formats are read as ones of the new format."""
+        mark = {"export": "life", "audience": AUDIENCE_ID, "version": 3, "run": "run3", "format": number}
+        write(folder, mark, pa.table({"email": [ADA, BO], "state": ["MEMBER", "REJECTED"]}))
+        before = folder.read(LEDGER)
+        with opened(folder, migrations=self.NEXT) as ledger:
+            assert ledger
+            assert (ledger.mark, ledger.is_outdated) == (LedgerMark("life", AUDIENCE_ID, 3, "run3"), True)
+            assert pq.read_table(ledger.path).to_pylist() == [
+                {"email": ADA, "state": "member", "origin": "unknown"},
+                {"email": BO, "state": "rejected", "origin": "unknown"},
+            ]
+        assert folder.read(LEDGER) == before
+
+    def test_a_further_migration_reads_what_the_one_before_made(self, folder: ExportFolder) -> None:
+        """Migrations are applied in their order, and only those that a ledger has not had."""
+        doubled = [
+            Migration(),
+            Migration(rows="SELECT email, n * 2 AS n FROM ledger"),
+            Migration("SELECT n + 1 AS n FROM ledger"),
+        ]
+        seen = {}
+        for number in (2, 3, 4):
+            write(folder, {**MARK, "format": number}, pa.table({"email": [ADA], "n": [5]}))
+            with opened(folder, migrations=doubled) as ledger:
+                assert ledger
+                seen[number] = pq.read_table(ledger.path)["n"].to_pylist()
+        assert seen == {2: [11], 3: [6], 4: [5]}
+
+    def test_an_outdated_ledger_is_written_in_the_present_format(self, life: Life) -> None:
+        """A run that changes nobody writes the ledger again where that was of an older format."""
+        life.run({"A": people(ADA)})
+        with opened(life.folder) as ledger:
+            assert ledger
+            table = pq.read_table(ledger.path)
+            said = orjson.loads(ledger.mark.to_json())
+        write(life.folder, {**said, "format": 1}, table)
+        assert life.run({"A": people(ADA)}).counts == Counts(rows_read=1, unchanged=1)
+        assert version_and_run(life) == (2, "run2")
+        with opened(life.folder) as ledger:
+            assert ledger
+            assert not ledger.is_outdated
 
 
 def version_and_run(life: Life) -> tuple[int, str]:

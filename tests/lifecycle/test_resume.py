@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import orjson
@@ -13,6 +15,7 @@ from airflow_mailchimp_export.model import Delivery, Effect, Outcome, Verdict
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import BATCHES, PLAN, REPORT, RUN, RunFolder
+from airflow_mailchimp_export.state.scratch import PREFIX
 from tests.kit.life import Life, changing, members_sent, one_by_one
 from tests.kit.mortal import Killed, kill
 from tests.kit.people import people
@@ -34,7 +37,7 @@ class TestRetry:
         segments = {"A": people(*CROWD)}
         with pytest.raises(Killed):
             life.submit(segments, permit=one_by_one(None, None, None, kill), name="run")
-        kept = RunFolder(Path(life.folder.uri) / "run").answers()
+        kept = RunFolder(Path(life.folder.uri) / "run").answer_log.answered()
         with life.watched() as seen:
             report = life.run(segments, name="run")
         assert members_sent(seen) == 1200 - 500 * len(kept)
@@ -73,11 +76,8 @@ class TestRetry:
         segments = {"A": people(ADA, BO)}
         life.run(segments)
         before, ledger = report_of(life, "run1"), life.ledger()
-        answers.keep(
-            folder := RunFolder(Path(life.folder.uri) / "run1"),
-            answers.chunk_key(0),
-            [(None, created(ADA, BO))],
-        )
+        folder = RunFolder(Path(life.folder.uri) / "run1")
+        folder.keep(answers.chunk_key(0), [(None, created(ADA, BO))])
         folder.remove(REPORT)
         again = life.run(segments, name="run1")
         assert (again.counts, again.verdict) == (before.counts, before.verdict)
@@ -97,7 +97,7 @@ class TestRetry:
         """Where the batches of a killed run were collected but not accounted for, they are not collected again."""
         submission, folder = life.submit({"A": people(ADA)}, delivery=Delivery.BATCH)
         life.wait(submission.batch_ids)
-        answers.keep(folder, answers.batch_key(submission.batch_ids[0]), [(None, created(ADA))])
+        folder.keep(answers.batch_key(submission.batch_ids[0]), [(None, created(ADA))])
         with life.watched() as seen:
             assert life.finalize(folder).counts == Counts(rows_read=1, created=1)
         assert seen == []
@@ -149,6 +149,20 @@ class TestDeadRuns:
         life.folder.put(f"dead/{PLAN}", b"half")
         life.run({"A": people(ADA)})
         assert "dead" not in life.folder.names()
+
+    def test_what_it_was_writing_is_swept(
+        self, life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Drafts beside the files, and working files in the temporary folder, are gone after the next run."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        room = tmp_path / f"{PREFIX}{os.getuid()}"
+        left = [Path(life.folder.uri) / "dead" / ".draft-x", room / "tmpdead"]
+        for folder in left:
+            folder.mkdir(parents=True)
+            (folder / PLAN).write_bytes(ADA.encode())
+        life.run({"A": people(BO)})
+        assert [folder.exists() for folder in left] == [False, False]
+        assert list(room.iterdir()) == []
 
     def test_one_that_waits_is_not_dead(self, life: Life) -> None:
         """While a run waits for Mailchimp another one is refused, and touches nothing."""

@@ -17,8 +17,9 @@ from airflow_mailchimp_export.accounting.report import Aggregates
 from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reject
 from airflow_mailchimp_export.rules import REASON_RULES
 from airflow_mailchimp_export.state import answers
-from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, PlanWriter, SetAside
-from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, RunFolder
+from airflow_mailchimp_export.state.answer_files import Answer
+from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, SetAside
+from airflow_mailchimp_export.state.run import OUTCOMES, REJECTS, RunFolder
 from tests.kit.exports import MANIFEST, run_folder
 from tests.kit.people import hash_of, member
 
@@ -55,7 +56,8 @@ def plan(
     )
     members: list[Member | Reject] = [(rejects or {}).get(email) or member(email) for email in emails]
     effects, reasons, addresses = ([row[index] for row in aside] for index in range(3))
-    with folder.writing(PLAN) as draft, PlanWriter(draft) as writer:
+    folder.begin(MANIFEST)
+    with folder.writing_plan() as writer:
         writer.set_aside(
             SetAside(
                 effects,
@@ -74,7 +76,19 @@ def plan(
 
 def answer(folder: RunFolder, *outcomes: Outcome, key: str = "chunk-0000000") -> None:
     """Keep answers."""
-    assert answers.keep(folder, key, [(None, outcomes)]) == len(outcomes)
+    assert folder.keep(key, [(None, outcomes)]) == len(outcomes)
+    folder.answer_log.flush()
+
+
+def kept(folder: RunFolder) -> list[tuple[object, ...]]:
+    """All answers, in the order of their addresses."""
+    rows = folder.answer_log.reading().read_all().to_pylist()
+    return sorted(tuple(row.values()) for row in rows)
+
+
+def again(folder: RunFolder) -> RunFolder:
+    """The folder as another process finds it."""
+    return RunFolder(Path(folder.uri))
 
 
 def created(email: str, status: str = "subscribed") -> Outcome:
@@ -84,13 +98,13 @@ def created(email: str, status: str = "subscribed") -> Outcome:
 
 def aggregates(folder: RunFolder) -> Aggregates:
     """What the accounts say."""
-    with Reconciliation(folder, MANIFEST) as accounts:
+    with Reconciliation(folder, None) as accounts:
         return accounts.aggregates()
 
 
 def outcomes(folder: RunFolder) -> dict[str, tuple[str, str | None]]:
     """Effect and reason by address, as ``outcomes.parquet`` has them."""
-    with Reconciliation(folder, MANIFEST) as accounts:
+    with Reconciliation(folder, None) as accounts:
         accounts.write_outcomes()
     with folder.reading(OUTCOMES) as path:
         rows = pq.read_table(path).to_pylist()
@@ -99,7 +113,7 @@ def outcomes(folder: RunFolder) -> dict[str, tuple[str, str | None]]:
 
 def rejects(folder: RunFolder) -> list[dict[str, str]]:
     """The rows of ``rejects.csv``, as a spreadsheet reads them."""
-    with Reconciliation(folder, MANIFEST) as accounts:
+    with Reconciliation(folder, None) as accounts:
         accounts.write_rejects()
     text = folder.read(REJECTS).decode("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
@@ -109,33 +123,30 @@ class TestAnswers:
     """Answers on disk."""
 
     def test_they_are_kept_as_they_come(self, folder: RunFolder) -> None:
-        """Every part of an outcome is in the file, under the key of its chunk or batch."""
+        """Every part of an outcome is kept, and the key of its chunk or batch."""
         refused = Outcome("b@mail.eu", Effect.REJECTED, "", Reason.INVALID_FIELD, "AGE", "No.")
         stream = iter([(None, [created("a@mail.eu")]), (None, []), (7, [refused])])
-        assert answers.keep(folder, answers.chunk_key(3), stream) == 2
-        assert answers.keep(folder, answers.batch_key("b1"), []) == 0
-        assert folder.answers() == ["answers/batch-b1.parquet", "answers/chunk-0000003.parquet"]
-        with folder.reading("answers/chunk-0000003.parquet") as path:
-            assert [tuple(row.values()) for row in pq.read_table(path).to_pylist()] == [
-                ("a@mail.eu", "created", "subscribed", None, "", "", None),
-                ("b@mail.eu", "rejected", "", "invalid_field", "AGE", "No.", 7),
-            ]
+        assert folder.keep(answers.chunk_key(3), stream) == 2
+        assert folder.keep(answers.batch_key("b1"), []) == 0
+        assert kept(folder) == [
+            ("a@mail.eu", "created", "subscribed", None, "", "", None),
+            ("b@mail.eu", "rejected", "", "invalid_field", "AGE", "No.", 7),
+        ]
+        assert folder.answer_log.answered() == {"chunk-0000003", "batch-b1"}
+        assert again(folder).answer_log.answered() == {"chunk-0000003", "batch-b1"}
 
     def test_nothing_is_kept_of_a_stream_that_breaks(self, folder: RunFolder) -> None:
-        """Half the answers of a batch are none, and what was kept before under the key stays."""
+        """Half the answers of a batch are none, and what was kept before stays."""
         answer(folder, created("a@mail.eu"), key="batch-b1")
 
-        def breaking() -> Iterator[answers.Answer]:
+        def breaking() -> Iterator[Answer]:
             yield None, [created("b@mail.eu")]
             raise EOFError
 
         with pytest.raises(EOFError):
-            answers.keep(folder, "batch-b1", breaking())
-        with pytest.raises(EOFError):
-            answers.keep(folder, "batch-b2", breaking())
-        assert folder.answers() == ["answers/batch-b1.parquet"]
-        with folder.reading("answers/batch-b1.parquet") as path:
-            assert pq.read_table(path).column("email").to_pylist() == ["a@mail.eu"]
+            folder.keep("batch-b2", breaking())
+        assert folder.answer_log.answered() == {"batch-b1"}
+        assert [email for email, *_ in kept(folder)] == ["a@mail.eu"]
 
 
 class TestOutcomes:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.delivery.results import DOWNLOADS, Collected, Collector
@@ -64,10 +63,7 @@ def client_with(*states: Any, downloads: Sequence[Any] = (READY,)) -> FakeClient
 
 def kept(folder: RunFolder) -> list[tuple[str, str, str | None]]:
     """Address, effect and reason of all answers that are kept."""
-    rows = []
-    for name in folder.answers():
-        with folder.reading(name) as path:
-            rows += pq.read_table(path, columns=["email", "effect", "reason"]).to_pylist()
+    rows = folder.answer_log.reading().read_all().select(["email", "effect", "reason"]).to_pylist()
     return [tuple(row.values()) for row in rows]
 
 
@@ -79,7 +75,7 @@ def test_results_are_kept(folder: RunFolder, clock: FakeClock) -> None:
         ("c@mail.eu", "rejected", "invalid_address"),
         ("b@mail.eu", "updated", None),
     ]
-    assert folder.answers() == ["answers/batch-one.parquet"]
+    assert folder.answer_log.answered() == {"batch-one"}
     assert clock.pauses == []
 
 
@@ -94,7 +90,7 @@ def test_each_batch_is_collected(folder: RunFolder, clock: FakeClock) -> None:
         downloads={link("one"): lambda: READY, link("two"): lambda: to_archive([])},
     )
     assert collected(client, folder, clock, "one", "gone", "two") == [Collected(3), Collected(0)]
-    assert folder.answers() == ["answers/batch-one.parquet", "answers/batch-two.parquet"]
+    assert folder.answer_log.answered() == {"batch-one", "batch-two"}
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
@@ -128,8 +124,7 @@ def test_who_left_is_kept_with_the_chunk(folder: RunFolder, clock: FakeClock) ->
     told = [to_result("9020", {"total_removed": 2}), to_result("9021", {"title": "Not found"}, 404)]
     client = client_with(finished("one"), downloads=[to_archive(told)])
     assert collected(client, folder, clock, "one") == [Collected(members=3)]
-    with folder.reading("answers/batch-one.parquet") as path:
-        rows = pq.read_table(path, columns=["email", "effect", "chunk"]).to_pylist()
+    rows = folder.answer_log.reading().read_all().select(["email", "effect", "chunk"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [
         ("a@mail.eu", "removed", 9020),
         ("b@mail.eu", "removed", 9020),

@@ -181,9 +181,15 @@ class TestRenewal:
         self, folder: ExportFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A process that stood still while another run took over says so and leaves the lock alone."""
+
+        def overtaken() -> bool:
+            """Take the lock over, again where a renewal was under way."""
+            with folder.exclusive():
+                folder.put(LOCK, orjson.dumps({"run": "new", "until": clock.now + LEASE}))
+            return "Run new has taken the lock over" in caplog.text
+
         with Lock(folder, "slow", now=clock, renew_every=0.002).held():
-            folder.put(LOCK, orjson.dumps({"run": "new", "until": clock.now + LEASE}))
-            wait_until(lambda: "Run new has taken the lock over" in caplog.text)
+            wait_until(overtaken)
             assert until(folder)[0] == "new"
 
     def test_a_full_disk_does_not_end_it(

@@ -46,7 +46,13 @@ MANIFEST = Manifest(
     segments=(SegmentTally("VIP", "Very important", 1500, unchanged=50), SegmentTally("Empty", "Empty", 0)),
     warnings=(FieldWarning("AGE", "not_a_number", 1200, ("people.csv line 7",), "Give a number."),),
     tallies=Tallies(
-        rows_read=1550, merged=300, differing=17, unchanged=50, planned=1100, upsert_chunks=3, leave_chunks=1
+        rows_read=1550,
+        merged=300,
+        differing=17,
+        unchanged=50,
+        planned=1100,
+        upsert_chunks=3,
+        removal_chunks=1,
     ),
 )
 FINDINGS = Aggregates(

@@ -12,7 +12,7 @@ from uuid import uuid4
 import pytest
 from upath import UPath
 
-from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
 from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder, RunFolder
 
 
@@ -84,7 +84,7 @@ class TestWriting:
         tmp_path.chmod(0o755)
         with _umask(0):
             local.put(REPORT, b"{}")
-            local.put(local.answer_name("chunk-1"), b"")
+            local.keep("chunk-1", [])
         modes = {
             path.relative_to(tmp_path).as_posix(): stat.S_IMODE(path.stat().st_mode)
             for path in (tmp_path, *tmp_path.rglob("*"))
@@ -95,8 +95,29 @@ class TestWriting:
             "exports/run": 0o700,
             "exports/run/report.json": 0o600,
             "exports/run/answers": 0o700,
-            "exports/run/answers/chunk-1.parquet": 0o600,
+            f"exports/run/{local.answers()[0]}": 0o600,
         }
+
+    def test_it_has_reached_the_disk_by_then(self, local: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file is flushed before it gets its name, and then its folder, and those above it that are new."""
+        steps: list[str] = []
+        flush, rename = os.fsync, os.replace
+
+        def fsync(handle: int) -> None:
+            """Note what is flushed."""
+            steps.append(f"flush {Path(os.readlink(f'/proc/self/fd/{handle}')).name}")
+            flush(handle)
+
+        def replace(draft: str, target: str) -> None:
+            """Note what gets its name."""
+            steps.append(f"name {Path(target).name}")
+            rename(draft, target)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        monkeypatch.setattr(os, "replace", replace)
+        local.put(REPORT, b"{}")
+        above = Path(local.uri).parent.parent.name
+        assert steps == [f"flush {above}", "flush exports", f"flush {REPORT}", f"name {REPORT}", "flush run"]
 
     def test_a_file_is_created_once(self, folder: RunFolder) -> None:
         """A file that must not be there yet is made by the first who asks; the next one changes nothing."""
@@ -125,6 +146,22 @@ class TestWriting:
             raise BlockingIOError
 
 
+class TestSweeping:
+    """What killed processes leave."""
+
+    def test_drafts_go(self, folder: RunFolder, tmp_path: Path) -> None:
+        """Drafts are removed, in the folder and below it; files that are in their place stay."""
+        folder.put(RUN, b"x")
+        drafts = [tmp_path / "exports" / "run" / ".draft-a", tmp_path / "exports" / ".draft-b"]
+        for draft in drafts:
+            draft.mkdir(parents=True, exist_ok=True)
+            (draft / PLAN).write_bytes(b"half")
+        folder.export_folder().sweep()
+        if not folder.uri.startswith("memory"):
+            assert not any(draft.exists() for draft in drafts)
+        assert folder.read(RUN) == b"x"
+
+
 class TestAnswers:
     """The answers that are kept until the run is settled."""
 
@@ -132,12 +169,12 @@ class TestAnswers:
         """Answers are listed by name; dropped, they are gone, and the other files stay."""
         assert folder.answers() == []
         for key in ("chunk-2", "batch-b", "chunk-1"):
-            folder.put(folder.answer_name(key), b"x")
+            folder.put(f"answers/{key}.parquet", b"x")
         folder.put("answers/notes.txt", b"x")
         folder.put(REPORT, b"{}")
         assert folder.answers() == [f"answers/{key}.parquet" for key in ("batch-b", "chunk-1", "chunk-2")]
-        folder.drop_answers()
-        folder.drop_answers()
+        folder.answer_log.drop()
+        folder.answer_log.drop()
         assert folder.answers() == []
         assert folder.exists(REPORT)
         assert folder.exists("answers/notes.txt")
@@ -188,11 +225,63 @@ class TestRuns:
         gone, stays = export.run("gone"), export.run("stays")
         for folder in (gone, stays):
             folder.put(RUN, b"")
-            folder.put(folder.answer_name("chunk-1"), b"")
+            folder.keep("chunk-1", [])
+            folder.answer_log.flush()
         export.remove_run(gone)
         assert [folder.name for folder in export.runs()] == ["stays"]
         assert gone.answers() == []
-        assert stays.answered() == {"chunk-1"}
+        assert stays.answer_log.answered() == {"chunk-1"}
+
+    def test_the_oldest_are_tidied_away(self, place: Path | UPath) -> None:
+        """So many runs that are over are kept, those that ended last; what is not over stays."""
+        export = ExportFolder(place.parent)
+        for name, day in {"a": 3, "b": 1, "c": 4, "d": 2}.items():
+            export.run(name).put(REPORT, b'{"finished_at": "2026-01-0%dT00:00:00+00:00"}' % day)
+        export.run("e").put(PLAN, b"")
+        export.tidy(4)
+        assert [run.name for run in export.runs()] == ["a", "b", "c", "d", "e"]
+        export.tidy(2)
+        assert [run.name for run in export.runs()] == ["a", "c", "e"]
+
+    @pytest.mark.parametrize("content", [b"", b"damaged", b'{"format": 99, "finished_at": 1}', b"{}"])
+    def test_what_cannot_be_read_is_tidied_away_too(
+        self, tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A report that cannot be read counts by the time at which it was written, and a warning names it."""
+        export = ExportFolder(tmp_path)
+        for name, day in {"a": 3, "b": 1}.items():
+            export.run(name).put(REPORT, b'{"finished_at": "2026-01-0%dT00:00:00+00:00"}' % day)
+        export.run("odd").put(REPORT, content)
+        os.utime(tmp_path / "odd" / REPORT, (1767312000, 1767312000))
+        assert export.run("odd-2").export_folder().runs()[2].finished_at() == "2026-01-02T00:00:00+00:00"
+        export.tidy(1)
+        assert [run.name for run in export.runs()] == ["a"]
+        assert f"{tmp_path}/odd/{REPORT} " in caplog.messages[-1]
+
+    def test_reports_are_not_read_without_need(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """As long as there are no more runs than are kept, none of them is looked into."""
+        export = ExportFolder(tmp_path)
+        for name in "abc":
+            export.run(name).put(REPORT, b"damaged")
+        export.tidy(3)
+        assert caplog.messages == []
+
+    def test_a_run_can_be_set_aside(self, place: Path | UPath) -> None:
+        """A run that is given up is over, says why in place of its report, and goes in its turn."""
+        export = ExportFolder(place.parent)
+        run = export.run("manual__1")
+        run.put(RUN, b"damaged")
+        run.set_aside(f"{run.uri}/{RUN}", "is damaged")
+        assert run.is_finished()
+        assert export.has_finished("manual__1")
+        assert export.run("manual__1").name == "manual__1-2"
+        with pytest.raises(UnreadableFile, match=r"manual__1/run\.json is damaged\. Remove the folder"):
+            run.report(dict)
+        assert run.finished_at() > "2026"
+        export.tidy(0)
+        assert export.runs() == []
 
     def test_the_uri_leads_back(self, folder: RunFolder) -> None:
         """Whoever has the URI finds the run."""
