@@ -7,10 +7,8 @@ the sources: remove the person there first, or the next run puts them back.
 from __future__ import annotations
 
 import argparse
-import configparser
 import csv
 import io
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from upath import UPath
 from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, escape_formula
 from airflow_mailchimp_export.address import normal_address, subscriber_hash
 from airflow_mailchimp_export.errors import ConfigError, ExportError
+from airflow_mailchimp_export.exports_root import default_exports_root, storage_path
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE
 from airflow_mailchimp_export.state.lock import Lock
@@ -51,7 +50,7 @@ def forget(address: str, root: Path | UPath) -> Iterator[Found]:
     if "@" not in email:
         raise ConfigError("That is no e-mail address: give the address that is to be forgotten")
     if not root.exists():
-        raise ConfigError(f"There are no exports at {root}. Give the right place with --exports-root")
+        raise ConfigError(f"There are no exports at {root}. Give the right location with --exports-root")
     for export in _exports(root):
         lock = Lock(export, "forget")
         with lock.held():
@@ -138,15 +137,6 @@ def _strike_out_rejects(run: RunFolder, email: str) -> Iterator[Found]:
         yield Found(f"{run.uri}/{REJECTS}", len(lines) - len(kept))
 
 
-def default_root() -> str:
-    """Return where exports are kept unless told otherwise, as Airflow's configuration has it."""
-    home = Path(os.path.expandvars(os.environ.get("AIRFLOW_HOME") or "~/airflow")).expanduser()
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.read(home / "airflow.cfg")
-    configured = settings.get("mailchimp", "exports_root", fallback="")
-    return os.environ.get("AIRFLOW__MAILCHIMP__EXPORTS_ROOT") or configured or str(home / "mailchimp_exports")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; print what was found, never the address."""
     parser = argparse.ArgumentParser(
@@ -156,10 +146,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("address", help="the person's e-mail address")
     parser.add_argument("--exports-root", help="where exports are kept; Airflow's configuration unless given")
     given = parser.parse_args(arguments)
-    root = given.exports_root or default_root()
+    root = given.exports_root or default_exports_root()
     total = 0
     try:
-        for found in forget(given.address, UPath(root)):
+        # A folder is found without Airflow, which takes its time to load.
+        for found in forget(given.address, storage_path(root) if "://" in root else Path(root)):
             print(f"{found.rows} row(s) removed from {found.file}")
             total += found.rows
     except ExportError as error:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    BaseOperator,
-    ObjectStoragePath,
-    conf,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
 
 from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
 from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export
+from airflow_mailchimp_export.exports_root import default_exports_root, storage_path
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
@@ -44,7 +38,6 @@ from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from upath import UPath
 
     from airflow_mailchimp_export.settings.connection import ConnectionSettings
 
@@ -168,7 +161,7 @@ class SegmentToMailchimpOperator(BaseOperator):
                 identity=_identity(context, settings),
                 gateway=Gateway(client, hook.permit(self.dag_id)),
                 folder=folder,
-                path_factory=_storage_path,
+                path_factory=storage_path,
             )
             submission = Export(run).submit(on_batch=self._note_batch)
         if submission.report:
@@ -201,7 +194,7 @@ class SegmentToMailchimpOperator(BaseOperator):
             self.log.info("Waiting for the batches ended: %s", check_event(event, batch_ids))
         except RetryableError as error:
             self.log.warning("%s", error)
-        return self._finalize(MailchimpHook(self.mailchimp_conn_id), RunFolder(_storage_path(run_uri, None)))
+        return self._finalize(MailchimpHook(self.mailchimp_conn_id), RunFolder(storage_path(run_uri)))
 
     def on_kill(self) -> None:
         """Cancel the batches that this run has pending."""
@@ -242,10 +235,10 @@ class SegmentToMailchimpOperator(BaseOperator):
         return f"{self.dag_id}.{self.task_id}"
 
     def _folder(self, context: Context, name: str) -> RunFolder:
-        root = self.exports_root or conf.get("mailchimp", "exports_root", fallback="") or _default_root()
+        root = self.exports_root or default_exports_root()
         map_index = _map_index(context)
         run = str(context["run_id"]) if map_index is None else f"{context['run_id']}.{map_index}"
-        export_folder = ExportFolder(_storage_path(root, None) / parse_export_name(name))
+        export_folder = ExportFolder(storage_path(root) / parse_export_name(name))
         return export_folder.run(parse_export_name(run))
 
     def _note_batch(self, batch_id: str) -> None:
@@ -303,7 +296,7 @@ class MailchimpExportReportOperator(BaseOperator):
         return self._account_for_all(run_uris, self._failed_exports(context))
 
     def _account(self, run_uri: str) -> dict[str, Any]:
-        folder = RunFolder(_storage_path(run_uri, None))
+        folder = RunFolder(storage_path(run_uri))
         return _finalized(MailchimpHook(self.mailchimp_conn_id), folder, dag_id=self.dag_id)
 
     def _failed_exports(self, context: Context) -> list[Exception]:
@@ -384,16 +377,6 @@ def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:
         export_user=settings.export_user,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-
-
-def _storage_path(uri: str, conn_id: str | None) -> UPath:
-    # Airflow's path offers what UPath offers, but is not derived from it.
-    return cast("UPath", ObjectStoragePath(uri, conn_id=conn_id))
-
-
-def _default_root() -> str:
-    home = os.environ.get("AIRFLOW_HOME") or "~/airflow"
-    return str(Path(os.path.expandvars(home)).expanduser() / "mailchimp_exports")
 
 
 def _hide_rows(segments: Any) -> Any:

@@ -6,7 +6,6 @@ import csv
 import io
 import runpy
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ from upath import UPath
 from airflow_mailchimp_export import forget as program
 from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, escape_formula
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
-from airflow_mailchimp_export.forget import default_root, forget, main
+from airflow_mailchimp_export.forget import forget, main
 from airflow_mailchimp_export.model import Effect, Outcome
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.folder import Folder
@@ -294,15 +293,6 @@ class TestCommandLine:
         assert (out, err.startswith("forget: Run 'run3' of this export is at work")) == ("", True)
         assert "brieftaube" not in err
 
-    def test_the_configured_place_is_the_default(
-        self, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        """Without --exports-root it looks where Airflow keeps exports; the arguments are those of the command."""
-        monkeypatch.setenv("AIRFLOW__MAILCHIMP__EXPORTS_ROOT", str(root))
-        monkeypatch.setattr(sys, "argv", ["forget", BO])
-        assert main() == 0
-        assert f"in all under {root}" in capsys.readouterr().out
-
     def test_it_is_a_program(
         self, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -313,38 +303,3 @@ class TestCommandLine:
                 runpy.run_path(program.__file__, run_name="__main__")
             assert ended.value.code == code
         assert "in all under" in capsys.readouterr().out
-
-
-@pytest.fixture
-def airflow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An AIRFLOW_HOME without settings."""
-    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
-    monkeypatch.delenv("AIRFLOW__MAILCHIMP__EXPORTS_ROOT", raising=False)
-    return tmp_path
-
-
-class TestDefaultRoot:
-    """Where Airflow's configuration has exports kept."""
-
-    def test_a_folder_of_airflow_home(self, airflow_home: Path) -> None:
-        """Unless anything is configured it is mailchimp_exports in AIRFLOW_HOME."""
-        assert default_root() == str(airflow_home / "mailchimp_exports")
-
-    def test_the_configuration_file(self, airflow_home: Path) -> None:
-        """What airflow.cfg says in [mailchimp] is taken, percent signs as they are."""
-        (airflow_home / "airflow.cfg").write_text(
-            "[core]\nx = %(y)s\n[mailchimp]\nexports_root = s3://a%20b/c\n"
-        )
-        assert default_root() == "s3://a%20b/c"
-
-    def test_the_environment_outweighs_it(self, airflow_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The environment variable outweighs the file."""
-        (airflow_home / "airflow.cfg").write_text("[mailchimp]\nexports_root = s3://file\n")
-        monkeypatch.setenv("AIRFLOW__MAILCHIMP__EXPORTS_ROOT", "s3://environment")
-        assert default_root() == "s3://environment"
-
-    def test_without_airflow_home(self, monkeypatch: pytest.MonkeyPatch, airflow_home: Path) -> None:
-        """Without AIRFLOW_HOME it is Airflow's default, a folder of the user's."""
-        monkeypatch.delenv("AIRFLOW_HOME")
-        monkeypatch.setenv("HOME", str(airflow_home))
-        assert default_root() == str(airflow_home / "airflow" / "mailchimp_exports")
