@@ -9,26 +9,35 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from upath import UPath
 
-from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, escape_formula
+from airflow_mailchimp_export.accounting.accounts import escape_formula
 from airflow_mailchimp_export.address import normal_address, subscriber_hash
 from airflow_mailchimp_export.errors import ConfigError, ExportError
 from airflow_mailchimp_export.exports_root import default_exports_root, storage_path
+from airflow_mailchimp_export.state.answers import FOLDER as ANSWERS_FOLDER
 from airflow_mailchimp_export.state.folder import Folder
-from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE
 from airflow_mailchimp_export.state.lock import Lock
-from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, ExportFolder, RunFolder
+from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 
 _ADDRESSES = ("email", "new_email")
+
+_QUOTING = ("profile_id", "words", "mailchimp_says", "payload")
+"""Columns that may hold an address too, be it among other words; those with the names of segments and files do not
+count, for they are the same for many people."""
+
+_PARQUET = b"PAR1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,47 +51,136 @@ class Found:
 def forget(address: str, root: Path | UPath) -> Iterator[Found]:
     """Remove a person from all exports under a root; yield each file that named them.
 
-    :param address: in any case, with or without blanks around it.
+    :param address: however it is written; also what was rejected because it is no address.
     :raises ExportBusy: when a run of an export is at work; try again later.
-    :raises ConfigError: when a file cannot be written.
+    :raises ConfigError: when a file cannot be read or written, or what is no address is found nowhere.
     """
-    email = normal_address(address)
-    if "@" not in email:
-        raise ConfigError("That is no e-mail address: give the address that is to be forgotten")
+    person = _Person(address)
     if not root.exists():
         raise ConfigError(f"There are no exports at {root}. Give the right location with --exports-root")
-    for export in _exports(root):
-        lock = Lock(export, "forget")
+    anywhere = False
+    for export in _folders(root):
+        lock = Lock(ExportFolder(export), "forget")
         with lock.held():
             try:
-                yield from _forget_in(export, email)
+                ExportFolder(export).sweep()
+                for found in _forget_in(export, person):
+                    anywhere = True
+                    yield found
             finally:
                 lock.release()
+    if not (anywhere or person.has_address):
+        raise _no_address()
 
 
-def _exports(root: Path | UPath) -> Iterator[ExportFolder]:
-    for name in Folder(root).names():
-        if (root / name).is_dir():
-            yield ExportFolder(root / name)
+def _no_address() -> ConfigError:
+    return ConfigError("That is no e-mail address: give the address that is to be forgotten")
 
 
-def _forget_in(export: ExportFolder, email: str) -> Iterator[Found]:
-    export.sweep()
-    for name in (LEDGER, SET_ASIDE):
-        yield from _strike_out(export, name, email)
-    for run in export.runs():
-        for name in (PLAN, OUTCOMES):
-            yield from _strike_out(run, name, email)
-        yield from _strike_out_answers(run, email)
-        yield from _strike_out_rejects(run, email)
+class _Person:
+    """Who is to be forgotten, as files may name them.
+
+    :ivar has_address: whether it is an address; anything else is not looked for among other words.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = normal_address(address)
+        if not self._address or not _is_encodable(self._address):
+            raise _no_address()
+        self.has_address = re.search(r"[^\s@]@\w", self._address) is not None
+        # Somebody else's address may end or begin like this one.
+        self._quoted = re.compile(
+            rf"(?<![^\s\x00-\x1f\x7f\"(),:;<>\[\]\\]){re.escape(self._address)}(?![\w-]|[.@]\w)"
+        )
+        self._columns = _ADDRESSES + (_QUOTING if self.has_address else ())
+
+    def in_rows(self, batch: pa.RecordBatch) -> pa.Array:
+        """Return for each row whether it names the person."""
+        named = [False] * batch.num_rows
+        for name in {*self._columns} & {*batch.schema.names}:
+            texts = batch.column(name).cast(pa.string())
+            for row in self._candidates(texts, name):
+                named[row] = named[row] or self._is_in(name, texts[row].as_py())
+        if "subscriber_hash" not in batch.schema.names:
+            return pa.array(named, pa.bool_())
+        same = pc.equal(batch.column("subscriber_hash"), subscriber_hash(self._address))
+        return pc.or_(pa.array(named, pa.bool_()), pc.fill_null(same, False))
+
+    def in_cells(self, row: Mapping[str, str]) -> bool:
+        """Return whether a row of a spreadsheet names the person."""
+        cells = [row[name] for name in self._columns if name in row]
+        return any(self._is_named(text) for cell in cells for text in (cell, _unescaped(cell)))
+
+    def _candidates(self, texts: pa.Array, name: str) -> list[int]:
+        """Return the rows that are worth a look: Arrow knows nothing of invisible characters."""
+        spelled = orjson.dumps(self._address)[1:-1].decode() if name == "payload" else self._address
+        near = pc.match_substring(texts, spelled, ignore_case=True)
+        rows: list[int] = pc.indices_nonzero(
+            pc.fill_null(pc.or_(near, pc.invert(pc.string_is_ascii(texts))), False)
+        ).to_pylist()
+        return rows
+
+    def _is_in(self, name: str, text: str) -> bool:
+        return (
+            any(map(self._is_named, _texts(orjson.loads(text))))
+            if name == "payload"
+            else self._is_named(text)
+        )
+
+    def _is_named(self, text: str) -> bool:
+        normal = normal_address(text)
+        return normal == self._address or (self.has_address and self._quoted.search(normal) is not None)
 
 
-def _strike_out(folder: Folder, name: str, email: str) -> Iterator[Found]:
+def _is_encodable(text: str) -> bool:
+    """Bytes of a command line that are no UTF-8 arrive as what cannot be written again."""
+    return not re.search("[\ud800-\udfff]", text)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield the texts of a member as it is sent, but for the tags, which are a list."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _texts(part)
+
+
+def _unescaped(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and escape_formula(cell[1:]) == cell else cell
+
+
+def _folders(path: Path | UPath) -> Iterator[Path | UPath]:
+    return (entry for entry in _entries(path) if entry.is_dir())
+
+
+def _entries(path: Path | UPath) -> list[Path | UPath]:
+    return sorted(path.iterdir(), key=lambda entry: entry.name)
+
+
+def _forget_in(path: Path | UPath, person: _Person) -> Iterator[Found]:
+    """Go through all files of a folder, whatever they are called: old ledgers may be set aside under any name."""
+    folder = Folder(path)
+    for entry in _entries(path):
+        if entry.is_dir() and entry.name == ANSWERS_FOLDER:
+            yield from _strike_out_answers(RunFolder(path), person)
+        elif entry.is_dir():
+            yield from _forget_in(entry, person)
+        elif entry.suffix == ".csv":
+            yield from _strike_out_lines(folder, entry.name, person)
+        elif entry.suffix == ".parquet" or _begins(entry, _PARQUET):
+            yield from _strike_out_rows(folder, entry.name, person)
+
+
+def _begins(path: Path | UPath, magic: bytes) -> bool:
+    with _readable(str(path)), path.open("rb") as file:
+        return bool(file.read(len(magic)) == magic)
+
+
+def _strike_out_rows(folder: Folder, name: str, person: _Person) -> Iterator[Found]:
     """Rewrite a Parquet file without the person's rows, if it has any."""
-    if not folder.exists(name):
-        return
-    with folder.reading(name) as path, _opened(path, f"{folder.uri}/{name}") as stored:
-        rows = sum(pc.sum(_is_about(batch, email)).as_py() or 0 for batch in _identities(stored))
+    with folder.reading(name) as path, _readable(f"{folder.uri}/{name}"), pq.ParquetFile(path) as stored:
+        rows = sum(pc.sum(person.in_rows(batch)).as_py() or 0 for batch in _identities(stored))
         if not rows:
             return
         with (
@@ -90,51 +188,41 @@ def _strike_out(folder: Folder, name: str, email: str) -> Iterator[Found]:
             pq.ParquetWriter(draft, stored.schema_arrow, compression="zstd") as writer,
         ):
             for batch in stored.iter_batches():
-                writer.write_batch(batch.filter(pc.invert(_is_about(batch, email))))
+                writer.write_batch(batch.filter(pc.invert(person.in_rows(batch))))
     yield Found(f"{folder.uri}/{name}", rows)
 
 
-def _strike_out_answers(run: RunFolder, email: str) -> Iterator[Found]:
-    for name, rows in run.answer_log.strike_out(lambda batch: _is_about(batch, email)):
+def _strike_out_answers(run: RunFolder, person: _Person) -> Iterator[Found]:
+    for name, rows in run.answer_log.strike_out(person.in_rows):
         yield Found(f"{run.uri}/{name}", rows)
 
 
-def _opened(path: Path, uri: str) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise ConfigError(
-            f"{uri} is damaged, so nobody can be struck out of it. Remove the file, then do this again"
-        ) from error
-
-
 def _identities(stored: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    columns = {*_ADDRESSES, "subscriber_hash"} & set(stored.schema_arrow.names)
+    columns = {*_ADDRESSES, *_QUOTING, "subscriber_hash"} & set(stored.schema_arrow.names)
     yield from stored.iter_batches(columns=sorted(columns))
 
 
-def _is_about(batch: pa.RecordBatch, email: str) -> pa.Array:
-    """Return for each row whether it names the person, by address or hash."""
-    wanted = {**dict.fromkeys(_ADDRESSES, email), "subscriber_hash": subscriber_hash(email)}
-    matches = pa.array([False] * batch.num_rows)
-    for name, value in wanted.items():
-        if name in batch.schema.names:
-            same = pc.equal(pc.utf8_lower(pc.utf8_trim_whitespace(batch.column(name))), value)
-            matches = pc.or_(matches, pc.fill_null(same, False))
-    return matches
-
-
-def _strike_out_rejects(run: RunFolder, email: str) -> Iterator[Found]:
-    if not run.exists(REJECTS):
-        return
-    text = run.read(REJECTS).decode("utf-8-sig")
-    lines = list(csv.reader(io.StringIO(text, newline="")))
-    at = REJECT_COLUMNS.index("email")
-    kept = [line for line in lines if line[at] != escape_formula(email)]
+def _strike_out_lines(folder: Folder, name: str, person: _Person) -> Iterator[Found]:
+    """Rewrite a list of rejects without the person's rows, if it has any."""
+    with _readable(f"{folder.uri}/{name}"):
+        text = folder.read(name).decode("utf-8-sig")
+        header, *lines = list(csv.reader(io.StringIO(text, newline=""))) or [[]]
+    kept = [line for line in lines if not person.in_cells(dict(zip(header, line, strict=False)))]
     if len(kept) < len(lines):
-        with run.writing(REJECTS) as draft, draft.open("w", newline="", encoding="utf-8-sig") as handle:
-            csv.writer(handle).writerows(kept)
-        yield Found(f"{run.uri}/{REJECTS}", len(lines) - len(kept))
+        with folder.writing(name) as draft, draft.open("w", newline="", encoding="utf-8-sig") as handle:
+            csv.writer(handle).writerows([header, *kept])
+        yield Found(f"{folder.uri}/{name}", len(lines) - len(kept))
+
+
+@contextmanager
+def _readable(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{uri} is damaged, or may not be read, so nobody can be struck out of it. "
+            "Make it readable or remove it, then do this again"
+        ) from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

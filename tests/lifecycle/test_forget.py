@@ -6,9 +6,11 @@ import csv
 import io
 import runpy
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +21,7 @@ from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS, escape_
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
 from airflow_mailchimp_export.forget import forget, main
 from airflow_mailchimp_export.model import Effect, Outcome
-from airflow_mailchimp_export.state import answers
+from airflow_mailchimp_export.state import answers, plan_file
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.ledger import LEDGER, SET_ASIDE, read_mark, set_aside
 from airflow_mailchimp_export.state.lock import LOCK, Lock
@@ -40,7 +42,7 @@ def root(life: Life) -> Path:
 
 
 def found_in(root: Path | UPath, address: str) -> dict[str, int]:
-    """Forget somebody; return in how many rows each file named them, by the file's place."""
+    """Forget somebody; return in how many rows each file named them, by the file's path under the root."""
     return {found.file.removeprefix(f"{root}/"): found.rows for found in forget(address, root)}
 
 
@@ -51,7 +53,7 @@ def texts(root: Path) -> dict[str, str]:
 
 def text_of(path: Path) -> str:
     """What a file holds, as text."""
-    if path.suffix == ".parquet":
+    if path.read_bytes().startswith(b"PAR1"):
         return str(pq.read_table(path).to_pylist())
     return path.read_text(encoding="utf-8-sig")
 
@@ -93,7 +95,7 @@ class TestFiles:
         }
         assert not [name for name, text in texts(root).items() if ADA in text or "new@brief" in text]
 
-    def test_answers_of_a_run_that_is_not_settled(self, life: Life) -> None:
+    def test_answers_of_a_run_that_is_not_finished(self, life: Life) -> None:
         """What Mailchimp answered for the person in a run that died is struck out too."""
         folder = RunFolder(Path(life.folder.uri) / "dead")
         outcomes = [Outcome(email, Effect.CREATED) for email in (ADA, BO)]
@@ -106,10 +108,9 @@ class TestFiles:
 
     def test_drafts_of_killed_processes_go(self, life: Life, root: Path) -> None:
         """Half-written files that a killed process left behind are removed, whoever they name."""
-        places = [root / "life", root / "life" / "run1", root / "life" / "run1" / "answers"]
-        for place in places:
-            (place / ".draft-x").mkdir(parents=True)
-            (place / ".draft-x" / PLAN).write_bytes(f"half {ADA}".encode())
+        for folder in (root / "life", root / "life" / "run1", root / "life" / "run1" / "answers"):
+            (folder / ".draft-x").mkdir(parents=True)
+            (folder / ".draft-x" / PLAN).write_bytes(f"half {ADA}".encode())
         list(forget(BO, root))
         assert list(root.rglob(".draft-*")) == []
 
@@ -117,6 +118,18 @@ class TestFiles:
         """The old ledger that full=True has set aside is searched too."""
         set_aside(life.folder)
         assert found_in(root, FAKE)[f"life/{SET_ASIDE}"] == 1
+
+    def test_files_under_other_names(self, life: Life, root: Path) -> None:
+        """A ledger that somebody moved away by hand, and a copy of rejects, are searched under whatever name."""
+        (root / "life" / "older" / "still").mkdir(parents=True)
+        for name in ("ledger.parquet.before", "older/still/ledger"):
+            (root / "life" / name).write_bytes(life.folder.read(LEDGER))
+        (root / "life" / "for Bo.csv").write_bytes((root / "life" / "run1" / REJECTS).read_bytes())
+        (root / "life" / "notes.txt").write_text("PARtly done")
+        found = found_in(root, ODD)
+        names = ("for Bo.csv", "ledger.parquet.before", "older/still/ledger", LEDGER)
+        assert {name: found.get(f"life/{name}") for name in names} == dict.fromkeys(names, 1)
+        assert not [name for name, text in texts(root).items() if ODD in text]
 
     def test_the_ledger_stays_a_ledger(self, life: Life, root: Path) -> None:
         """The ledger's mark survives, and the next run takes it up and sends the person as a new one."""
@@ -137,18 +150,103 @@ class TestFiles:
         after = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in root.rglob("*.*")}
         assert after == before
 
-    def test_a_damaged_file_is_told(self, life: Life, root: Path) -> None:
-        """From a file that cannot be read nobody can be struck out: its name and the remedy are told."""
+    def test_a_damaged_file_is_named(self, life: Life, root: Path) -> None:
+        """From a file that cannot be read nobody can be struck out: the error has its name and the remedy."""
         life.folder.put(SET_ASIDE, b"PAR1 no more")
         with pytest.raises(
-            ConfigError, match=r"set-aside\.parquet is damaged.* Remove the file, then do this again"
+            ConfigError, match=r"set-aside\.parquet is damaged.* remove it, then do this again"
         ):
             list(forget(ADA, root))
         assert not life.folder.exists(LOCK)
 
 
+class TestQuotes:
+    """Rows of others that quote the address."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> RunFolder:
+        """A run that is not finished."""
+        return RunFolder(tmp_path / "exports" / "life" / "run1")
+
+    def left(self, folder: RunFolder, rows: Iterable[Mapping[str, object]], address: str) -> list[int]:
+        """Write rows that are numbered by their fingerprint, forget somebody, and return whose rows are left."""
+        columns = {field.name: field.type for field in plan_file.SCHEMA}
+        numbered = [{"email": BO, "fingerprint": number, **row} for number, row in enumerate(rows)]
+        table = pa.table(
+            {name: pa.array([row.get(name) for row in numbered], kind) for name, kind in columns.items()}
+        )
+        with folder.writing(PLAN) as draft:
+            pq.write_table(table, draft)
+        list(forget(address, Path(folder.uri).parent.parent))
+        with folder.reading(PLAN) as path:
+            numbers: list[int] = pq.read_table(path)["fingerprint"].to_pylist()
+        return numbers
+
+    def test_in_a_payload(self, folder: RunFolder) -> None:
+        """What is sent of somebody else goes as a whole where a value quotes the address, in any spelling."""
+        quoting = (
+            "ada@mail.eu",
+            "née; ADA@mail.eu!",
+            "see\n<a\u200bda@mail.eu>.",
+            'he said "ada@mail.eu"',
+            "ada@mail.eu, bo",
+        )
+        other = (
+            "nada@mail.eu",
+            "x.ada@mail.eu",
+            "ada@mail.eu.org",
+            "ada@mail.europe",
+            "Ada Mail",
+            "zoë 'ada@mail.eu'x",
+        )
+        payloads = [
+            orjson.dumps({"email_address": BO, "merge_fields": {"NOTE": note}}) for note in quoting + other
+        ]
+        payloads.append(orjson.dumps({"merge_fields": {"ADDRESS": {"addr1": "ada@mail.eu"}}}))
+        payloads.append(orjson.dumps({"merge_fields": {}, "tags": ["ada@mail.eu"]}))
+        left = self.left(folder, [{"payload": payload} for payload in payloads], "Ada@mail.eu")
+        assert left == [5, 6, 7, 8, 9, 10, 12]
+
+    def test_as_a_profile_id(self, folder: RunFolder) -> None:
+        """Who is known by the address as their profile id goes, whatever their address is now."""
+        ids = ["Ada@Mail.EU", "bo@mail.eu", "7", None]
+        assert self.left(folder, [{"profile_id": one} for one in ids], "ada@mail.eu") == [1, 2, 3]
+
+    def test_what_is_no_address_is_not_looked_for_in_texts(self, folder: RunFolder) -> None:
+        """Rejected text without an at sign only counts where an address belongs."""
+        payload = orjson.dumps({"merge_fields": {"FNAME": "Ada"}})
+        rows = [{"email": "ada"}, {"profile_id": "ada"}, {"payload": payload}, {"new_email": "ADA "}]
+        assert self.left(folder, rows, "Ada") == [1, 2]
+
+    def test_segments_and_files_are_not_people(self, folder: RunFolder) -> None:
+        """Where a segment or a file has the address as its name, the rows of its people stay."""
+        rows = [{"tags": ["ada@mail.eu"]}, {"segments": ["ada@mail.eu"]}, {"source": "ada@mail.eu row 1"}]
+        assert self.left(folder, rows, "ada@mail.eu") == [0, 1, 2]
+
+    def test_in_an_answer(self, folder: RunFolder) -> None:
+        """What Mailchimp said goes where it quotes the address, also of nobody in particular."""
+        outcomes = [Outcome("", Effect.REJECTED, words=f"{ADA} looks fake"), Outcome(BO, Effect.CREATED)]
+        folder.keep(answers.chunk_key(0), [(None, outcomes)])
+        folder.answer_log.flush()
+        (name,) = folder.answers()
+        assert found_in(Path(folder.uri).parent.parent, ADA) == {f"life/run1/{name}": 1}
+
+
 class TestAddresses:
     """Who is meant."""
+
+    def test_text_that_is_no_unicode(self, root: Path) -> None:
+        """Bytes of a command line that are no UTF-8 are no address."""
+        with pytest.raises(ConfigError, match="That is no e-mail address"):
+            list(forget(b"\xffada@mail.eu".decode(errors="surrogateescape"), root))
+
+    def test_invisible_characters_make_no_difference(self, life: Life) -> None:
+        """Who was exported with invisible characters, a Turkish dotted I or Greek capitals is found without them."""
+        life.run({"A": people("\ufeffAL\u0130\u200b@brieftaube.eu", "ΝΙΚΟΣ@brieftaube.eu", BO)})
+        root = Path(life.folder.uri).parent
+        for address in ("a\u00adli@brieftaube.eu", "νικοΣ@brieftaube.eu"):
+            assert set(found_in(root, address).values()) == {1}
+        assert set(life.ledger()) == {BO}
 
     @pytest.mark.parametrize("given", [BO.upper(), f"  {BO}\n", BO.title()])
     def test_case_and_blanks_make_no_difference(self, root: Path, given: str) -> None:
@@ -156,9 +254,9 @@ class TestAddresses:
         assert sum(found_in(root, given).values()) > 0
         assert not [name for name, text in texts(root).items() if BO in text]
 
-    @pytest.mark.parametrize("given", ["", "  ", "bo", "brieftaube.eu"])
+    @pytest.mark.parametrize("given", ["", "  ", "\u200b", "bo", "brieftaube.eu"])
     def test_what_is_no_address(self, root: Path, given: str) -> None:
-        """What has no @ is no address, and is not looked for."""
+        """What is no address and was not rejected for it either is an error: nobody is meant by it."""
         with pytest.raises(ConfigError, match="That is no e-mail address"):
             list(forget(given, root))
 
@@ -237,7 +335,7 @@ class TestLock:
         assert not life.folder.exists(LOCK)
 
 
-class TestPlaces:
+class TestLocations:
     """Where exports are kept."""
 
     def test_all_exports_are_searched(self, life: Life, root: Path) -> None:
@@ -247,7 +345,7 @@ class TestPlaces:
         write_ledger(other, BO, ADA)
         assert found_in(root, BO)[f"other/{LEDGER}"] == 1
 
-    def test_a_remote_place(self) -> None:
+    def test_a_remote_location(self) -> None:
         """On another storage than the local disk it is the same."""
         root = UPath(f"memory://{uuid4().hex}/exports")
         export = ExportFolder(root / "export")
@@ -257,8 +355,8 @@ class TestPlaces:
             assert pq.read_table(path)["email"].to_pylist() == [ADA]
         assert not export.exists(LOCK)
 
-    def test_a_place_that_is_not_there(self, tmp_path: Path) -> None:
-        """A mistyped place is an error: that nobody was found there would say nothing."""
+    def test_a_location_that_is_not_there(self, tmp_path: Path) -> None:
+        """A mistyped location is an error: that nobody was found there would say nothing."""
         with pytest.raises(ConfigError, match=r"There are no exports at .* --exports-root"):
             list(forget(BO, tmp_path / "nowhere"))
 
@@ -285,8 +383,8 @@ class TestCommandLine:
         assert err == ""
         assert "brieftaube" not in out.lower()
 
-    def test_a_problem_is_told(self, life: Life, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        """What stands in the way goes to stderr without the address, and the exit code is 1."""
+    def test_a_problem_is_printed(self, life: Life, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        """What went wrong goes to stderr without the address, and the exit code is 1."""
         with Lock(life.folder, "run3").held():
             assert main([BO, "--exports-root", str(root)]) == 1
         out, err = capsys.readouterr()
