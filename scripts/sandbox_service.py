@@ -113,7 +113,7 @@ def start_sandbox(
     return Sandbox(service, ready["url"], ready["key"], ready["audience_id"])
 
 
-def _wait_until_ready(service: Service, *, timeout: float = 30.0) -> re.Match[str]:
+def _wait_until_ready(service: Service, *, timeout: float = 60.0) -> re.Match[str]:
     deadline = time.monotonic() + timeout
     while True:
         if ready := READY.search(service.log.read_text(encoding="utf-8", errors="replace")):

@@ -14,6 +14,7 @@ from uuid import uuid4
 import requests
 
 from tests.airflow.people import FIELD_MAP
+from tests.kit.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -142,7 +143,7 @@ def report_of(run_uri: str) -> dict[str, Any]:
 
 def batches(sandbox: Sandbox) -> list[dict[str, Any]]:
     """List the batches that Mailchimp has, with their status."""
-    overview = requests.get(f"{sandbox.url}/sandbox/overview", timeout=10).json()
+    overview = requests.get(f"{sandbox.url}/sandbox/overview", timeout=PATIENCE).json()
     listed: list[dict[str, Any]] = overview["batches"]
     return listed
 

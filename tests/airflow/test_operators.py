@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from tests.airflow.runs import (
     three_tasks,
     xcoms,
 )
+from tests.kit.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ def test_people_who_must_not_be_touched_are_as_before(
 
     before = untouchable()
     assert len(before) == 5
-    time.sleep(1.1)  # Mailchimp's times are whole seconds
+    audience.change(clock_shift=3600)
     run_dag(one_task(segments=write_segments(tmp_path), delivery=delivery))
     assert untouchable() == before
 
@@ -307,11 +307,12 @@ def test_a_killed_task_cancels_its_batches(mailchimp: Sandbox, airflow_db: None,
     export = one_task(segments=write_segments(tmp_path, PAIR)).task_dict["export"]
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(export.execute, context_of(export))
-        while not mailchimp.stats()["requests"].get("GET /batches/{batch_id}"):
-            time.sleep(0.02)
+        wait_until(
+            lambda: mailchimp.stats()["requests"].get("GET /batches/{batch_id}"), "a look at the batch"
+        )
         export.on_kill()
         with pytest.raises(AirflowFailException, match="2 unconfirmed of 2 people"):
-            running.result(timeout=20)
+            running.result(timeout=PATIENCE)
     assert mailchimp.stats()["requests"]["DELETE /batches/{batch_id}"] == {"204": 1}
 
 

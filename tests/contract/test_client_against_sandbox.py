@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -35,11 +34,13 @@ from airflow_mailchimp_export.model import (
 from scripts.sandbox_service import Sandbox
 from tests.conftest import AUDIENCE
 from tests.kit.http import PING
+from tests.kit.waiting import PATIENCE, wait_until
 
 HURRIED = Pace(attempts=50, first_pause=0.01, longest_pause=0.1, timeout_pause=0.02)
+SLOW = 3600
+"""Seconds: a call that takes so long ends when the test says so."""
+
 TWICE = Pace(attempts=2, first_pause=0.0, timeout_pause=0.0)
-PATIENCE = 10.0
-"""Seconds after which a batch that is not finished counts as stuck."""
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def client(sandbox: Sandbox) -> Iterator[MailchimpClient]:
         yield client
 
 
-def to_client(sandbox: Sandbox, pace: Pace, *, key: str = "", timeout: float = 30.0) -> MailchimpClient:
+def to_client(sandbox: Sandbox, pace: Pace, *, key: str = "", timeout: float = PATIENCE) -> MailchimpClient:
     """A client of the sandbox."""
     return MailchimpClient(f"{sandbox.url}/3.0", key or sandbox.key, pace=pace, timeout=timeout)
 
@@ -75,12 +76,8 @@ def by_address(outcomes: tuple[Outcome, ...]) -> dict[str, Outcome]:
 
 def wait_for(client: MailchimpClient, batch: Batch) -> Batch:
     """The batch, once it is finished."""
-    until = time.monotonic() + PATIENCE
-    while not batch.finished:
-        assert time.monotonic() < until, batch
-        time.sleep(0.02)
-        batch = client.send(calls.batch(batch.id))
-    return batch
+    wait_until(lambda: client.send(calls.batch(batch.id)).finished, "the end of a batch")
+    return client.send(calls.batch(batch.id))
 
 
 def submit(client: MailchimpClient, sandbox: Sandbox, chunks: list[Chunk]) -> Batch:
@@ -314,14 +311,13 @@ FAULTS: list[tuple[str, type[MailchimpError]]] = [
 def test_each_fault(sandbox: Sandbox, fault: str, kind: type[MailchimpError]) -> None:
     """Each way of going wrong is repeated, and raised as what it is once attempts are used up."""
     sandbox.change(fault_rate=1.0, faults=[fault], fault_delay=0.3)
-    with to_client(sandbox, TWICE, timeout=0.15) as client, pytest.raises(MailchimpError) as caught:
+    timeout = 0.15 if fault == "delay" else PATIENCE
+    with to_client(sandbox, TWICE, timeout=timeout) as client, pytest.raises(MailchimpError) as caught:
         client.send(calls.upsert(sandbox.audience_id, to_chunks(1, 1)[0]))
     assert type(caught.value) is kind
     assert "people.example" not in str(caught.value)
-    until = time.monotonic() + PATIENCE
-    while sandbox.stats()["faults"] != {fault: 2}:  # delayed calls are counted when they end
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    # Delayed calls are counted when they end.
+    wait_until(lambda: sandbox.stats()["faults"] == {fault: 2}, "the end of the delayed calls")
 
 
 def test_the_list_of_faults(sandbox: Sandbox) -> None:
@@ -343,22 +339,30 @@ def test_everybody_arrives(sandbox: Sandbox, client: MailchimpClient) -> None:
 
 
 @pytest.mark.parametrize("over_limit", ["429-json", "429-empty", "429-html", "403-empty", "403-html"])
-def test_too_many_connections(sandbox: Sandbox, client: MailchimpClient, over_limit: str) -> None:
+def test_too_many_connections(sandbox: Sandbox, over_limit: str) -> None:
     """Past Mailchimp's limit, however it says so, fewer are in flight, and all is answered in the end."""
-    # An answer takes as long as even a busy machine needs to send four requests.
-    sandbox.change(max_connections=3, latency=0.5, over_limit=over_limit)
-    with ThreadPoolExecutor(8) as pool:
-        assert len(list(pool.map(lambda _: client.send(PING), range(10)))) == 10
+    sandbox.change(max_connections=3, latency=SLOW, over_limit=over_limit)
+    with to_client(sandbox, Pace(attempts=1000, first_pause=0.01, longest_pause=0.1)) as client:
+        with ThreadPoolExecutor(8) as pool:
+            answers = pool.map(lambda _: client.send(PING), range(60))
+            wait_until(lambda: "(over the limit)" in sandbox.stats()["requests"], "a call past the limit")
+            sandbox.change(latency=0)
+            assert len(list(answers)) == 60
+        limit = client.limiter.limit
     requests = sandbox.stats()["requests"]
-    assert requests["GET /ping"] == {"200": 10}
+    assert requests["GET /ping"] == {"200": 60}
     assert requests["(over the limit)"][over_limit[:3]] > 0
-    assert client.limiter.limit < client.max_connections
+    assert limit < client.max_connections
 
 
 def test_the_ceiling(sandbox: Sandbox, client: MailchimpClient) -> None:
-    """However many threads send, never more than max_connections requests are in flight."""
-    sandbox.change(latency=0.01)
+    """Never more than max_connections requests are in flight, and that many are."""
+    sandbox.change(latency=SLOW)
+    most = client.max_connections
     with ThreadPoolExecutor(20) as pool:
-        list(pool.map(lambda _: client.send(PING), range(100)))
-    assert sandbox.stats()["in_flight"]["max"] <= client.max_connections
+        answers = pool.map(lambda _: client.send(PING), range(100))
+        wait_until(lambda: sandbox.stats()["in_flight"]["now"] == most, f"{most} calls in flight")
+        sandbox.change(latency=0.01)
+        list(answers)
+    assert sandbox.stats()["in_flight"]["max"] == client.max_connections
     assert sandbox.stats()["requests"]["GET /ping"] == {"200": 100}

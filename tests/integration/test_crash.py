@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import requests
 from airflow_mailchimp_export.state.run import REPORT
 from scripts.airflow_stack import AirflowStack
 from scripts.sandbox_service import Sandbox, start_sandbox, to_environment
+from tests.kit.people import hash_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -234,8 +234,3 @@ def check_ledger(scene: Scene, delivery: str, name: str) -> None:
     for subscriber_hash, state, carried in held:
         assert state == "member"
         assert set(carried) == tags(delivery, name, expected.pop(subscriber_hash))
-
-
-def hash_of(email: str) -> str:
-    """Make the key of a person."""
-    return hashlib.md5(email.encode(), usedforsecurity=False).hexdigest()

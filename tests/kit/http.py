@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
+from tests.kit.waiting import PATIENCE
 
 KEY = "0123456789abcdef0123456789abcdef-us0"
 PING = Call(Request("GET", "/ping"), lambda answer: str(answer["health_status"]))
@@ -130,7 +131,7 @@ class ScriptedServer(socketserver.ThreadingTCPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = 5
+    timeout = PATIENCE
     server: ScriptedServer
 
     def handle_any(self) -> None:

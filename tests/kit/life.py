@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder
 from tests.kit.exports import LIST, define
 from tests.kit.sandbox import InProcessClient, InProcessSandbox, Scripted
+from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from airflow_mailchimp_export.sandbox.account import Account
@@ -99,12 +100,10 @@ class Life:
         """Account for a run."""
         return finalize(folder, gateway=self._gateway(client))
 
-    def wait(self, batch_ids: Iterable[str]) -> None:
+    def wait(self, batch_ids: Sequence[str]) -> None:
         """Wait until batches are finished."""
         client = self._client()
-        for batch_id in batch_ids:
-            while not client.send(calls.batch(batch_id)).finished:
-                pass
+        wait_until(lambda: all(client.send(calls.batch(batch_id)).finished for batch_id in batch_ids))
 
     def report(self, run: str) -> Report:
         """The report of a run."""

@@ -9,8 +9,10 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.sandbox.batch_state import BatchStatus
 from tests.kit.life import Life
 from tests.kit.people import people
+from tests.kit.waiting import wait_until
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(700)]
 ADA = "ada@brieftaube.eu"
@@ -35,16 +37,18 @@ IN_THE_END: dict[str, dict[str, Any]] = {
 
 
 def settled(life: Life, segments: dict[str, Any], **how: Any) -> Report:
-    """Hand over batches and account for them at once, as after a sensor that gave up."""
+    """Hand over batches and account for them, as after a sensor that gave up on those that do not end."""
     submission, folder = life.submit(segments, delivery=Delivery.BATCH, **how)
     assert submission.batch_ids
+    if not life.account.settings.batch_stuck and not life.account.settings.batch_pending:
+        finished(life)
     return life.finalize(folder)
 
 
 def finished(life: Life) -> None:
-    """Wait until the sandbox has done all operations."""
-    while any(batch.finished < len(batch.operations) for batch in life.account.batches.pending()):
-        pass
+    """Wait until the sandbox has ended all batches."""
+    batches = life.account.batches.batches
+    wait_until(lambda: all(batch.status is BatchStatus.FINISHED for batch in list(batches.values())))
 
 
 def recover(life: Life, changes: dict[str, Any]) -> None:

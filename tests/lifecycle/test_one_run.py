@@ -35,6 +35,18 @@ class TestReport:
             "new@mail.eu": ("subscribed", {"S"}),
         }
 
+    def test_mailchimps_own_words_decide(self, life: Life) -> None:
+        """Fake addresses, too many sign-ups and forgotten people are told apart, and rejects.csv says why."""
+        life.put("crowd@mail.eu", status="", over_subscribed=99)
+        life.put("forgotten@mail.eu", status="", forgotten=True)
+        names = ("fake@example.com", "crowd@mail.eu", "forgotten@mail.eu", "ada@mail.eu", "bob@mail.eu")
+        report = life.run({"S": people(*names)})
+        assert report.counts == Counts(rows_read=5, rejected=2, suppressed=1, created=2)
+        assert report.rejects_by_reason == {"fake_address": 1, "too_many_signups": 1}
+        assert report.suppressed_by_reason == {"forgotten": 1}
+        rejects = life.folder.read(f"run1/{REJECTS}").decode("utf-8-sig")
+        assert "fake@example.com looks fake or invalid" in rejects
+
     def test_who_it_was_and_what_it_was_like(self, life: Life) -> None:
         """The report names run, DAG, audience, user and segments, and lies in the folder."""
         report = life.run({"A": people("a@mail.eu"), "B": people("a@mail.eu", "b@mail.eu")})

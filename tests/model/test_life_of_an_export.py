@@ -26,6 +26,7 @@ from airflow_mailchimp_export.state.run import ExportFolder
 from tests.kit.life import Life
 from tests.kit.mortal import Killed, MortalClient
 from tests.kit.sandbox import InProcessSandbox
+from tests.kit.waiting import wait_until
 
 SEGMENTS = ("A", "B", "C")
 PEOPLE = range(9)
@@ -213,11 +214,12 @@ class LifeOfAnExport(RuleBasedStateMachine):
 
     def _let_batches_end(self) -> None:
         """Wait for batches that nobody knows of: their run died between handing them over and noting their ids."""
-        while any(
-            batch["status"] != "finished"
-            for batch in self.sandbox.call("GET", "/batches?count=1000")["batches"]
-        ):
-            pass
+        wait_until(
+            lambda: all(
+                batch["status"] == "finished"
+                for batch in self.sandbox.call("GET", "/batches?count=1000")["batches"]
+            )
+        )
 
     def _run(self, run: str, delivery: Delivery, *, dies_at: int | None, applied: bool) -> Report:
         client = MortalClient(self.sandbox, dies_at=dies_at, applied=applied)
@@ -235,8 +237,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
         )
         if submission.report:
             return submission.report
-        while not all(client.send(calls.batch(batch_id)).finished for batch_id in submission.batch_ids):
-            pass
+        wait_until(lambda: all(client.send(calls.batch(each)).finished for each in submission.batch_ids))
         return self.life.finalize(folder, client=client)
 
     def _check(self, report: Report, before: dict[str, dict[str, Any]], *, up_to_date: bool) -> None:

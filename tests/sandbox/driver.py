@@ -12,10 +12,9 @@ import orjson
 import requests
 
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID
+from tests.kit.waiting import PATIENCE
 
 LIST = f"/lists/{AUDIENCE_ID}"
-PATIENCE = 10
-"""Seconds after which something that should have happened counts as missing."""
 
 
 @dataclass(frozen=True)

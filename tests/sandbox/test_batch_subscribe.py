@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import LIST, Sandbox, person
 
 ADA, BOB = "ada@people.example", "bob@people.example"
@@ -314,7 +315,7 @@ def test_bad_body(sandbox: Sandbox, body: Any, field: str) -> None:
 
 def test_no_json(sandbox: Sandbox) -> None:
     """A body that is no JSON is refused as such."""
-    answer = sandbox.session.post(f"{sandbox.url}/3.0{LIST}", data=b"{", timeout=10)
+    answer = sandbox.session.post(f"{sandbox.url}/3.0{LIST}", data=b"{", timeout=PATIENCE)
     assert (answer.status_code, answer.json()["title"]) == (400, "JSON Parse Exception")
 
 

@@ -11,6 +11,7 @@ import orjson
 import pytest
 import requests
 
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import LIST, Sandbox, download, person, ping, subscribe, unpack
 
 SLOW = 60
@@ -193,9 +194,9 @@ def test_link_without_credentials(sandbox: Sandbox) -> None:
     batch = sandbox.run_batch(ping())
     answer = download(batch)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/gzip")
-    assert sandbox.session.get(batch["response_body_url"], timeout=10).status_code == 400
+    assert sandbox.session.get(batch["response_body_url"], timeout=PATIENCE).status_code == 400
     sandbox.set(archive_refuses_authorization=False)
-    assert sandbox.session.get(batch["response_body_url"], timeout=10).status_code == 200
+    assert sandbox.session.get(batch["response_body_url"], timeout=PATIENCE).status_code == 200
 
 
 def test_link_expires(sandbox: Sandbox) -> None:
@@ -211,7 +212,7 @@ def test_link_cannot_be_forged(sandbox: Sandbox) -> None:
     """A link whose signature or moment was changed is refused."""
     url = sandbox.run_batch(ping())["response_body_url"]
     for forged in (url.replace("Expires=", "Expires=9"), url.partition("?")[0], url[:-9]):
-        assert requests.get(forged, timeout=10).status_code == 403
+        assert requests.get(forged, timeout=PATIENCE).status_code == 403
 
 
 def test_link_of_deleted_batch(sandbox: Sandbox) -> None:

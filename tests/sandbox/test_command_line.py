@@ -25,6 +25,7 @@ from airflow_mailchimp_export.sandbox.choices import FaultKind
 from airflow_mailchimp_export.sandbox.raw import read_rows
 from airflow_mailchimp_export.sandbox.server import bind
 from airflow_mailchimp_export.sandbox.settings import OPTIONS, Settings
+from tests.kit.waiting import PATIENCE
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "sandbox.md"
 ROWS = [
@@ -65,10 +66,10 @@ def test_start_and_stop(number: signal.Signals, tmp_path: Path) -> None:
     key = "f" * 32 + "-us7"
     with started("--key", key, "--members", str(members), "--role", "viewer") as (process, said):
         assert (said["key"], said["audience"]) == (key, "a1b2c3d4e5")
-        answer = requests.get(f"{said['url']}/3.0/", auth=("x", key), timeout=10).json()
+        answer = requests.get(f"{said['url']}/3.0/", auth=("x", key), timeout=PATIENCE).json()
         assert (answer["role"], answer["total_subscribers"]) == ("viewer", 1)
         process.send_signal(number)
-        assert (process.wait(10), process.stderr and process.stderr.read()) == (0, "")
+        assert (process.wait(PATIENCE), process.stderr and process.stderr.read()) == (0, "")
 
 
 def test_csv(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_csv(tmp_path: Path) -> None:
     members = tmp_path / "members.csv"
     members.write_text("Email,Status,Compliance,Tags\nada@people.example,unsubscribed,true,VIP\n", "utf-8")
     with started("--members", str(members)) as (_, said):
-        found = requests.get(f"{said['url']}/sandbox/members", timeout=10).json()["members"]
+        found = requests.get(f"{said['url']}/sandbox/members", timeout=PATIENCE).json()["members"]
     assert [(one["status"], one["compliance"], one["tags"]) for one in found] == [
         ("unsubscribed", True, ["VIP"])
     ]
@@ -100,8 +101,8 @@ def test_in_this_process(capsys: pytest.CaptureFixture[str]) -> None:
 
     def stop() -> None:
         with requests.Session() as session:
-            session.mount("http://", HTTPAdapter(max_retries=Retry(10, backoff_factor=0.05)))
-            assert session.get(f"http://127.0.0.1:{port}/", timeout=10).status_code == 200
+            session.mount("http://", HTTPAdapter(max_retries=Retry(20, backoff_factor=0.05)))
+            assert session.get(f"http://127.0.0.1:{port}/", timeout=PATIENCE).status_code == 200
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
 
     with ThreadPoolExecutor(1) as pool:

@@ -13,6 +13,7 @@ import requests
 
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.meter import Entry, Meter
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import LIST, Sandbox, person
 
 ADA, BOB = "ada@people.example", "bob@people.example"
@@ -20,7 +21,7 @@ ADA, BOB = "ada@people.example", "bob@people.example"
 
 def refused(sandbox: Sandbox, path: str, body: Any) -> tuple[int, str]:
     """Status and message of a control call that fails."""
-    answer = requests.post(f"{sandbox.url}/sandbox{path}", data=json.dumps(body), timeout=10)
+    answer = requests.post(f"{sandbox.url}/sandbox{path}", data=json.dumps(body), timeout=PATIENCE)
     return answer.status_code, answer.json()["error"]
 
 
@@ -84,7 +85,7 @@ def test_members(sandbox: Sandbox) -> None:
         "last_changed": "",
     }
     assert (members[1]["status"], members[1]["last_changed"]) == ("archived", "2026-01-01T00:00:00+00:00")
-    lines = requests.get(f"{sandbox.url}/sandbox/members?format=jsonl", timeout=10).text.splitlines()
+    lines = requests.get(f"{sandbox.url}/sandbox/members?format=jsonl", timeout=PATIENCE).text.splitlines()
     assert [json.loads(line) for line in lines] == members
 
 
@@ -99,7 +100,7 @@ def test_put_members_changes(sandbox: Sandbox) -> None:
 
 def test_other_audience(sandbox: Sandbox) -> None:
     """An audience that does not exist can neither be dumped nor filled."""
-    answer = requests.get(f"{sandbox.url}/sandbox/members?audience=x", timeout=10)
+    answer = requests.get(f"{sandbox.url}/sandbox/members?audience=x", timeout=PATIENCE)
     assert answer.status_code == 404
     assert refused(sandbox, "/members", {"audience": "x"})[0] == 404
 
@@ -167,7 +168,7 @@ def test_overview(sandbox: Sandbox) -> None:
 
 def test_page(sandbox: Sandbox) -> None:
     """The page loads nothing from elsewhere, writes no HTML from data, and allows its own script only."""
-    answer = requests.get(f"{sandbox.url}/", timeout=10)
+    answer = requests.get(f"{sandbox.url}/", timeout=PATIENCE)
     script = re.search(r"<script>(.*)</script>", answer.text, re.DOTALL)
     assert script
     digest = b64encode(sha256(script[1].encode()).digest()).decode()

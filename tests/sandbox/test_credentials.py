@@ -7,6 +7,7 @@ from base64 import b64encode
 import pytest
 import requests
 
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import LIST, Sandbox, person
 
 HEX = "0123456789abcdef0123456789abcdef"
@@ -15,7 +16,7 @@ TOKEN = "fedcba9876543210fedcba9876543210"
 
 def ping(sandbox: Sandbox, **headers: str) -> requests.Response:
     """A ping with these headers and no others."""
-    return requests.get(f"{sandbox.url}/3.0/ping", headers=headers, timeout=10)
+    return requests.get(f"{sandbox.url}/3.0/ping", headers=headers, timeout=PATIENCE)
 
 
 def basic(text: str) -> str:
@@ -86,14 +87,14 @@ def test_rotated_to_nonsense(sandbox: Sandbox) -> None:
 def test_metadata(sandbox: Sandbox) -> None:
     """A good token's metadata name the data centre and the sandbox's own address."""
     headers = {"Authorization": f"OAuth {TOKEN}"}
-    found = requests.get(f"{sandbox.url}/oauth2/metadata", headers=headers, timeout=10).json()
+    found = requests.get(f"{sandbox.url}/oauth2/metadata", headers=headers, timeout=PATIENCE).json()
     assert (found["dc"], found["role"], found["api_endpoint"]) == ("us0", "admin", sandbox.url)
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "OAuth wrong"}])
 def test_metadata_of_bad_token(sandbox: Sandbox, headers: dict[str, str]) -> None:
     """A bad token's metadata come with status 200 all the same, only without an address."""
-    answer = requests.get(f"{sandbox.url}/oauth2/metadata", headers=headers, timeout=10)
+    answer = requests.get(f"{sandbox.url}/oauth2/metadata", headers=headers, timeout=PATIENCE)
     assert (answer.status_code, "api_endpoint" in answer.json()) == (200, False)
 
 

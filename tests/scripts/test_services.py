@@ -6,25 +6,25 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.services import LOOPBACK, Service, ServiceError, free_port, stop_all
+from tests.kit.waiting import PATIENCE, wait_until
 
 PARENT = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 STUBBORN = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("ready", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 Start = Callable[[str], Service]
@@ -42,15 +42,13 @@ def start(tmp_path: Path) -> Iterator[Start]:
         return service
 
     yield run
-    stop_all(services, patience=5)
+    stop_all(services)
 
 
 def output_of(service: Service) -> str:
     """Wait for the first line that the program prints."""
-    deadline = time.monotonic() + 10
-    while not (text := service.log.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return text.strip()
+    wait_until(lambda: "\n" in service.log.read_text(), "a line of output")
+    return service.log.read_text().strip()
 
 
 def test_stopping_ends_what_the_program_started_too(start: Start) -> None:
@@ -68,13 +66,13 @@ def test_program_that_will_not_end_is_killed(start: Start) -> None:
     service = start(STUBBORN)
     assert output_of(service) == "ready"
     stop_all([service], patience=0.3)
-    assert service.process.poll() == -signal.SIGKILL
+    assert service.process.wait(PATIENCE) == -signal.SIGKILL
 
 
 def test_stopping_twice_does_no_harm(start: Start) -> None:
     """A program that is gone already can be stopped again."""
     service = start("")
-    service.process.wait(10)
+    service.process.wait(PATIENCE)
     service.stop()
     service.stop()
 
@@ -82,7 +80,7 @@ def test_stopping_twice_does_no_harm(start: Start) -> None:
 def test_early_end_is_told_with_the_last_output(start: Start) -> None:
     """The error names the program and its exit code, and shows what it printed last."""
     service = start("print('out of cheese'); raise SystemExit(3)")
-    service.process.wait(10)
+    service.process.wait(PATIENCE)
     with pytest.raises(ServiceError, match=r"(?s)the program ended with exit code 3.*out of cheese"):
         service.check()
 

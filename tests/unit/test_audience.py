@@ -21,6 +21,7 @@ from airflow_mailchimp_export.rules import BILLED
 from tests.kit.client import FakeClient, gateway, raising, refusal
 from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import hash_of
+from tests.kit.waiting import PATIENCE
 
 MEMBERS = f"GET {LIST}/members"
 
@@ -122,7 +123,7 @@ class TestMembers:
 
     def test_pages_are_read_side_by_side(self) -> None:
         """All pages behind the first are under way together, as many as there are connections."""
-        together = threading.Barrier(3, timeout=10)
+        together = threading.Barrier(3, timeout=PATIENCE)
         people = persons(7000)
 
         def answer(request: Request) -> dict[str, Any]:

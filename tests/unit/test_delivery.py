@@ -42,6 +42,7 @@ from tests.kit.client import (
 )
 from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import chunk
+from tests.kit.waiting import PATIENCE
 
 UPSERT = f"POST {LIST}"
 
@@ -297,7 +298,7 @@ class TestDirect:
     @pytest.mark.parametrize("connections", [1, 3, 8])
     def test_at_most_so_many_in_flight(self, connections: int) -> None:
         """All connections are used at the same time, and never more."""
-        together = threading.Barrier(connections, timeout=10)
+        together = threading.Barrier(connections, timeout=PATIENCE)
 
         def answer(request: Request) -> dict[str, Any]:
             together.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +15,7 @@ from airflow_mailchimp_export.errors import ExportBusy
 from airflow_mailchimp_export.state.lock import LEASE, LOCK, WAITING_LEASE, Lock
 from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.kit.clock import FakeClock
+from tests.kit.waiting import wait_until
 
 ROUNDS = 60
 
@@ -171,7 +171,7 @@ class TestRenewal:
         with lock.held():
             for _ in range(3):
                 clock.now += 60
-                wait_until(lambda: until(folder) == ("run", clock.now + LEASE))
+                wait_until(lambda: folder.exists(LOCK) and until(folder) == ("run", clock.now + LEASE))
         before = until(folder)
         clock.now += 60
         threading.Event().wait(0.02)
@@ -203,23 +203,6 @@ class TestRenewal:
             wait_until(lambda: "The lock could not be renewed" in caplog.text)
             (tmp_path / "export" / LOCK).rmdir()
             wait_until(lambda: folder.exists(LOCK))
-
-
-def wait_until(found: Callable[[], bool]) -> None:
-    """Look again and again; the renewal has a thread of its own."""
-    patience = threading.Event()
-    for _ in range(2000):
-        if _looked(found):
-            return
-        patience.wait(0.002)
-    pytest.fail("It takes too long")
-
-
-def _looked(found: Callable[[], bool]) -> bool:
-    try:
-        return found()
-    except FileNotFoundError:
-        return False
 
 
 class TestAtTheSameInstant:
