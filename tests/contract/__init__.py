@@ -1,0 +1,1 @@
+"""The package and the sandbox, which share no code, over HTTP."""
