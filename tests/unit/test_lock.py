@@ -197,11 +197,13 @@ class TestRenewal:
     ) -> None:
         """A renewal that fails is told, and tried again."""
         folder = ExportFolder(tmp_path / "export")
+        in_the_way = tmp_path / "export" / LOCK
         with Lock(folder, "run", now=clock, renew_every=0.002).held():
-            folder.remove(LOCK)
-            (tmp_path / "export" / LOCK).mkdir()
+            with folder.exclusive():
+                folder.remove(LOCK)
+                in_the_way.mkdir()
             wait_until(lambda: "The lock could not be renewed" in caplog.text)
-            (tmp_path / "export" / LOCK).rmdir()
+            in_the_way.rmdir()
             wait_until(lambda: folder.exists(LOCK))
 
 
