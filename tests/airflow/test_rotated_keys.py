@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pytest
 from airflow_mailchimp_export.delivery import watch
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import Failures, one_task, report_of, result, states, submit, three_tasks
+from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +61,10 @@ class KeyHolder:
         self._monkeypatch.setenv(CONNECTION, json.dumps(connection))
 
     def _rotate_after(self, operation: str, times: int) -> None:
-        deadline = time.monotonic() + 60
-        while sum(self._sandbox.stats()["requests"].get(operation, {}).values()) < times:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(
+            lambda: sum(self._sandbox.stats()["requests"].get(operation, {}).values()) >= times,
+            f"{times} answers to {operation}",
+        )
         self.rotate()
         self._sandbox.change(batch_stuck=0)
 

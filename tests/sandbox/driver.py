@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import tarfile
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +11,7 @@ import orjson
 import requests
 
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID
-from tests.kit.waiting import PATIENCE
+from tests.kit.waiting import PATIENCE, wait_until
 
 LIST = f"/lists/{AUDIENCE_ID}"
 
@@ -81,20 +80,19 @@ class Sandbox:
 
     def wait_for(self, batch_id: str, status: str = "finished") -> dict[str, Any]:
         """The batch, once it has this status."""
-        until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
-            batch: dict[str, Any] = self.get(f"/batches/{batch_id}")
-            if batch["status"] == status:
-                return batch
-            time.sleep(0.01)
-        raise AssertionError(f"the batch is still {batch['status']}")
+        looks: list[dict[str, Any]] = []
+
+        def has_it() -> bool:
+            looks.append(self.get(f"/batches/{batch_id}"))
+            return bool(looks[-1]["status"] == status)
+
+        wait_until(has_it, f"that the batch is {status}")
+        return looks[-1]
 
     def wait_for_operations(self, batch_id: str, finished: int) -> None:
         """Come back when so many operations of a batch are done."""
-        until = time.monotonic() + PATIENCE
-        while self.get(f"/batches/{batch_id}")["finished_operations"] < finished:
-            assert time.monotonic() < until, "the operations are not done"
-            time.sleep(0.01)
+        path = f"/batches/{batch_id}"
+        wait_until(lambda: self.get(path)["finished_operations"] >= finished, "the end of the operations")
 
     def submit(self, *operations: dict[str, Any]) -> dict[str, Any]:
         """The answer to a batch that is submitted."""

@@ -89,7 +89,7 @@ def test_next_fault() -> None:
     with started(*faults) as (_, said):
         paths = ("/ping", "/lists", "/ping", "/lists")
         auth = ("x", said["key"])
-        answers = [requests.get(f"{said['url']}/3.0{path}", auth=auth, timeout=10) for path in paths]
+        answers = [requests.get(f"{said['url']}/3.0{path}", auth=auth, timeout=PATIENCE) for path in paths]
     assert [answer.status_code for answer in answers] == [500, 404, 200, 200]
 
 

@@ -79,7 +79,7 @@ def test_rotated_key(sandbox: Sandbox, given: dict[str, str]) -> None:
 
 def test_rotated_to_nonsense(sandbox: Sandbox) -> None:
     """A key that is no text is refused, and the old one stays valid."""
-    answer = requests.post(f"{sandbox.url}/sandbox/key/rotate", json={"key": 7}, timeout=10)
+    answer = requests.post(f"{sandbox.url}/sandbox/key/rotate", json={"key": 7}, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (400, {"error": "The setting 'key' cannot be 7."})
     assert sandbox.get("/ping")
 

@@ -10,6 +10,7 @@ import requests
 from airflow_mailchimp_export.sandbox.__main__ import main
 from airflow_mailchimp_export.sandbox.fault_plan import FaultPlan, PlannedFault
 from airflow_mailchimp_export.sandbox.faults import to_fault
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import LIST, Sandbox, person
 
 PROBLEM, PAGE = "application/problem+json; charset=utf-8", "text/html"
@@ -166,7 +167,7 @@ def test_what_is_left(sandbox: Sandbox) -> None:
 def test_calls_that_do_not_count(sandbox: Sandbox) -> None:
     """A call with a wrong key does not use a fault up."""
     sandbox.control("/faults", {"path": "/ping", "answer": "500"})
-    assert requests.get(f"{sandbox.url}/3.0/ping", timeout=10).status_code == 401
+    assert requests.get(f"{sandbox.url}/3.0/ping", timeout=PATIENCE).status_code == 401
     assert sandbox.call("GET", "/ping").status_code == 500
 
 
@@ -197,7 +198,7 @@ def test_calls_that_do_not_count(sandbox: Sandbox) -> None:
 def test_refused(sandbox: Sandbox, body: dict[str, Any], error: str) -> None:
     """A fault that cannot be planned says why, and none of those beside it is planned."""
     for sent in (body, {"faults": [{"answer": "500"}, body]}):
-        answer = requests.post(f"{sandbox.url}/sandbox/faults", json=sent, timeout=10)
+        answer = requests.post(f"{sandbox.url}/sandbox/faults", json=sent, timeout=PATIENCE)
         assert (answer.status_code, answer.json()) == (400, {"error": error})
     assert sandbox.control("/faults") == {"faults": []}
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import LIST, Sandbox, person
 
 ADA = "ada@people.example"
@@ -25,7 +26,7 @@ STATES: list[dict[str, Any]] = [
 
 def sign_up(sandbox: Sandbox, **body: Any) -> requests.Response:
     """The answer to a form that is filled in."""
-    return requests.post(f"{sandbox.url}/sandbox/signup", json=body, timeout=10)
+    return requests.post(f"{sandbox.url}/sandbox/signup", json=body, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -6,6 +6,7 @@ import pytest
 import requests
 
 from airflow_mailchimp_export.sandbox.server import running
+from tests.kit.waiting import PATIENCE
 from tests.sandbox.driver import Sandbox, download, person, ping, subscribe, unpack
 
 SLOW = 60
@@ -55,7 +56,7 @@ def test_stopped_but_shown(sandbox: Sandbox, by: str, status: str) -> None:
     shown = sandbox.get(f"/batches/{batch_id}")
     assert (shown["status"], shown["response_body_url"]) == ("canceled", "")
     assert [one["status"] for one in sandbox.get("/batches")["batches"]] == ["canceled"]
-    assert status != "finished" or requests.get(url, timeout=10).status_code == 404
+    assert status != "finished" or requests.get(url, timeout=PATIENCE).status_code == 404
     sandbox.set(**({stage: 0} if status != "finished" else {}))
     assert sandbox.run_batch(ping())["status"] == "finished"
     assert sandbox.get(f"/batches/{batch_id}")["status"] == "canceled"
@@ -80,7 +81,7 @@ def test_stopping_what_is_not_there(sandbox: Sandbox) -> None:
     sandbox.set(batch_pending=SLOW)
     batch_id = sandbox.submit(ping())["id"]
     body = {"batches": [batch_id, "0123456789"]}
-    answer = requests.post(f"{sandbox.url}/sandbox/batches/stop", json=body, timeout=10)
+    answer = requests.post(f"{sandbox.url}/sandbox/batches/stop", json=body, timeout=PATIENCE)
     assert (answer.status_code, answer.json()) == (404, {"error": "There is no such batch."})
     assert sandbox.get(f"/batches/{batch_id}")["status"] == "pending"
     sandbox.set(batch_pending=0)

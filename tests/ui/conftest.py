@@ -50,7 +50,7 @@ def browser() -> Iterator[Browser]:
     """Chromium without a window."""
     from playwright.sync_api import expect, sync_playwright
 
-    expect.set_options(timeout=20_000)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIETLY)
         yield chromium

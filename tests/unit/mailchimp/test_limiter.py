@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_mailchimp_export.mailchimp.limiter import BACK_OFF_EVERY, GROW_AFTER, AdaptiveLimiter
 from tests.kit.clock import FakeClock
+from tests.kit.waiting import PATIENCE
 
 MOMENT = 0.05
 """Seconds in which a thread that is not held up would long have come through."""
@@ -48,7 +49,7 @@ def test_a_full_limiter() -> None:
         _, inside = waiting_for(limiter, stack)
         assert not inside.wait(MOMENT)
         second.close()
-        assert inside.wait(60)
+        assert inside.wait(PATIENCE)
 
 
 def test_a_slot_is_given_back_on_an_error() -> None:
@@ -113,7 +114,7 @@ def test_a_narrowed_limit() -> None:
             assert not inside.wait(MOMENT)
         assert not inside.wait(MOMENT)
         limit_after(limiter, GROW_AFTER)
-        assert inside.wait(60), "widening lets those in who wait"
+        assert inside.wait(PATIENCE), "widening lets those in who wait"
 
 
 @settings(deadline=None)
