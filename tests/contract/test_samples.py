@@ -193,7 +193,7 @@ def expectation(segments: Mapping[str, Any], before: Mapping[str, Mapping[str, A
     seen: set[str] = set()
     for tag, row in _rows(segments):
         tally["rows_read"] += 1
-        email = (row["email"] or "").strip("\ufeff\u200b " + _BLANKS).lower()
+        email = _INVISIBLE.sub("", row["email"] or "").strip(_BLANKS).lower()
         key = hash_of(email)
         if not _is_address(email):
             tally["rejected"] += 1
@@ -252,4 +252,5 @@ def _is_address(email: str) -> bool:
     )
 
 
+_INVISIBLE = re.compile("[\ufeff\u200b]")
 _BLANKS = "".join(character for character in map(chr, range(0x3001)) if character.isspace())
