@@ -19,10 +19,12 @@ from airflow_mailchimp_export.model import Effect, Outcome
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import PLAN, RUN, ExportFolder, RunFolder
-from tests.unit.life import Life, people
+from tests.kit.life import Life
+from tests.kit.people import people
+from tests.kit.sandbox import InProcessSandbox
 
 if TYPE_CHECKING:
-    from airflow_mailchimp_export.sandbox.account import Account
+    pass
 
 MARKS = ("quagga", "zorilla", "pichi", "tarsier", "numbat", "kowari")
 """Each is in one of the addresses that are to be forgotten, and in nothing else."""
@@ -95,9 +97,9 @@ def address_with(mark: str) -> st.SearchStrategy[str]:
 
 
 @pytest.fixture
-def exports(account: Account, life: Life, tmp_path: Path) -> Iterator[Life]:
+def exports(in_process: InProcessSandbox, life: Life, tmp_path: Path) -> Iterator[Life]:
     """Exports without end, each in a folder of its own, into one audience."""
-    return (Life(account, ExportFolder(tmp_path / f"exports{number}" / "life")) for number in range(10**6))
+    return (Life(in_process, ExportFolder(tmp_path / f"exports{number}" / "life")) for number in range(10**6))
 
 
 def leave_traces(life: Life, addresses: tuple[str, ...]) -> set[str]:
@@ -117,7 +119,7 @@ def leave_traces(life: Life, addresses: tuple[str, ...]) -> set[str]:
     life.run({"A": people(*OTHERS, note=notes, id=OTHERS)})
     dead = RunFolder(Path(life.folder.uri) / "dead")
     refused = [Outcome(address, Effect.REJECTED, words=f"{address} looks fake") for address in addresses]
-    answers.keep(dead, answers.batch_key("b"), [(None, [*refused, Outcome(OTHERS[0], Effect.CREATED)])])
+    dead.keep(answers.batch_key("b"), [(None, [*refused, Outcome(OTHERS[0], Effect.CREATED)])])
     dead.put(RUN, b"{}")
     (Path(dead.uri) / ".draft-x").mkdir()
     (Path(dead.uri) / ".draft-x" / PLAN).write_text("".join(addresses), encoding="utf-8")
