@@ -16,14 +16,24 @@ OTHER_FLAGS = {"--airflow-port", "--sandbox-port", "--conf", "--build"}
 """Those of `scripts.up`, which test_blocks reads, Airflow's, and Docker's."""
 
 
-def test_files() -> None:
-    """The table has every file of the package, in order; the sandbox is one."""
-    files = {
-        str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.*") if path.suffix in (".py", ".sql")
+def test_rooms() -> None:
+    """The table has every room and every module beside the rooms, each once."""
+    entries = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
     }
-    kept = {name for name in files if not name.startswith("sandbox/") and not name.endswith("__init__.py")}
-    shown = [row[0] for row in page("architecture").table("The files", "file", "what it does")]
-    assert shown == [f"`{name}`" for name in sorted({*kept, "sandbox/"})]
+    rows = page("architecture").table("The rooms", "room", "what it is for", "it may import")
+    assert sorted(name for row in rows for name in spans(row[0])) == sorted(entries - {"__init__"})
+
+
+def test_places_of_changes() -> None:
+    """How to change things names at most three files of the package for each of ten changes, and all exist."""
+    chapter = page("architecture").text.partition("## How to change things")[2].partition("## Words")[0]
+    changes = [change.partition("\n") for change in chapter.split("### ")[1:]]
+    assert len(changes) == 10
+    for _, _, text in changes:
+        files = {span for span in spans(text) if re.fullmatch(r"[\w/]+\.(py|sql)", span)}
+        assert all((PACKAGE / file).exists() or (REPOSITORY / file).exists() for file in files)
+        assert 1 <= len({file for file in files if not file.startswith(("tests/", "sandbox/"))}) <= 3
 
 
 def test_exceptions() -> None:
