@@ -51,7 +51,7 @@ def test_results_in_no_known_shape_are_no_crash(life: Life, answer: object) -> N
     assert report.verdict is Verdict.FAILED
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(
     segments=SEGMENTS,
     before=st.dictionaries(st.sampled_from([f"{letter}@x.eu" for letter in "abcdef"]), STATUSES),

@@ -301,8 +301,8 @@ def test_the_audience_follows_the_segments_whatever_happens() -> None:
 
 
 _EFFORT = settings(
-    max_examples=150 if THOROUGH else 12,
-    stateful_step_count=30 if THOROUGH else 20,
+    max_examples=150 if THOROUGH else 6,
+    stateful_step_count=30 if THOROUGH else 15,
     # The same lives each time in CI, others each time in a soak.
     derandomize=not THOROUGH,
     deadline=None,
