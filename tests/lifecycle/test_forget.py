@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import runpy
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,16 +29,29 @@ from airflow_mailchimp_export.state.lock import LOCK, Lock
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REJECTS, ExportFolder, RunFolder
 from tests.kit.life import Life
 from tests.kit.people import people
+from tests.kit.sandbox import InProcessSandbox
 
 ADA, BO, FAKE, ODD = "ada@brieftaube.eu", "bo@brieftaube.eu", "ada@example.com", "+ada@example.com"
 
 
-@pytest.fixture
-def root(life: Life) -> Path:
-    """The exports of the fixture ``life``: two runs, of which the second renames and untags."""
-    life.options = {"profile_id": "id", "max_removal_ratio": 1}
+OPTIONS = {"profile_id": "id", "max_removal_ratio": 1}
+
+
+@pytest.fixture(scope="module")
+def two_runs(in_process: InProcessSandbox, tmp_path_factory: pytest.TempPathFactory) -> Life:
+    """Two runs of an export, of which the second renames and untags; to be copied."""
+    in_process.reset()
+    life = Life(in_process, ExportFolder(tmp_path_factory.mktemp("two_runs") / "life"), options=OPTIONS)
     life.run({"A": people(ADA, BO, FAKE, ODD, id=["1", "2", "3", "4"])})
     life.run({"A": people("new@brieftaube.eu", FAKE, id=["1", "3"])})
+    return life
+
+
+@pytest.fixture
+def root(two_runs: Life, life: Life) -> Path:
+    """The exports of the fixture ``life``, which has lived two runs; nobody of them is in the audience any more."""
+    shutil.copytree(two_runs.folder.uri, life.folder.uri)
+    life.options, life.runs = OPTIONS, two_runs.runs
     return Path(life.folder.uri).parent
 
 
@@ -137,6 +151,7 @@ class TestFiles:
         assert mark
         list(forget("new@brieftaube.eu", root))
         assert read_mark(life.folder) == mark
+        life.put("new@brieftaube.eu")
         report = life.run({"A": people("new@brieftaube.eu", FAKE, id=["1", "3"])})
         assert (report.counts.updated, report.counts.rejected, report.counts.removed) == (1, 1, 0)
         again = read_mark(life.folder)
