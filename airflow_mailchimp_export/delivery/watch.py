@@ -6,10 +6,11 @@ The sensor's poke, the operator's wait and the trigger all follow the same watch
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
-from airflow_mailchimp_export.errors import NotFound
+from airflow_mailchimp_export.errors import NotFound, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.protocol import Sender
 from airflow_mailchimp_export.model import Batch
@@ -22,29 +23,56 @@ LONGEST_PAUSE = 60.0
 """Seconds between two looks, doubled from the first to the longest:
 https://mailchimp.com/developer/marketing/docs/batch-operations/#check-the-status"""
 
+UNDER_WAY = frozenset({"pending", "preprocessing", "started", "finalizing"})
+"""The statuses of a batch that is still to finish; whatever else is not finished will never be:
+https://mailchimp.com/developer/marketing/api/batch-operations/get-batch-operation-status/"""
+
+GONE = "gone"
+
 DEFAULT_STALL_TIMEOUT = 1800.0
 """Seconds without progress. A batch may have done all its operations and still not be finished for hours."""
 
 
 class BatchWatch:
-    """Follows batches until all are finished, or none has moved for too long.
+    """Follows batches until none is under way any more, or none has moved for too long.
 
     :param batch_ids: the batches.
     :param stall_timeout: seconds without any progress after which waiting is given up.
-    :param now: seconds of a clock that never goes back.
+    :param now: seconds of a clock; the epoch's, where a watch on another machine is to count on.
+    :param record: what :meth:`record` of a watch over the same batches returned, to count on from there.
     """
 
-    def __init__(self, batch_ids: Sequence[str], *, stall_timeout: float, now: float) -> None:
+    def __init__(
+        self,
+        batch_ids: Sequence[str],
+        *,
+        stall_timeout: float,
+        now: float,
+        record: Mapping[str, Any] | None = None,
+    ) -> None:
+        seen = (record or {}).get("seen", {})
         self._stall_timeout = stall_timeout
-        self._seen: dict[str, Batch | None] = dict.fromkeys(batch_ids)
-        self._gone: set[str] = set()
-        self._moved_at = now
+        self._seen = {
+            batch_id: Batch(batch_id, *seen[batch_id]) if batch_id in seen else None for batch_id in batch_ids
+        }
+        self._moved_at: float = record["moved_at"] if record else now
         self._pause = FIRST_PAUSE
 
     @property
     def waiting(self) -> tuple[str, ...]:
-        """The batches that are not finished as far as is known."""
-        return tuple(batch_id for batch_id, batch in self._seen.items() if not self._is_over(batch_id, batch))
+        """The batches that are not over as far as is known."""
+        return tuple(
+            batch_id for batch_id, batch in self._seen.items() if batch is None or batch.status in UNDER_WAY
+        )
+
+    @property
+    def stopped(self) -> dict[str, str]:
+        """The batches that ended without having finished, and how: their status, or that they are gone."""
+        return {
+            batch_id: batch.status
+            for batch_id, batch in self._seen.items()
+            if batch and not batch.finished and batch.status not in UNDER_WAY
+        }
 
     def note(self, batch: Batch, *, now: float) -> None:
         """Take in how far a batch is; the link to its results is a new one each time."""
@@ -56,7 +84,14 @@ class BatchWatch:
 
     def note_gone(self, batch_id: str) -> None:
         """Take in that Mailchimp does not know a batch; there is nothing left to wait for."""
-        self._gone.add(batch_id)
+        self._seen[batch_id] = replace(self._seen[batch_id] or Batch(batch_id, GONE), status=GONE)
+
+    def record(self) -> dict[str, Any]:
+        """Return what was seen and when something last moved, as JSON, for a watch on another machine."""
+        return {
+            "moved_at": self._moved_at,
+            "seen": {batch_id: _progress_of(batch) for batch_id, batch in self._seen.items() if batch},
+        }
 
     def stalled(self, *, now: float) -> bool:
         """Whether nothing has moved for too long."""
@@ -76,14 +111,15 @@ class BatchWatch:
         over = len(self._seen) - len(self.waiting)
         return f"{over} of {len(self._seen)} batches finished, {operations} of {total} operations"
 
-    def _is_over(self, batch_id: str, batch: Batch | None) -> bool:
-        return batch_id in self._gone or (batch is not None and batch.finished)
+
+def _progress_of(batch: Batch) -> list[Any]:
+    return [batch.status, batch.total_operations, batch.finished_operations, batch.errored_operations]
 
 
 def poll_once(sender: Sender, watch: BatchWatch, *, clock: Callable[[], float]) -> bool:
     """Ask once for each batch that is not known to be over; return whether any is left to wait for.
 
-    :param clock: seconds of a clock that never goes back, the one of the watch.
+    :param clock: seconds of the watch's clock.
     """
     for batch_id in watch.waiting:
         try:
@@ -92,3 +128,22 @@ def poll_once(sender: Sender, watch: BatchWatch, *, clock: Callable[[], float]) 
             watch.note_gone(batch_id)
     log.info("Waiting for Mailchimp: %s", watch.progress())
     return bool(watch.waiting)
+
+
+def keep_looking(sender: Sender, watch: BatchWatch, *, clock: Callable[[], float]) -> bool:
+    """Ask once, as :func:`poll_once` does; where Mailchimp is out of reach, that is no reason not to wait on."""
+    try:
+        return poll_once(sender, watch, clock=clock)
+    except RetryableError as error:
+        log.warning("Mailchimp could not be asked for the batches, and is asked again: %s", error)
+        return True
+
+
+def stopped_words(stopped: Mapping[str, str]) -> str:
+    """Say which batches ended without having finished, and what follows from it."""
+    named = ", ".join(f"{batch_id} ({status})" for batch_id, status in sorted(stopped.items()))
+    return (
+        f"Mailchimp will not finish these batches: {named}. They were cancelled, are older than seven days, or "
+        "belong to another account than the connection's key. The report accounts for what was answered, and the "
+        "next run sends the rest again"
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from airflow_mailchimp_export.delivery.watch import BatchWatch, poll_once
+from airflow_mailchimp_export.delivery.watch import BatchWatch, keep_looking, poll_once
 from airflow_mailchimp_export.errors import AccessDenied
 from airflow_mailchimp_export.model import Batch
 from tests.kit.archives import finished
@@ -43,6 +45,23 @@ class TestWaiting:
         watch.note_gone("b")
         watch.note_gone("a")
         assert watch.waiting == ()
+
+    def test_stopped_ones_are_told_apart(self, watch: BatchWatch) -> None:
+        """A batch in a status that nobody knows, or gone, is over, but not taken for finished."""
+        watch.note(Batch("a", "canceled"), now=101)
+        assert watch.waiting == ("b",)
+        watch.note(started("b"), now=102)
+        assert watch.stopped == {"a": "canceled"}
+        watch.note_gone("b")
+        assert watch.waiting == ()
+        assert watch.stopped == {"a": "canceled", "b": "gone"}
+
+    @pytest.mark.parametrize("status", ["pending", "preprocessing", "started", "finalizing"])
+    def test_batches_under_way_are_not_stopped(self, status: str, watch: BatchWatch) -> None:
+        """Each of Mailchimp's statuses before finished means that there is something to wait for."""
+        watch.note(Batch("a", status), now=101)
+        assert watch.waiting == ("a", "b")
+        assert watch.stopped == {}
 
     def test_without_batches(self) -> None:
         """Where there is no batch there is nothing to wait for."""
@@ -101,6 +120,27 @@ class TestStalling:
         assert watch.stalled(now=160)
 
 
+class TestRecords:
+    """Waiting on in another process."""
+
+    def test_another_watch_counts_on(self, watch: BatchWatch) -> None:
+        """What was seen is no news to it, and it gives up when the first one would have."""
+        watch.note(started("a", done=3), now=110)
+        record = json.loads(json.dumps(watch.record()))
+        another = BatchWatch(["a", "b"], stall_timeout=60, now=150, record=record)
+        another.note(started("a", done=3), now=151)
+        assert not another.stalled(now=169)
+        assert another.stalled(now=170)
+
+    def test_what_moved_meanwhile_is_news(self, watch: BatchWatch) -> None:
+        """Progress between the two counts from when it is seen."""
+        watch.note(started("a", done=3), now=110)
+        another = BatchWatch(["a", "b"], stall_timeout=60, now=150, record=watch.record())
+        another.note(started("a", done=4), now=151)
+        assert not another.stalled(now=210)
+        assert another.record()["moved_at"] == 151
+
+
 def test_progress_is_told(watch: BatchWatch) -> None:
     """The words for the log count batches and operations; a batch that is gone counts as over."""
     assert watch.progress() == "0 of 2 batches finished, 0 of 0 operations"
@@ -134,6 +174,13 @@ class TestPolling:
         poll_once(client, watch, clock=lambda: 150)
         assert not watch.stalled(now=209)
         assert watch.stalled(now=210)
+
+    def test_an_outage_is_no_news(self, watch: BatchWatch, caplog: pytest.LogCaptureFixture) -> None:
+        """Who keeps looking waits on while Mailchimp is out of reach, and the log says so."""
+        client = FakeClient({"GET /batches/a": raising(out_of_reach())})
+        assert keep_looking(client, watch, clock=lambda: 101) is True
+        assert "is asked again" in caplog.text
+        assert watch.stalled(now=160)
 
     @pytest.mark.parametrize("error", [refusal(400), AccessDenied("revoked", status=401), out_of_reach()])
     def test_what_keeps_from_looking_is_raised(self, watch: BatchWatch, error: Exception) -> None:
