@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    BaseHook,
+    TaskDeferred,
+)
 
 from airflow_mailchimp_export import legacy_form
 from airflow_mailchimp_export.errors import (
@@ -26,16 +31,21 @@ from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClie
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Batch
 from airflow_mailchimp_export.settings.connection import ConnectionSettings
+from airflow_mailchimp_export.state.lock import Lock
+from airflow_mailchimp_export.state.run import RunFolder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+log = logging.getLogger(__name__)
 
 READ_ONLY_ROLES = frozenset({"viewer", "author"})
 """Roles whose writes Mailchimp refuses: https://mailchimp.com/help/manage-user-levels-in-your-account/"""
 
 PROMPT = Pace(attempts=3, deadline=20.0)
 PROMPT_TIMEOUT = 20.0
-"""Seconds that a call may take while somebody looks at a button, or Airflow at a task that it has killed."""
+"""Seconds that a call may take where somebody looks at a button, where Airflow looks at a task that it has killed,
+and where whoever waits for batches asks again anyway."""
 
 
 class MailchimpHook(BaseHook):
@@ -79,6 +89,13 @@ class MailchimpHook(BaseHook):
         """
         return to_client(settings or self.settings(), reread=self.settings)
 
+    def prompt_client(self) -> MailchimpClient:
+        """Return a client like :meth:`client`, but one that gives up soon, for who asks again later.
+
+        :raises ConfigError: when the connection is set up wrongly.
+        """
+        return to_prompt_client(self.settings(), reread=self.settings)
+
     def permit(self, dag_id: str) -> Callable[[], None]:
         """Return a check to be made before every submission, because consent can be withdrawn at any time.
 
@@ -100,21 +117,17 @@ class MailchimpHook(BaseHook):
 
     def cancel_batches(self, batch_ids: tuple[str, ...]) -> None:
         """Stop batches that are not finished; what they did so far stays done."""
-        with self._prompt_client(self.settings()) as client:
+        with self.prompt_client() as client:
             cancel_batches(client, batch_ids)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whose key it is, and whether an export could run; it is what the Test button shows."""
         try:
             settings = self.settings()
-            with self._prompt_client(settings) as client:
+            with to_prompt_client(settings, reread=self.settings) as client:
                 return _examine(client, settings)
         except ExportError as error:
             return False, str(error)
-
-    def _prompt_client(self, settings: ConnectionSettings) -> MailchimpClient:
-        hasty = replace(settings, timeout=min(settings.timeout, PROMPT_TIMEOUT))
-        return to_client(hasty, pace=PROMPT, reread=self.settings)
 
 
 def to_settings(connection: Connection) -> ConnectionSettings:
@@ -140,6 +153,26 @@ def no_retry_on_permanent_errors() -> Iterator[None]:
         raise AirflowFailException(str(error)) from error
 
 
+def free_lock(folder: RunFolder) -> None:
+    """Let the next run of an export begin, if the run still holds the export's lock."""
+    try:
+        Lock(folder.export_folder(), folder.name).release()
+    except (ConfigError, OSError) as error:
+        log.warning("The lock of the export could not be freed, and ends by itself: %s", error)
+
+
+@contextmanager
+def lock_freed_on_error(folder: RunFolder) -> Iterator[None]:
+    """Free the export's lock with whatever ends a run, but keep it for a task that is deferred."""
+    try:
+        yield
+    except TaskDeferred:
+        raise
+    except BaseException:
+        free_lock(folder)
+        raise
+
+
 def to_client(
     settings: ConnectionSettings,
     *,
@@ -160,6 +193,14 @@ def to_client(
         timeout=located.timeout,
         pace=pace,
     )
+
+
+def to_prompt_client(
+    settings: ConnectionSettings, *, reread: Callable[[], ConnectionSettings]
+) -> MailchimpClient:
+    """Return a client like :func:`to_client`, but one that gives up soon."""
+    hasty = replace(settings, timeout=min(settings.timeout, PROMPT_TIMEOUT))
+    return to_client(hasty, pace=PROMPT, reread=reread)
 
 
 def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str) -> None:

@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowTaskTimeout,
+    BaseOperator,
+    conf,
+)
 
 from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
-from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
+from airflow_mailchimp_export.delivery import watch as watching
+from airflow_mailchimp_export.delivery.watch import (
+    DEFAULT_STALL_TIMEOUT,
+    BatchWatch,
+    keep_looking,
+    stopped_words,
+)
 from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.exports_root import default_exports_root, storage_path
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.finalizing import finalize
-from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
+from airflow_mailchimp_export.hooks import (
+    MailchimpHook,
+    free_lock,
+    lock_freed_on_error,
+    no_retry_on_permanent_errors,
+)
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import ExportOptions, parse_export_name, parse_on_leave
-from airflow_mailchimp_export.sensors import check_event
+from airflow_mailchimp_export.sensors import (
+    DEFERRAL_GRACE,
+    checked_event,
+    end_of_wait,
+    look,
+    taken_over,
+    to_seconds,
+)
 from airflow_mailchimp_export.settings.coercion import (
     boolean,
     choice,
@@ -43,8 +66,39 @@ if TYPE_CHECKING:
 
 _FAILED = frozenset({"failed", "upstream_failed"})
 
+DEFAULT_WAIT_TIMEOUT = 43_200.0
+"""Seconds from the start of a task for which it waits for batches: no batch was seen to take longer."""
 
-class SegmentToMailchimpOperator(BaseOperator):
+
+class _ExportTask(BaseOperator):
+    """A task that works on a run: what ends the task ends its work too, and lets the export's next run begin."""
+
+    mailchimp_conn_id: str
+    _close: Callable[[], None] | None = None
+    _run_folder: RunFolder | None = None
+    _submitted: tuple[str, ...] = ()
+
+    def on_kill(self) -> None:
+        """Stop what the task has under way: its calls, the batches it waits for, and its hold on the export."""
+        if self._close:
+            self._close()
+        try:
+            if self._submitted:
+                MailchimpHook(self.mailchimp_conn_id).cancel_batches(self._submitted)
+        finally:
+            if self._run_folder:
+                free_lock(self._run_folder)
+
+    def _finalize(self, folder: RunFolder) -> dict[str, Any]:
+        self._run_folder = folder
+        hook = MailchimpHook(self.mailchimp_conn_id)
+        with lock_freed_on_error(folder), no_retry_on_permanent_errors(), hook.client() as client:
+            self._close = client.close
+            report = finalize(folder, gateway=Gateway(client, hook.permit(self.dag_id)))
+        return _told(report, folder)
+
+
+class SegmentToMailchimpOperator(_ExportTask):
     """Exports segments of profiles to a Mailchimp audience, where each becomes a tag.
 
     Nobody who is unsubscribed, cleaned, pending, transactional or archived there is touched, and every
@@ -66,6 +120,10 @@ class SegmentToMailchimpOperator(BaseOperator):
     :param wait_for_completion: wait for the batches and account for them in this task; otherwise
         :class:`~.sensors.MailchimpBatchSensor` and :class:`MailchimpExportReportOperator` follow.
     :param deferrable: wait in the triggerer; Airflow's default unless set.
+    :param stall_timeout: seconds (or a timedelta) without any progress after which waiting is given up, and what
+        is there is accounted for; 30 minutes unless set.
+    :param wait_timeout: seconds (or a timedelta) from the start of the task after which waiting is given up in the
+        same way, whatever moves; 12 hours unless set, as long as batches were ever seen to take.
     :param exports_root: any ObjectStoragePath URL; ``[mailchimp] exports_root`` of Airflow's configuration,
         or a folder of AIRFLOW_HOME, unless set.
     :param options: an :class:`~.options.ExportOptions`, or a mapping with its keys.
@@ -74,6 +132,7 @@ class SegmentToMailchimpOperator(BaseOperator):
     :raises ExportBusy: when another run of the same export is at work; Airflow's retries apply.
     :raises RetryableError: when Mailchimp is out of reach; Airflow's retries apply.
     :raises SourceError: when a segment cannot be read; Airflow's retries apply.
+    :raises AirflowTaskTimeout: when ``execution_timeout`` is over, also while the task is deferred.
     """
 
     template_fields: Sequence[str] = (
@@ -110,6 +169,8 @@ class SegmentToMailchimpOperator(BaseOperator):
         full: bool | str = False,
         wait_for_completion: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        stall_timeout: float | timedelta = DEFAULT_STALL_TIMEOUT,
+        wait_timeout: float | timedelta = DEFAULT_WAIT_TIMEOUT,
         exports_root: str | None = None,
         options: ExportOptions | Mapping[str, Any] | str | None = None,
         **kwargs: Any,
@@ -128,9 +189,10 @@ class SegmentToMailchimpOperator(BaseOperator):
         self.full = full
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
+        self.stall_timeout = stall_timeout
+        self.wait_timeout = wait_timeout
         self.exports_root = exports_root
         self.options = options
-        self._submitted: tuple[str, ...] = ()
 
     @property
     def segments(self) -> Any:
@@ -154,8 +216,9 @@ class SegmentToMailchimpOperator(BaseOperator):
         """Plan and send; then wait and account, where this task is to do it all."""
         hook = MailchimpHook(self.mailchimp_conn_id)
         with no_retry_on_permanent_errors(), hook.client(settings := hook.settings()) as client:
+            self._close = client.close
             definition = self._definition(context, settings)
-            folder = self._folder(context, definition.name)
+            folder = self._run_folder = self._folder(context, definition.name)
             run = RunContext(
                 definition=definition,
                 identity=_identity(context, settings),
@@ -168,16 +231,13 @@ class SegmentToMailchimpOperator(BaseOperator):
             return _told(submission.report, folder)
         if not self.wait_for_completion:
             return _handed_over(definition.name, folder, submission.batch_ids)
-        if self.deferrable:
-            self.defer(
-                trigger=MailchimpBatchTrigger(
-                    submission.batch_ids, self.mailchimp_conn_id, run_uri=folder.uri
-                ),
-                method_name="execute_complete",
-                kwargs={"run_uri": folder.uri, "batch_ids": list(submission.batch_ids)},
-            )
-        self._wait(hook, submission.batch_ids)
-        return self._finalize(hook, folder)
+        self._submitted = submission.batch_ids
+        watch = self._new_watch(submission.batch_ids)
+        with lock_freed_on_error(folder):
+            if self.deferrable:
+                self._defer(context, folder, watch)
+            self._wait(context, watch)
+            return self._account(folder, watch.stopped)
 
     def execute_complete(
         self,
@@ -186,24 +246,26 @@ class SegmentToMailchimpOperator(BaseOperator):
         run_uri: str = "",
         batch_ids: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Account for the run; whatever stopped the waiting, what is there counts."""
-        if event and not run_uri:
-            # dag.test() hands over the event alone, without what the task was deferred with.
-            run_uri, batch_ids = event["run_uri"], event["batch_ids"]
-        try:
-            self.log.info("Waiting for the batches ended: %s", check_event(event, batch_ids))
-        except RetryableError as error:
-            self.log.warning("%s", error)
-        return self._finalize(MailchimpHook(self.mailchimp_conn_id), RunFolder(storage_path(run_uri)))
+        """Account for the run once waiting has ended; where the trigger could not look, look and wait on."""
+        folder, batch_ids = self._waited_for(context, event, run_uri, batch_ids)
+        self._run_folder, self._submitted = folder, tuple(batch_ids)
+        told = checked_event(event, batch_ids)
+        with lock_freed_on_error(folder):
+            if told["status"] == "error":
+                self.log.warning("The triggerer could not look at the batches: %s", told["message"])
+                told = self._look_or_defer(context, folder, told.get("record"))
+            self.log.info("Waiting for the batches ended: %s", told["status"])
+            if told["status"] == "timed_out":
+                self._check_execution_timeout()
+            return self._account(folder, told.get("stopped") or {})
 
-    def on_kill(self) -> None:
-        """Cancel the batches that this run has pending."""
-        if self._submitted:
-            MailchimpHook(self.mailchimp_conn_id).cancel_batches(self._submitted)
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on also where a trigger failed without an event, or where no triggerer has ended the deferral."""
+        return super().resume_execution(*taken_over(next_method, next_kwargs), context)
 
     def _definition(self, context: Context, settings: ConnectionSettings) -> ExportDefinition:
         return ExportDefinition(
-            name=self._default_name(context) if self.export_name in (None, "") else self.export_name,
+            name=self._name(context),
             audience_id=self._audience(settings),
             segments=parse_segments(self.segments),
             field_map=parse_field_map(self.field_map),
@@ -225,6 +287,9 @@ class SegmentToMailchimpOperator(BaseOperator):
             f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)"
         )
 
+    def _name(self, context: Context) -> str:
+        return self._default_name(context) if self.export_name in (None, "") else self.export_name
+
     def _default_name(self, context: Context) -> str:
         if _map_index(context) is not None:
             raise ConfigError(
@@ -244,17 +309,81 @@ class SegmentToMailchimpOperator(BaseOperator):
     def _note_batch(self, batch_id: str) -> None:
         self._submitted += (batch_id,)
 
-    def _wait(self, hook: MailchimpHook, batch_ids: Sequence[str]) -> None:
-        watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
-        with no_retry_on_permanent_errors(), hook.client() as client:
-            while poll_once(client, watch, clock=time.monotonic) and not watch.stalled(now=time.monotonic()):
-                time.sleep(watch.pause())
+    def _waited_for(
+        self, context: Context, event: Mapping[str, Any] | None, run_uri: str, batch_ids: Sequence[str]
+    ) -> tuple[RunFolder, Sequence[str]]:
+        """Return the run and its batches, also where Airflow hands over less than the task was deferred with.
 
-    def _finalize(self, hook: MailchimpHook, folder: RunFolder) -> dict[str, Any]:
-        return _finalized(hook, folder, dag_id=self.dag_id)
+        So does dag.test(), and so does Airflow where it ended the deferral.
+        """
+        uri = run_uri or (event or {}).get("run_uri")
+        folder = RunFolder(storage_path(uri)) if uri else self._folder(context, self._name(context))
+        return folder, batch_ids or [batch.id for batch in folder.batches]
+
+    def _new_watch(self, batch_ids: Sequence[str], record: Mapping[str, Any] | None = None) -> BatchWatch:
+        seconds = to_seconds(self.stall_timeout)
+        return BatchWatch(batch_ids, stall_timeout=seconds, now=time.time(), record=record)
+
+    def _look_or_defer(
+        self, context: Context, folder: RunFolder, record: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Look at the batches in the trigger's place; return how waiting ended, unless it goes on."""
+        watch = self._new_watch(self._submitted, record)
+        status = "finished"
+        if look(MailchimpHook(self.mailchimp_conn_id), watch):
+            status = "stalled" if watch.stalled(now=time.time()) else "timed_out"
+            if status == "timed_out" and time.time() < self._end(context):
+                self._defer(context, folder, watch, pause=watching.LONGEST_PAUSE)
+        return {"status": status, "stopped": watch.stopped}
+
+    def _defer(
+        self, context: Context, folder: RunFolder, watch: BatchWatch, *, pause: float | None = None
+    ) -> None:
+        end, batch_ids = self._end(context), list(self._submitted)
+        self.defer(
+            trigger=MailchimpBatchTrigger(
+                batch_ids,
+                self.mailchimp_conn_id,
+                to_seconds(self.stall_timeout),
+                folder.uri,
+                end=end,
+                record=watch.record(),
+                pause=pause,
+            ),
+            method_name="execute_complete",
+            kwargs={"run_uri": folder.uri, "batch_ids": batch_ids},
+            timeout=timedelta(seconds=max(0.0, end - time.time()) + DEFERRAL_GRACE),
+        )
+
+    def _end(self, context: Context) -> float:
+        return end_of_wait(self, context, to_seconds(self.wait_timeout))
+
+    def _check_execution_timeout(self) -> None:
+        """End the task as Airflow ends one that is not deferred; of our own limit a run is accounted for.
+
+        :raises AirflowTaskTimeout: Airflow then calls on_kill.
+        """
+        limit = self.execution_timeout
+        if limit and limit.total_seconds() <= to_seconds(self.wait_timeout):
+            raise AirflowTaskTimeout(f"The batches are not finished after {limit} (execution_timeout)")
+
+    def _wait(self, context: Context, watch: BatchWatch) -> None:
+        hook, end = MailchimpHook(self.mailchimp_conn_id), self._end(context)
+        with no_retry_on_permanent_errors(), hook.prompt_client() as client:
+            self._close = client.close
+            while keep_looking(client, watch, clock=time.time):
+                left = end - time.time()
+                if left <= 0 or watch.stalled(now=time.time()):
+                    return
+                time.sleep(min(left, watch.pause()))
+
+    def _account(self, folder: RunFolder, stopped: Mapping[str, str]) -> dict[str, Any]:
+        if stopped:
+            self.log.warning("%s", stopped_words(stopped))
+        return self._finalize(folder)
 
 
-class MailchimpExportReportOperator(BaseOperator):
+class MailchimpExportReportOperator(_ExportTask):
     """Collects what Mailchimp answered for every member of a run, writes the report, and judges.
 
     Of several runs each is accounted for, whatever becomes of another, and then the task fails if one of them,
@@ -291,13 +420,9 @@ class MailchimpExportReportOperator(BaseOperator):
         with no_retry_on_permanent_errors():
             run_uri = parse_setting("run_uri", self.run_uri, from_json)
             if isinstance(run_uri, str):
-                return self._account(run_uri)
+                return self._finalize(RunFolder(storage_path(run_uri)))
             run_uris = parse_setting("run_uri", run_uri, id_list)
         return self._account_for_all(run_uris, self._failed_exports(context))
-
-    def _account(self, run_uri: str) -> dict[str, Any]:
-        folder = RunFolder(storage_path(run_uri))
-        return _finalized(MailchimpHook(self.mailchimp_conn_id), folder, dag_id=self.dag_id)
 
     def _failed_exports(self, context: Context) -> list[Exception]:
         """Return what is wrong with mapped exports that failed: those may have handed no run over."""
@@ -320,7 +445,7 @@ class MailchimpExportReportOperator(BaseOperator):
         accounts = []
         for run_uri in run_uris:
             try:
-                accounts.append(self._account(run_uri))
+                accounts.append(self._finalize(RunFolder(storage_path(run_uri))))
             except Exception as error:
                 # The runs of other exports are to be accounted for all the same.
                 self.log.error("%s", error)
@@ -335,12 +460,6 @@ def _one_of(errors: Sequence[Exception]) -> Exception:
     message = "; ".join(map(str, errors))
     final = all(isinstance(error, AirflowFailException) for error in errors)
     return AirflowFailException(message) if final else RetryableError(message)
-
-
-def _finalized(hook: MailchimpHook, folder: RunFolder, *, dag_id: str) -> dict[str, Any]:
-    with no_retry_on_permanent_errors(), hook.client() as client:
-        report = finalize(folder, gateway=Gateway(client, hook.permit(dag_id)))
-    return _told(report, folder)
 
 
 def _told(report: Report, folder: RunFolder) -> dict[str, Any]:

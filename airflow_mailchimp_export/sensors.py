@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
+    AirflowTaskTimeout,
     BaseSensorOperator,
     conf,
 )
 
-from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, poll_once
+from airflow_mailchimp_export.delivery import watch as watching
+from airflow_mailchimp_export.delivery.watch import (
+    DEFAULT_STALL_TIMEOUT,
+    BatchWatch,
+    poll_once,
+    stopped_words,
+)
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
 from airflow_mailchimp_export.settings.coercion import id_list, parse_setting
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+log = logging.getLogger(__name__)
+
+DEFERRAL_GRACE = 60.0
+"""Seconds after its end after which Airflow ends a deferral that no triggerer has ended."""
+
+_ENDINGS = frozenset({"finished", "stalled", "timed_out", "error"})
+
+# What Airflow calls in place of the task's method where a trigger failed or took too long, and what it says then.
+_FAILED_DEFERRAL, _DEFERRAL_TIMED_OUT = "__fail__", "Trigger timeout"
 
 
 class MailchimpBatchSensor(BaseSensorOperator):
@@ -63,39 +82,77 @@ class MailchimpBatchSensor(BaseSensorOperator):
         if not self.deferrable:
             super().execute(context)
         elif not self.poke(context):
-            self.defer(
-                trigger=MailchimpBatchTrigger(
-                    self._batches(), self.mailchimp_conn_id, to_seconds(self.stall_timeout)
-                ),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout),
-            )
+            self._defer(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
-        """Take the trigger's word only where it is about these batches.
+        """Take the trigger's word only where it is about these batches; where it could not look, look and wait on.
 
-        :raises AirflowSensorTimeout: when no batch has moved for too long.
-        :raises RetryableError: when the trigger could not look.
+        :raises AirflowFailException: when a batch was stopped, or is gone.
+        :raises AirflowSensorTimeout: when no batch has moved for too long, or ``timeout`` is over.
+        :raises AirflowTaskTimeout: when ``execution_timeout`` is over.
         """
-        told = check_event(event, self._batches())
-        if told == "stalled":
-            raise stalled_error(self.stall_timeout)
+        batch_ids = self._batches()
+        told = checked_event(event, batch_ids)
+        if told["status"] == "error":
+            self.log.warning("The triggerer could not look at the batches: %s", told["message"])
+            self._watch = self._new_watch(batch_ids, told.get("record"))
+            if not self.poke(context):
+                self._defer(context, pause=watching.LONGEST_PAUSE)
+        elif told["status"] == "timed_out":
+            raise self._timeout_error()
+        else:
+            check_stopped(told.get("stopped") or {})
+            if told["status"] == "stalled":
+                raise stalled_error(self.stall_timeout)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on also where a trigger failed without an event, or where no triggerer has ended the deferral."""
+        return super().resume_execution(*taken_over(next_method, next_kwargs), context)
 
     def poke(self, context: Context) -> bool:
-        """Look at the batches that are not known to be finished.
+        """Look at the batches that are not known to be over; where Mailchimp is out of reach, that is no news.
 
+        :raises AirflowFailException: when no batch is under way any more, and one was stopped, or is gone.
         :raises AirflowSensorTimeout: when no batch has moved for too long.
         """
         if not (batch_ids := self._batches()):
             return True
         if self._watch is None:
-            seconds = to_seconds(self.stall_timeout)
-            self._watch = BatchWatch(batch_ids, stall_timeout=seconds, now=time.monotonic())
-        with no_retry_on_permanent_errors(), MailchimpHook(self.mailchimp_conn_id).client() as client:
-            waiting = poll_once(client, self._watch, clock=time.monotonic)
-        if waiting and self._watch.stalled(now=time.monotonic()):
+            self._watch = self._new_watch(batch_ids)
+        waiting = look(MailchimpHook(self.mailchimp_conn_id), self._watch)
+        if not waiting or self._watch.stalled(now=time.time()):
+            check_stopped(self._watch.stopped)
+        if waiting and self._watch.stalled(now=time.time()):
             raise stalled_error(self.stall_timeout)
         return not waiting
+
+    def _new_watch(self, batch_ids: Sequence[str], record: Mapping[str, Any] | None = None) -> BatchWatch:
+        seconds = to_seconds(self.stall_timeout)
+        return BatchWatch(batch_ids, stall_timeout=seconds, now=time.time(), record=record)
+
+    def _defer(self, context: Context, *, pause: float | None = None) -> None:
+        end = end_of_wait(self, context, self.timeout)
+        left = end - time.time()
+        if left <= 0:
+            raise self._timeout_error()
+        self.defer(
+            trigger=MailchimpBatchTrigger(
+                self._batches(),
+                self.mailchimp_conn_id,
+                to_seconds(self.stall_timeout),
+                end=end,
+                record=self._watch.record() if self._watch else None,
+                pause=pause,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=left + DEFERRAL_GRACE),
+        )
+
+    def _timeout_error(self) -> BaseException:
+        limit = self.execution_timeout
+        if limit and limit.total_seconds() <= self.timeout:
+            return AirflowTaskTimeout(f"The batches are not finished after {limit} (execution_timeout)")
+        return AirflowSensorTimeout(f"The batches are not finished after {self.timeout:,.0f} s (timeout)")
 
     def on_kill(self) -> None:
         """Cancel the batches when the waiting task is killed."""
@@ -109,19 +166,54 @@ class MailchimpBatchSensor(BaseSensorOperator):
         return batch_ids
 
 
-def check_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> str:
-    """Return how waiting ended: ``finished`` or ``stalled``.
+def look(hook: MailchimpHook, watch: BatchWatch) -> bool:
+    """Look once at the batches that are not known to be over; return whether any is left to wait for.
 
-    :raises RetryableError: when the trigger failed, or the event is not about these batches.
+    :raises AirflowFailException: when the set-up is wrong, or Mailchimp said no.
     """
-    status = (event or {}).get("status")
-    if event is None or status not in ("finished", "stalled"):
-        raise RetryableError(
-            f"Waiting for the batches failed: {(event or {}).get('message') or 'no event came'}"
-        )
-    if sorted(event.get("batch_ids") or ()) != sorted(batch_ids):
-        raise RetryableError("The trigger's event is about other batches")
-    return str(status)
+    try:
+        with no_retry_on_permanent_errors(), hook.prompt_client() as client:
+            return poll_once(client, watch, clock=time.time)
+    except RetryableError as error:
+        log.warning("Mailchimp could not be asked for the batches, and is asked again: %s", error)
+        return True
+
+
+def check_stopped(stopped: Mapping[str, str]) -> None:
+    """Let nobody take batches for finished that never will be.
+
+    :raises AirflowFailException: names them.
+    """
+    if stopped:
+        raise AirflowFailException(stopped_words(stopped))
+
+
+def checked_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> dict[str, Any]:
+    """Return a trigger's event; one that cannot be trusted as an error, after which the batches are looked at."""
+    if event is None or event.get("status") not in _ENDINGS:
+        return {"status": "error", "message": (event or {}).get("message") or "no event came"}
+    if "batch_ids" in event and sorted(event["batch_ids"] or ()) != sorted(batch_ids):
+        return {"status": "error", "message": "The trigger's event is about other batches"}
+    return event
+
+
+def taken_over(next_method: str, next_kwargs: dict[str, Any] | None) -> tuple[str, dict[str, Any] | None]:
+    """Turn a deferral that Airflow ended, which would fail the task, into an event of the trigger's kind."""
+    if next_method != _FAILED_DEFERRAL:
+        return next_method, next_kwargs
+    words = str((next_kwargs or {}).get("error") or "the trigger failed")
+    status = "timed_out" if _DEFERRAL_TIMED_OUT in words else "error"
+    return "execute_complete", {"event": {"status": status, "message": words}}
+
+
+def end_of_wait(task: BaseOperator, context: Context, longest: float) -> float:
+    """Return when a task stops waiting, in seconds since the epoch: Airflow counts no time while it is deferred.
+
+    :param longest: seconds from the start of the task.
+    """
+    limit = task.execution_timeout
+    seconds = min(longest, limit.total_seconds()) if limit else longest
+    return context["ti"].start_date.timestamp() + seconds
 
 
 def stalled_error(stall_timeout: float | timedelta) -> AirflowSensorTimeout:

@@ -70,7 +70,8 @@ def three_tasks(
 
 def context_of(operator: Any) -> Any:
     """Make what an operator sees of its run when it is executed by hand."""
-    return {"run_id": uuid4().hex, "ti": SimpleNamespace(dag_id=operator.dag_id, map_index=-1)}
+    ti = SimpleNamespace(dag_id=operator.dag_id, map_index=-1, start_date=datetime.now(UTC))
+    return {"run_id": uuid4().hex, "ti": ti}
 
 
 def submit(segments: Any, **settings: Any) -> dict[str, Any]:

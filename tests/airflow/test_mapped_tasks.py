@@ -11,7 +11,17 @@ from airflow_mailchimp_export.delivery import watch
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.state.run import RUN
 from tests.airflow.people import FIELD_MAP, crowd, row, write_segments
-from tests.airflow.runs import Failures, batches, new_dag, report_of, result, states, submit, xcoms
+from tests.airflow.runs import (
+    Failures,
+    batches,
+    context_of,
+    new_dag,
+    report_of,
+    result,
+    states,
+    submit,
+    xcoms,
+)
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -191,7 +201,7 @@ def test_sensor_defers_once_for_the_batches_of_all(
     with new_dag():
         sensor = MailchimpBatchSensor(task_id="wait", batch_ids=[*handed_over, []], deferrable=True)
     with pytest.raises(TaskDeferred) as deferred:
-        sensor.execute({})
+        sensor.execute(context_of(sensor))
     assert deferred.value.trigger.batch_ids == [first, second]
     assert sensor.execute_complete({}, {"status": "finished", "batch_ids": [second, first]}) is None
     sensor.on_kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -300,20 +301,42 @@ def test_logs_hold_no_address_and_no_key(
 
 
 def test_a_killed_task_cancels_its_batches(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> None:
-    """What Mailchimp still has to do of a run is called off when its task is killed; the task then fails."""
-    from airflow.sdk.exceptions import AirflowFailException
-
+    """With a killed task all ends that it had under way: its calls, its batches, and its lock."""
     mailchimp.change(batch_stuck=-1)
-    export = one_task(segments=write_segments(tmp_path, PAIR)).task_dict["export"]
+    kept = tmp_path / "kept"
+    dag = one_task(segments=write_segments(tmp_path, PAIR), exports_root=str(kept))
+    export = dag.task_dict["export"]
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(export.execute, context_of(export))
         wait_until(
             lambda: mailchimp.stats()["requests"].get("GET /batches/{batch_id}"), "a look at the batch"
         )
         export.on_kill()
-        with pytest.raises(AirflowFailException, match="2 unconfirmed of 2 people"):
+        with pytest.raises(RuntimeError, match="nothing is sent any more"):
             running.result(timeout=PATIENCE)
     assert mailchimp.stats()["requests"]["DELETE /batches/{batch_id}"] == {"204": 1}
+    assert list(kept.glob("*/lock.json")) == []
+
+
+def test_the_next_run_need_not_wait_for_a_killed_one(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """A run that begins right after another was ended by a user takes its people along."""
+    from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
+
+    mailchimp.change(batch_stuck=-1)
+    settings = {
+        "segments": write_segments(tmp_path, PAIR),
+        "export_name": "pair",
+        "exports_root": str(tmp_path / "kept"),
+    }
+    handed_over = one_task(**settings, wait_for_completion=False).task_dict["export"]
+    ended = handed_over.execute(context_of(handed_over))
+    asyncio.run(MailchimpBatchTrigger(ended["batch_ids"], run_uri=ended["run_uri"]).on_kill())
+    mailchimp.change(batch_stuck=0)
+    run = run_dag(one_task(**settings))
+    assert states(run) == {"export": "success"}
+    assert as_audience(mailchimp.members()) == expect(PAIR, ()).audience
 
 
 def test_a_task_that_submitted_nothing_has_nothing_to_cancel(mailchimp: Sandbox, airflow_db: None) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_mailchimp_export.delivery import watch
-from airflow_mailchimp_export.errors import RetryableError
+from airflow_mailchimp_export.mailchimp.pace import Pace
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import (
     Failures,
     batches,
+    context_of,
     new_dag,
     report_of,
     result,
@@ -81,13 +82,15 @@ def test_sensor_looks_once_before_it_defers(mailchimp: Sandbox, batch_ids: list[
     from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
     sensor = make_sensor(batch_ids, deferrable=True, timeout=600, stall_timeout=timedelta(minutes=3))
+    context = context_of(sensor)
     with pytest.raises(TaskDeferred) as deferred:
-        sensor.execute({})
+        sensor.execute(context)
     assert looks(mailchimp) == len(batch_ids) == 2
-    assert deferred.value.timeout == timedelta(seconds=600)
+    assert timedelta(seconds=600) < deferred.value.timeout < timedelta(seconds=661)
     assert deferred.value.method_name == "execute_complete"
     trigger = deferred.value.trigger
     assert isinstance(trigger, MailchimpBatchTrigger)
+    assert trigger.end == context["ti"].start_date.timestamp() + 600
     assert (trigger.batch_ids, trigger.stall_timeout) == (batch_ids, 180.0)
     assert trigger.mailchimp_conn_id == "mailchimp_default"
 
@@ -99,25 +102,65 @@ def test_finished_batches_need_no_deferral(mailchimp: Sandbox, batch_ids: list[s
     assert make_sensor(batch_ids, deferrable=True).execute({}) is None
 
 
-def test_forgotten_batches_are_over(mailchimp: Sandbox) -> None:
-    """A batch that Mailchimp does not know any more is not waited for."""
-    assert make_sensor(["0123456789"]).poke({}) is True
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ("['0123456789']", r"batch_ids must be JSON where it begins with { or \["),
-        ("0123456789", "batch_ids must be a list of ids, or of such lists"),
-        (["0123456789", 5], "batch_ids must be a list of ids, or of such lists"),
-        ([["0123456789"], None], "batch_ids must be a list of ids, or of such lists"),
-    ],
-)
-def test_what_is_no_list_of_batches_is_refused(given: object, words: str, mailchimp: Sandbox) -> None:
-    """What a template made into text, or any other value, is not taken for batches that are over."""
+@pytest.mark.parametrize("status", ["", "canceled"], ids=["gone", "canceled"])
+def test_stopped_batches_fail_the_sensor(status: str, mailchimp: Sandbox, batch_ids: list[str]) -> None:
+    """Batches that somebody stopped fail the sensor for good: it names them and says what becomes of the rest."""
     from airflow.sdk.exceptions import AirflowFailException
 
-    with pytest.raises(AirflowFailException, match=words):
+    mailchimp.change(batch_stopped_status=status)
+    mailchimp.control("batches/stop", {})
+    with pytest.raises(AirflowFailException) as failed:
+        make_sensor(batch_ids).poke({})
+    assert all(f"{batch_id} ({status or 'gone'})" in str(failed.value) for batch_id in batch_ids)
+    assert "the next run sends the rest again" in str(failed.value)
+
+
+def test_batches_that_are_under_way_are_waited_for_before(mailchimp: Sandbox, batch_ids: list[str]) -> None:
+    """A stopped batch fails the sensor once the others are over, so that the report comes after those."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    stopped, under_way = batch_ids
+    mailchimp.control("batches/stop", {"batches": [stopped]})
+    sensor = make_sensor(batch_ids)
+    assert sensor.poke({}) is False
+    mailchimp.change(batch_stuck=0)
+    wait_until_finished(mailchimp)
+    with pytest.raises(AirflowFailException, match=stopped) as failed:
+        sensor.poke({})
+    assert under_way not in str(failed.value)
+
+
+def test_batches_of_another_account_fail_the_sensor(mailchimp: Sandbox) -> None:
+    """Batches that Mailchimp never knew are not taken for finished ones."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match=r"0123456789 \(gone\)\..*belong to another account"):
+        make_sensor(["0123456789"]).poke({})
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_report_accounts_for_batches_that_were_stopped(
+    deferrable: bool, mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """Where somebody stops the batches, the sensor fails without a retry and the report counts the unconfirmed."""
+    mailchimp.change(batch_stuck=-1)
+    failures = Failures()
+    sensor = {"deferrable": deferrable, **failures.settings}
+    with ThreadPoolExecutor(1) as meanwhile:
+        meanwhile.submit(stop_after, mailchimp, 2)
+        run = run_dag(three_tasks(segments=write_segments(tmp_path, PEOPLE), sensor=sensor))
+    assert states(run) == {"export": "success", "wait": "failed", "report": "failed"}
+    assert failures.retried == []
+    assert "Mailchimp will not finish these batches" in str(failures[0])
+    assert report_of(result(run)["run_uri"])["counts"]["unconfirmed"] == 30
+
+
+@pytest.mark.parametrize("given", ["0123456789", "[0123456789", ["0123456789", 5], [["0123456789"], None]])
+def test_what_is_no_list_of_batches_is_refused(given: object, mailchimp: Sandbox) -> None:
+    """Any other value is not taken for batches that are over."""
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with pytest.raises(AirflowFailException, match="batch_ids must be"):
         make_sensor(given).poke({})
     assert mailchimp.stats()["requests"] == {}
 
@@ -128,21 +171,116 @@ def test_resumed_sensor_takes_a_good_event() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "words"),
+    "changed",
     [
-        (None, "no event came"),
-        ({}, "no event came"),
-        ({"status": "done", "batch_ids": ["a", "b"]}, "no event came"),
-        (event(["a"]), "other batches"),
-        (event(["a", "b", "c"]), "other batches"),
-        (event([]), "other batches"),
-        (event(["a", "b"], status="error", message="Mailchimp is away"), "Mailchimp is away"),
+        None,
+        {"status": "done"},
+        {"batch_ids": ["0123456789"]},
+        {"batch_ids": []},
+        {"status": "error", "message": "AirflowNotFoundException"},
     ],
+    ids=["none", "unknown", "about another batch", "about no batch", "an error"],
 )
-def test_resumed_sensor_distrusts_its_event(told: dict[str, Any] | None, words: str) -> None:
-    """No event, an unknown one, one about other batches, or an error fails the try, and is retried."""
-    with pytest.raises(RetryableError, match=words):
-        make_sensor(["a", "b"]).execute_complete({}, told)
+def test_a_hiccup_of_the_triggerer_does_not_end_the_wait(
+    changed: dict[str, Any] | None, mailchimp: Sandbox, batch_ids: list[str]
+) -> None:
+    """After such an event the sensor looks itself and is deferred again, for a minute at least; nothing is stopped."""
+    from airflow.sdk.exceptions import TaskDeferred
+
+    sensor = make_sensor(batch_ids, deferrable=True, timeout=600)
+    context = context_of(sensor)
+    told = changed and {**event(batch_ids), **changed}
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute_complete(context, told)
+    assert looks(mailchimp) == 2
+    assert deferred.value.trigger.pause == watch.LONGEST_PAUSE
+    assert deferred.value.trigger.end == context["ti"].start_date.timestamp() + 600
+    assert "DELETE /batches/{batch_id}" not in mailchimp.stats()["requests"]
+
+
+def test_a_resumed_sensor_passes_where_all_is_over(mailchimp: Sandbox, batch_ids: list[str]) -> None:
+    """Batches that are finished by the time the sensor looks itself need no further deferral."""
+    mailchimp.change(batch_stuck=0)
+    wait_until_finished(mailchimp)
+    sensor = make_sensor(batch_ids, deferrable=True)
+    assert sensor.execute_complete(context_of(sensor), event(batch_ids, status="error")) is None
+
+
+def test_standing_still_counts_on_from_trigger_to_trigger(mailchimp: Sandbox, batch_ids: list[str]) -> None:
+    """Hiccups do not make a wait endless: without progress it ends at stall_timeout, however often it is deferred."""
+    from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
+
+    sensor = make_sensor(batch_ids, deferrable=True, stall_timeout=600)
+    context = context_of(sensor)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(context)
+    record = deferred.value.trigger.record
+    record["moved_at"] -= 599
+    with pytest.raises(TaskDeferred) as again:
+        sensor.execute_complete(context, event(batch_ids, status="error", record=record))
+    assert again.value.trigger.record == record
+    record["moved_at"] -= 1
+    with pytest.raises(AirflowSensorTimeout, match="600 s"):
+        sensor.execute_complete(context, event(batch_ids, status="error", record=record))
+
+
+@pytest.mark.parametrize(
+    ("limit", "error"),
+    [(None, "AirflowSensorTimeout"), (601, "AirflowSensorTimeout"), (600, "AirflowTaskTimeout")],
+)
+def test_the_earlier_limit_ends_a_deferred_sensor(limit: int | None, error: str) -> None:
+    """Its timeout ends a sensor for good; an execution_timeout that is shorter does as it does in a worker."""
+    from airflow.sdk import exceptions
+
+    span = timedelta(seconds=limit) if limit else None
+    sensor = make_sensor(["a"], deferrable=True, timeout=600, execution_timeout=span)
+    with pytest.raises(getattr(exceptions, error), match=r"execution_timeout|timeout"):
+        sensor.execute_complete(context_of(sensor), event(["a"], status="timed_out"))
+
+
+def test_execution_timeout_ends_a_deferred_sensor(
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+) -> None:
+    """While it is deferred execution_timeout runs on; then its batches are called off, and retries apply."""
+    from airflow.sdk.exceptions import AirflowTaskTimeout
+
+    mailchimp.change(batch_stuck=-1)
+    failures = Failures()
+    sensor = {"execution_timeout": timedelta(seconds=2), **failures.settings}
+    run = run_dag(three_tasks(segments=write_segments(tmp_path, PEOPLE), deferrable=True, sensor=sensor))
+    assert states(run) == {"export": "success", "wait": "failed", "report": "failed"}
+    assert [type(failure) for failure in failures.retried] == [AirflowTaskTimeout]
+    assert mailchimp.stats()["requests"]["DELETE /batches/{batch_id}"] == {"204": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [("Trigger timeout", True), ("Trigger failure", False)], ids=["timeout", "failure"]
+)
+def test_what_airflow_ends_is_taken_over(
+    error: str, ends: bool, mailchimp: Sandbox, batch_ids: list[str]
+) -> None:
+    """A trigger that died without an event is a hiccup; a deferral that no triggerer has ended is over."""
+    from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
+
+    sensor = make_sensor(batch_ids, deferrable=True)
+    with pytest.raises(AirflowSensorTimeout if ends else TaskDeferred):
+        sensor.resume_execution("__fail__", {"error": error}, context_of(sensor))
+
+
+@pytest.mark.usefixtures("mailchimp")
+def test_an_outage_does_not_end_the_poking(
+    batch_ids: list[str], mailchimp: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Mailchimp is out of reach there is no news, and a sensor in a worker waits on too."""
+    from airflow_mailchimp_export import hooks
+
+    monkeypatch.setattr(hooks, "PROMPT", Pace(attempts=1))
+    mailchimp.control("faults", {"method": "GET", "path": "/batches/*", "answer": "unavailable"})
+    sensor = make_sensor(batch_ids)
+    assert sensor.poke({}) is False
+    assert looks(mailchimp) == 0
+    assert sensor.poke({}) is False
+    assert looks(mailchimp) == 2
 
 
 def test_resumed_sensor_gives_up_when_nothing_moved() -> None:
@@ -283,6 +421,12 @@ def finish_after(sandbox: Sandbox, times: int) -> None:
     """Let the sandbox finish its batches once they were looked at so many times."""
     wait_until(lambda: looks(sandbox) >= times, "looks at the batches")
     sandbox.change(batch_stuck=0)
+
+
+def stop_after(sandbox: Sandbox, times: int) -> None:
+    """Stop the sandbox's batches, as another user might, once they were looked at so many times."""
+    wait_until(lambda: looks(sandbox) >= times, "looks at the batches")
+    sandbox.control("batches/stop", {})
 
 
 def wait_until_finished(sandbox: Sandbox) -> None:

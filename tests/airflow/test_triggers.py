@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_mailchimp_export.delivery import watch
+from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.pace import Pace
+from airflow_mailchimp_export.state.lock import LOCK
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import batches, submit
 from tests.kit.http import Received, ScriptedServer, Step, to_problem, to_response
@@ -75,7 +80,13 @@ def test_trigger_survives_the_way_to_the_triggerer() -> None:
     from airflow.sdk._shared.module_loading import import_string
 
     trigger = make_trigger(
-        ["a", "b"], mailchimp_conn_id="other", stall_timeout=12.5, run_uri="s3://kept/export/run"
+        ["a", "b"],
+        mailchimp_conn_id="other",
+        stall_timeout=12.5,
+        run_uri="s3://kept/export/run",
+        end=1_800_000_000.5,
+        record={"moved_at": 1_700_000_000.5, "seen": {"a": ["started", 3, 1, 0]}},
+        pause=60.0,
     )
     path, settings = trigger.serialize()
     again = import_string(path)(**json.loads(json.dumps(settings)))
@@ -87,7 +98,15 @@ def test_trigger_survives_the_way_to_the_triggerer() -> None:
 def test_finished_batches_fire_one_event(mailchimp: Sandbox, batch_ids: list[str]) -> None:
     """One event ends the waiting for all batches; it names them and the run."""
     (event,) = events_of(make_trigger(batch_ids, run_uri="kept/run"))
-    assert event == {"status": "finished", "batch_ids": batch_ids, "message": "", "run_uri": "kept/run"}
+    record = event.pop("record")
+    assert event == {
+        "status": "finished",
+        "batch_ids": batch_ids,
+        "message": "",
+        "run_uri": "kept/run",
+        "stopped": {},
+    }
+    assert record["seen"] == {batch_id: ["finished", 1, 1, 0] for batch_id in batch_ids}
     assert {batch["status"] for batch in batches(mailchimp)} == {"finished"}
 
 
@@ -112,11 +131,76 @@ def test_first_look_is_not_at_once(
     assert looks(mailchimp) == 0
 
 
-@pytest.mark.usefixtures("mailchimp")
-def test_forgotten_batches_are_over() -> None:
-    """Batches that Mailchimp does not know any more count as over."""
-    (event,) = events_of(make_trigger(["0123456789", "9876543210"]))
+def test_stopped_batches_are_named(mailchimp: Sandbox, stuck: list[str]) -> None:
+    """Batches that are gone or cancelled are over, and the event names them and how they ended."""
+    mailchimp.change(batch_stopped_status="canceled")
+    mailchimp.control("batches/stop", {})
+    (event,) = events_of(make_trigger([*stuck, "0123456789"]))
     assert event["status"] == "finished"
+    assert event["stopped"] == {**dict.fromkeys(stuck, "canceled"), "0123456789": "gone"}
+
+
+def test_the_end_ends_the_wait(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> None:
+    """Whatever moves, waiting ends at the moment that was set; nothing is called off by that."""
+    mailchimp.change(batch_endless=True)
+    moving = submit(write_segments(tmp_path, PEOPLE))["batch_ids"]
+    (event,) = events_of(make_trigger(moving, end=time.time() + 0.5))
+    assert event["status"] == "timed_out"
+    assert CANCELLATIONS not in mailchimp.stats()["requests"]
+
+
+def test_standing_still_counts_on(mailchimp: Sandbox, stuck: list[str]) -> None:
+    """A trigger goes on counting where another one stopped, unless something has moved since."""
+    (event,) = events_of(make_trigger(stuck, end=time.time() + 0.3))
+    record = {**event["record"], "moved_at": time.time() - 600}
+    (event,) = events_of(make_trigger(stuck, stall_timeout=600, record=record))
+    assert (event["status"], event["record"]) == ("stalled", record)
+    moved = {**record, "seen": {**record["seen"], stuck[0]: ["pending", 0, 0, 0]}}
+    (event,) = events_of(make_trigger(stuck, stall_timeout=600, record=moved, end=time.time() + 0.3))
+    assert event["status"] == "timed_out"
+
+
+@pytest.mark.parametrize("answer", ["unavailable", "error", "reset-before", "throttled"])
+def test_an_outage_does_not_end_the_wait(
+    answer: str, mailchimp: Sandbox, batch_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While Mailchimp is out of reach the trigger asks again and again, and then goes on as before."""
+    from airflow_mailchimp_export import hooks
+
+    monkeypatch.setattr(hooks, "PROMPT", Pace(attempts=1))
+    mailchimp.control("faults", {"method": "GET", "path": "/batches/*", "answer": answer, "count": 5})
+    (event,) = events_of(make_trigger(batch_ids))
+    assert event["status"] == "finished"
+    assert mailchimp.control("faults")["faults"] == []
+
+
+def test_an_outage_that_lasts_is_standing_still(
+    mailchimp: Sandbox, batch_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mailchimp that stays out of reach for stall_timeout ends the wait as batches do that do not move."""
+    from airflow_mailchimp_export import hooks
+
+    monkeypatch.setattr(hooks, "PROMPT", Pace(attempts=1))
+    mailchimp.control("faults", {"method": "GET", "path": "/batches/*", "answer": "unavailable", "count": -1})
+    (event,) = events_of(make_trigger(batch_ids, stall_timeout=0.5))
+    assert event["status"] == "stalled"
+
+
+def test_a_deadlock_of_airflow_travels_in_the_event(
+    batch_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow's DeadlockImminentError is no Exception; it comes as an error event all the same."""
+    from airflow.sdk.execution_time.comms import DeadlockImminentError
+
+    from airflow_mailchimp_export import triggers
+
+    async def deadlocked(conn_id: str) -> None:
+        raise DeadlockImminentError("GetConnection")
+
+    monkeypatch.setattr(triggers, "get_async_connection", deadlocked)
+    (event,) = events_of(make_trigger(batch_ids, run_uri="kept/run"))
+    assert (event["status"], event["message"]) == ("error", "DeadlockImminentError")
+    assert (event["batch_ids"], event["run_uri"]) == (batch_ids, "kept/run")
 
 
 def test_pauses_grow(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +232,7 @@ def test_the_client_is_closed_in_the_end(
     from airflow_mailchimp_export import triggers
 
     clients: list[MailchimpClient] = []
-    make_client = triggers.to_client
+    make_client = triggers.to_prompt_client
 
     def noted(settings: ConnectionSettings, **options: Any) -> MailchimpClient:
         clients.append(make_client(settings, **options))
@@ -167,7 +251,7 @@ def test_the_client_is_closed_in_the_end(
 
     batch = {"id": "0123456789", "status": "finished" if ending == "finished" else "started"}
     answer = to_problem(401) if ending == "error" else to_response(batch)
-    monkeypatch.setattr(triggers, "to_client", noted)
+    monkeypatch.setattr(triggers, "to_prompt_client", noted)
     trigger = make_trigger(["0123456789"], stall_timeout=600 if ending == "cancelled" else 0)
     with ScriptedServer(answer) as server:
         monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "host": server.url}))
@@ -251,6 +335,34 @@ def test_ending_the_waiting_task_cancels_the_batches(mailchimp: Sandbox, stuck: 
     """When a user ends the waiting task, all its batches that are not finished are called off."""
     asyncio.run(make_trigger([*stuck, "0123456789"]).on_kill())
     assert mailchimp.stats()["requests"][CANCELLATIONS] == {"204": 2}
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_ending_the_waiting_task_frees_the_export(
+    reachable: bool, mailchimp: Sandbox, airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the waiting task the lock of its export ends at once, even where the batches cannot be called off."""
+    mailchimp.change(batch_stuck=-1)
+    handed_over = submit(write_segments(tmp_path, PEOPLE), exports_root=str(tmp_path / "kept"))
+    lock = Path(handed_over["run_uri"]).parent / LOCK
+    assert lock.exists()
+    if not reachable:
+        monkeypatch.setenv(CONNECTION, json.dumps({**mailchimp.connection(), "password": ""}))
+    trigger = make_trigger(handed_over["batch_ids"], run_uri=handed_over["run_uri"])
+    with nullcontext() if reachable else pytest.raises(ConfigError, match="password"):
+        asyncio.run(trigger.on_kill())
+    assert not lock.exists()
+
+
+def test_a_restart_of_the_triggerer_keeps_the_export(
+    mailchimp: Sandbox, airflow_db: None, tmp_path: Path
+) -> None:
+    """Cleaning up frees nothing and calls nothing off: another triggerer goes on."""
+    mailchimp.change(batch_stuck=-1)
+    handed_over = submit(write_segments(tmp_path, PEOPLE), exports_root=str(tmp_path / "kept"))
+    asyncio.run(make_trigger(handed_over["batch_ids"], run_uri=handed_over["run_uri"]).cleanup())
+    assert (Path(handed_over["run_uri"]).parent / LOCK).exists()
+    assert CANCELLATIONS not in mailchimp.stats()["requests"]
 
 
 def test_cancelling_the_trigger_leaves_the_batches(mailchimp: Sandbox, stuck: list[str]) -> None:
