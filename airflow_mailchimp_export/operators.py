@@ -49,7 +49,7 @@ from airflow_mailchimp_export.sensors import (
 from airflow_mailchimp_export.settings.coercion import (
     boolean,
     choice,
-    from_json,
+    from_list_text,
     id_list,
     is_blank,
     parse_setting,
@@ -418,7 +418,7 @@ class MailchimpExportReportOperator(_ExportTask):
                 "There is no run to account for: the export task did not hand one over"
             )
         with no_retry_on_permanent_errors():
-            run_uri = parse_setting("run_uri", self.run_uri, from_json)
+            run_uri = parse_setting("run_uri", self.run_uri, from_list_text)
             if isinstance(run_uri, str):
                 return self._finalize(RunFolder(storage_path(run_uri)))
             run_uris = parse_setting("run_uri", run_uri, id_list)

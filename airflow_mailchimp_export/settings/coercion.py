@@ -7,10 +7,12 @@ Each function here makes a parser of one kind of value; :func:`fitting` says who
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from airflow_mailchimp_export.errors import ConfigError
@@ -149,9 +151,19 @@ def from_json(value: object) -> object:
         ) from error
 
 
+def from_list_text(value: object) -> object:
+    """Parse text of a list, as JSON or as a template without a filter writes it; anything else stays as it is."""
+    try:
+        return from_json(value)
+    except InvalidValue:
+        with suppress(ValueError, SyntaxError):
+            return ast.literal_eval(str(value).strip())
+        raise
+
+
 def id_list(value: object) -> list[str]:
-    """Parse a list of ids, or a list of such lists, as several tasks hand them over; also as JSON text."""
-    value = from_json(value)
+    """Parse a list of ids, or a list of such lists, as several tasks hand them over; also as a template's text."""
+    value = from_list_text(value)
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise InvalidValue("a list of ids, or of such lists")
     return [single for entry in value for single in ([entry] if isinstance(entry, str) else id_list(entry))]

@@ -155,6 +155,17 @@ def test_report_accounts_for_batches_that_were_stopped(
     assert report_of(result(run)["run_uri"])["counts"]["unconfirmed"] == 30
 
 
+@pytest.mark.parametrize(
+    "given", ["{batch_ids}", "{json}", "[{batch_ids}]"], ids=["a list of Python", "JSON", "a list of lists"]
+)
+def test_batch_ids_may_be_text(given: str, mailchimp: Sandbox, batch_ids: list[str]) -> None:
+    """A list that a template made into text, of JSON or of Python, is the list."""
+    sensor = make_sensor(given.format(batch_ids=batch_ids, json=json.dumps(batch_ids)))
+    assert sensor.poke({}) is False
+    assert looks(mailchimp) == 2
+    assert sensor.batch_ids == batch_ids
+
+
 @pytest.mark.parametrize("given", ["0123456789", "[0123456789", ["0123456789", 5], [["0123456789"], None]])
 def test_what_is_no_list_of_batches_is_refused(given: object, mailchimp: Sandbox) -> None:
     """Any other value is not taken for batches that are over."""
