@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -63,6 +66,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_mailchimp_export.settings.connection import ConnectionSettings
+
+log = logging.getLogger(__name__)
+
+_EXECUTORS_ON_ONE_DISK = frozenset({"LocalExecutor", "SequentialExecutor"})
 
 _FAILED = frozenset({"failed", "upstream_failed"})
 
@@ -301,6 +308,8 @@ class SegmentToMailchimpOperator(_ExportTask):
 
     def _folder(self, context: Context, name: str) -> RunFolder:
         root = self.exports_root or default_exports_root()
+        if not (self.exports_root or conf.get("mailchimp", "exports_root", fallback="")):
+            _warn_of_lonely_disk(root)
         map_index = _map_index(context)
         run = str(context["run_id"]) if map_index is None else f"{context['run_id']}.{map_index}"
         export_folder = ExportFolder(storage_path(root) / parse_export_name(name))
@@ -496,6 +505,27 @@ def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:
         export_user=settings.export_user,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _warn_of_lonely_disk(root: str) -> None:
+    if executors := _executors_with_other_disks():
+        log.warning(
+            "exports_root is not set, so ledger and runs are kept on this worker's own disk (%s), where other "
+            "workers of the %s do not find them and where they may be lost: set [mailchimp] exports_root in "
+            "Airflow's configuration to a place that all workers share, such as an object storage",
+            root,
+            " and the ".join(executors),
+        )
+
+
+def _executors_with_other_disks() -> list[str]:
+    """Return the executors whose workers need not share a disk, as far as Airflow's configuration names them."""
+    configured = re.split(r"[,;]", conf.get("core", "executor", fallback=""))
+    names = [re.split(r"[.:=]", executor.strip())[-1] for executor in configured]
+    if "AIRFLOW_IS_K8S_EXECUTOR_POD" in os.environ:
+        # The templates of such pods say LocalExecutor: what runs there is a single task.
+        names.append("KubernetesExecutor")
+    return sorted({name for name in names if name} - _EXECUTORS_ON_ONE_DISK)
 
 
 def _hide_rows(segments: Any) -> Any:
