@@ -175,12 +175,15 @@ class RemovalKind:
     :param state: what the ledger remembers a person as who was taken out; ``None`` where only a tag is taken.
         Nobody is taken out who is in a segment, or keeps a tag of this export.
     :param reason: why the ledger then has them in that state.
+    :param only_created: whether only those are taken out whom this export created in the audience and whom no other
+        export has; from all others the tags are taken instead.
     """
 
     name: str
     chunk_size: int
     state: LedgerState | None = None
     reason: Reason | None = None
+    only_created: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Lasting(StrEnum):
     """How long a person is not sent again for a reason that an earlier run found."""
 
     UNTIL_PROFILE_CHANGES = "until_profile_changes"
+    """Or until the person subscribes by themselves, as with the next."""
     UNTIL_FIELDS_CHANGE = "until_fields_change"
     """Until the profile changes, or what the audience's fields demand."""
     ONE_RUN = "one_run"
@@ -81,11 +82,13 @@ class ReasonRule:
 
     :param effect: under which the person is counted.
     :param remedy: what to do about it, as users read it.
+    :param retries: in how many of the next runs the person is sent again anyway.
     """
 
     effect: Effect
     lasting: Lasting
     remedy: str
+    retries: int = 0
 
 
 REASON_RULES: Mapping[Reason, ReasonRule] = {
@@ -121,6 +124,8 @@ REASON_RULES: Mapping[Reason, ReasonRule] = {
         Effect.REJECTED,
         Lasting.UNTIL_PROFILE_CHANGES,
         "Read Mailchimp's words beside this; correct the profile or the audience accordingly.",
+        # What it means is not known, and so neither is whether it passes.
+        retries=3,
     ),
     Reason.UNSUBSCRIBED: ReasonRule(
         Effect.SUPPRESSED,
@@ -196,7 +201,7 @@ EFFECT_RULES: Mapping[Effect, EffectRule] = {
 
 
 UNTAG = RemovalKind("untag", chunk_size=MAX_CHUNK_MEMBERS)
-ARCHIVE = RemovalKind("archive", chunk_size=1, state=LedgerState.ARCHIVED)
+ARCHIVE = RemovalKind("archive", chunk_size=1, state=LedgerState.ARCHIVED, only_created=True)
 
 REMOVAL_KINDS: dict[str, RemovalKind] = {kind.name: kind for kind in (UNTAG, ARCHIVE)}
 """How people are removed, by the name that ``on_leave`` selects; in this order, each after the tags that it takes.

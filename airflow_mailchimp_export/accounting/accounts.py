@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from airflow_mailchimp_export.state import ledger
 from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
 from airflow_mailchimp_export.state.run import RunFolder
 from airflow_mailchimp_export.state.scratch import scratch_dir
+from airflow_mailchimp_export.tag_names import respellings
 
 REJECT_COLUMNS = ("segments", "source", "email", "field", "reason", "mailchimp_says", "remedy")
 
@@ -66,8 +68,14 @@ class Reconciliation:
             members=self._numbers("members"),
             joined=self._numbers("joined", names=names, tags=tags),
             removed=self._numbers("removed"),
+            untagged_instead=self._untagged_instead(),
             examples=dict(self._database.rows("examples")) if self._manifest.dry_run else {},
         )
+
+    def _untagged_instead(self) -> int:
+        if not self._manifest.tallies.untagged_instead:
+            return 0
+        return int(self._database.rows("untagged_instead")[0][0])
 
     def write_outcomes(self) -> None:
         """Write what became of each profile."""
@@ -92,14 +100,29 @@ class Reconciliation:
         """Put the ledger that follows from this run in place of the one before."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._database.run("next_ledger", now=now, run=self._run.name)
+        described = self._described(mark)
         rows = self._database.reader("ledger_rows", rows=ledger.GROUP_ROWS)
-        ledger.write(self._run.export_folder(), mark, rows)
+        ledger.write(self._run.export_folder(), described, rows)
+
+    def _described(self, mark: LedgerMark) -> LedgerMark:
+        """Add to the mark what the rows say."""
+        tags = tuple(tag for (tag,) in self._database.rows("carried_tags"))
+        return replace(mark, tags=tags, looked_up_at=self._manifest.planned_at)
 
     def _load_ledger(self, known: Path | None) -> None:
         if known is None:
             self._database.run("no_ledger")
-        else:
-            self._database.script("ledger", path=quoted(known))
+            return
+        self._database.script("ledger", path=quoted(known))
+        spelled = respellings(
+            (tag for (tag,) in self._database.rows("ledger_tags")),
+            (segment.tag for segment in self._manifest.segments),
+        )
+        if spelled:
+            self._database.run(
+                "respelled_ledger", tags=list(spelled.keys()), spellings=list(spelled.values())
+            )
+            self._database.script("take_respelled_ledger")
 
     def _rejects(self) -> Iterator[list[str]]:
         for batch in self._database.batches("rejects"):

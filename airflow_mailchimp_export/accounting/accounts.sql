@@ -2,15 +2,32 @@
 
 -- name: macros
 CREATE MACRO masked(address) AS left(address, 1) || '***@' || left(split_part(address, '@', 2), 1) || '***';
+CREATE MACRO masked_words(words) AS regexp_replace(words, '[^\s]*@[^\s]*', '<address>', 'g');
 
 -- name: no_ledger
 CREATE TABLE ledger (
     subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, state VARCHAR, status VARCHAR,
-    fingerprint UBIGINT, tags VARCHAR[], reason VARCHAR, changed_at TIMESTAMPTZ, run VARCHAR
+    fingerprint UBIGINT, tags VARCHAR[], reason VARCHAR, words VARCHAR, attempts INTEGER, created BOOLEAN,
+    changed_at TIMESTAMPTZ, run VARCHAR
 );
 
 -- name: ledger
 CREATE VIEW ledger AS SELECT * FROM read_parquet({path});
+
+-- name: ledger_tags
+SELECT DISTINCT unnest(tags) FROM ledger;
+
+-- name: respelled_ledger
+-- As in the plan: the spelling of this run counts.
+CREATE TABLE respelled AS
+SELECT * REPLACE (list_sort(list_distinct(list_transform(
+    tags, lambda tag: coalesce(list_extract($spellings, list_position($tags, tag)), tag)
+))) AS tags)
+FROM ledger;
+
+-- name: take_respelled_ledger
+DROP VIEW ledger;
+ALTER TABLE respelled RENAME TO ledger;
 
 -- name: answers
 -- A person named twice is counted by the worse of the two answers.
@@ -54,8 +71,9 @@ FROM (
             ELSE coalesce(opted_out_as, answers.reason)
         END AS reason,
         coalesce(plan.field, answers.field, '') AS field,
-        coalesce(answers.words, '') AS words
+        coalesce(answers.words, CASE WHEN plan.reason = ledger.reason THEN ledger.words END, '') AS words
     FROM read_parquet($plan) AS plan
+    LEFT JOIN ledger ON plan.effect IS NOT NULL AND ledger.subscriber_hash = plan.subscriber_hash
     LEFT JOIN answers ON plan.effect IS NULL AND answers.email = normal_address(plan.email)
         AND answers.chunk IS NOT DISTINCT FROM CASE plan.change WHEN 'leave' THEN plan.chunk WHEN 'rename' THEN -1 END
     LEFT JOIN effect_rules AS taken ON taken.effect = answers.effect
@@ -99,6 +117,16 @@ SELECT tag, count(*) FROM (
     JOIN removal_kinds ON removal_kinds.kind = removal_kind
     WHERE effect = 'removed'
 ) GROUP BY tag;
+
+-- name: untagged_instead
+-- Of those who would be archived if they could: who lost all their tags and is in no segment.
+SELECT count(DISTINCT subscriber_hash) FROM (
+    SELECT subscriber_hash, flatten(list(tags)) AS lost FROM outcomes
+    WHERE change = 'leave' AND effect = 'removed' GROUP BY subscriber_hash
+) JOIN ledger USING (subscriber_hash)
+ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE coalesce(change, '') NOT IN ('leave', 'rename')) AS present
+    USING (subscriber_hash)
+WHERE len(lost) > 0 AND len(lost) = len(ledger.tags);
 
 -- name: examples
 SELECT effect, list(address) FROM (
@@ -154,14 +182,32 @@ SELECT * EXCLUDE (changed) FROM (
             WHEN updates.subscriber_hash IS NULL THEN ledger.reason
             ELSE coalesce(updates.reason, '')
         END AS reason,
+        CASE
+            WHEN updates.subscriber_hash IS NULL THEN coalesce(ledger.words, '')
+            ELSE masked_words(updates.words)
+        END AS words,
+        CASE
+            WHEN updates.subscriber_hash IS NULL THEN coalesce(ledger.attempts, 0)
+            WHEN reason_rules.retries = 0 OR reason_rules.retries IS NULL THEN 0
+            WHEN updates.reason IS DISTINCT FROM ledger.reason
+                OR updates.fingerprint IS DISTINCT FROM ledger.fingerprint THEN 1
+            ELSE greatest(coalesce(ledger.attempts, 1), 1) + CASE WHEN updates.change IS NULL THEN 0 ELSE 1 END
+        END AS attempts,
+        -- Who was suppressed and came back by themselves was not created by this export.
+        CASE
+            WHEN updates.effect = 'created' THEN true
+            WHEN updates.delivered AND ledger.state = 'suppressed' THEN false
+            ELSE coalesce(ledger.created, renamed.created, false)
+        END AS created,
         CASE WHEN changed THEN $now::TIMESTAMPTZ ELSE ledger.changed_at END AS changed_at,
         CASE WHEN changed THEN $run ELSE ledger.run END AS run
     FROM ledger
     FULL JOIN (
         SELECT * FROM outcomes WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
     ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
+    LEFT JOIN reason_rules ON reason_rules.reason = updates.reason
     LEFT JOIN (
-        SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags
+        SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags, bool_or(ledger.created) AS created
         FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'renamed' GROUP BY outcomes.new_email
     ) AS renamed ON renamed.email = updates.email
     LEFT JOIN (
@@ -175,6 +221,9 @@ SELECT * EXCLUDE (changed) FROM (
 )
 WHERE NOT (len(tags) = 0 AND state IN ('member', 'unconfirmed'))
 ORDER BY subscriber_hash;
+
+-- name: carried_tags
+SELECT DISTINCT unnest(tags) AS tag FROM next_ledger WHERE state IN ('member', 'unconfirmed') ORDER BY tag;
 
 -- name: ledger_rows
 SELECT * FROM next_ledger;

@@ -36,6 +36,7 @@ class Report:
     """The account of one run, as ``report.json`` holds it.
 
     :param address_changes: how many members were renamed, and how many could not be.
+    :param untagged_instead: of those removed, who lost their tags in place of being archived.
     :param examples: of a dry run, masked addresses for each effect.
     :param differing: merged rows whose mapped values differ from those of the row that counts.
     :param error: what stopped the run; empty where nothing did.
@@ -57,6 +58,7 @@ class Report:
     segments: dict[str, SegmentSummary]
     batch_ids: tuple[str, ...]
     address_changes: dict[str, int] = field(default_factory=dict)
+    untagged_instead: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
     differing: int = 0
     warnings: tuple[FieldWarning, ...] = ()
@@ -81,6 +83,11 @@ class Report:
         """Return the report as a small table for the log; it holds no address."""
         lines = [f"Export {self.export} to audience {self.audience_id}: {self.verdict.value.upper()}"]
         lines += [f"  {name:<16}{number:>12,}" for name, number in asdict(self.counts).items()]
+        lines += (
+            [f"  {'untagged in place of archived':<29}{self.untagged_instead:>8,}"]
+            if self.untagged_instead
+            else []
+        )
         lines += _section("rejected, by reason", self.rejects_by_reason)
         lines += _section("suppressed, by reason", self.suppressed_by_reason)
         lines += [
@@ -110,6 +117,7 @@ class Aggregates:
     :param members: by segment, who of those sent is in the audience.
     :param joined: by segment, who of them did not carry its tag before.
     :param removed: by tag, who lost it.
+    :param untagged_instead: who lost all tags in place of being archived.
     """
 
     effects: Mapping[str, int] = field(default_factory=dict)
@@ -118,6 +126,7 @@ class Aggregates:
     members: Mapping[str, int] = field(default_factory=dict)
     joined: Mapping[str, int] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
+    untagged_instead: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -146,6 +155,7 @@ def build_report(
             effect.value: aggregates.effects.get(effect.value, 0)
             for effect in (Effect.RENAMED, Effect.RENAME_REFUSED)
         },
+        untagged_instead=aggregates.untagged_instead,
         examples=aggregates.examples,
         differing=manifest.tallies.differing,
         warnings=manifest.warnings,

@@ -14,17 +14,18 @@ from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.rules import ARCHIVE, UNTAG
+from airflow_mailchimp_export.tag_names import by_key, tag_key
 
 Outcomes = tuple[Outcome, ...]
 
 RemovalCall = Callable[[str, RemovalChunk, Callable[[], Mapping[str, int]]], Call[Outcomes] | None]
-"""Makes the request for a chunk, of the audience, the chunk, and what looks up the ids of the audience's tags."""
+"""Makes the request for a chunk, of the audience, the chunk, and what looks up the audience's tags: ids by keys."""
 
 
 def _untag(
     audience_id: str, chunk: RemovalChunk, tag_ids: Callable[[], Mapping[str, int]]
 ) -> Call[Outcomes] | None:
-    tag_id = tag_ids().get(chunk.tag)
+    tag_id = tag_ids().get(tag_key(chunk.tag))
     return None if tag_id is None else calls.untag(audience_id, tag_id, chunk.emails)
 
 
@@ -44,7 +45,8 @@ class Remover:
 
     @cached_property
     def _tag_ids(self) -> dict[str, int]:
-        return self._gateway.send(calls.tags(self._audience_id))
+        tags: Mapping[str, int] = self._gateway.send(calls.tags(self._audience_id))
+        return by_key(tags)
 
     def call(self, chunk: RemovalChunk) -> Call[Outcomes] | None:
         """Return the request for a chunk; ``None`` where nobody can carry the tag because it is gone."""
@@ -80,7 +82,7 @@ class Remover:
             return Outcome(outcome.email, Effect.REMOVED)
         except PermanentError:
             return outcome
-        return outcome if tag in tags else Outcome(outcome.email, Effect.REMOVED)
+        return outcome if tag_key(tag) in map(tag_key, tags) else Outcome(outcome.email, Effect.REMOVED)
 
 
 def _not_removed(email: str, refusal: PermanentError) -> Outcome:

@@ -250,11 +250,11 @@ def tags(audience_id: str) -> Call[dict[str, int]]:
     )
 
 
-def tag_members(audience_id: str, tag_id: int, *, offset: int) -> Call[MemberPage]:
+def tag_members(audience_id: str, tag_id: int, *, offset: int, count: int = PAGE_SIZE) -> Call[MemberPage]:
     """Ask for one page of those who carry a tag."""
     query = (
         ("fields", "members.id,members.email_address,total_items"),
-        ("count", str(PAGE_SIZE)),
+        ("count", str(count)),
         ("offset", str(offset)),
     )
     return Call(Request("GET", f"{_list(audience_id)}/segments/{tag_id}/members", query), _to_member_page)

@@ -42,6 +42,11 @@ def read_tag(sender: Sender, audience_id: str, tag_id: int) -> Iterator[Members]
     return _read(sender, lambda offset: calls.tag_members(audience_id, tag_id, offset=offset))
 
 
+def count_tagged(sender: Sender, audience_id: str, tag_id: int) -> int:
+    """Return how many carry a tag."""
+    return sender.send(calls.tag_members(audience_id, tag_id, offset=0, count=1)).total
+
+
 def _read(sender: Sender, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[Members]:
     """Read pages side by side.
 

@@ -54,6 +54,10 @@ class DecidedPlan:
         """Return how many people lose each tag, of those who have it by this export; first over all tags."""
         return [RemovalCount(*row) for row in self._database.rows("removal_counts")]
 
+    def untagged_instead(self) -> int:
+        """Return how many lose their tags in place of being taken out."""
+        return self._count("instead_count")
+
     def usable_rows(self) -> list[UsableRows]:
         """Return how many rows of each segment have an address that can be sent."""
         return [UsableRows(*row) for row in self._database.rows("usable_rows")]
@@ -112,7 +116,10 @@ class DecidedPlan:
 
     def _located(self, batch: pa.RecordBatch) -> list[str]:
         segments, rows = batch.column("segment").to_pylist(), batch.column("source_row").to_pylist()
-        return [self._sources[segment].locate(row) for segment, row in zip(segments, rows, strict=True)]
+        return [
+            "" if segment is None else self._sources[segment].locate(row)
+            for segment, row in zip(segments, rows, strict=True)
+        ]
 
 
 def record_status(database: Database, status: MemberStatus, members: Members) -> None:

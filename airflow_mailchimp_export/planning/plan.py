@@ -8,6 +8,7 @@ with whom. The statements are listed in ``plan.sql``; only the block in hand bec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +23,7 @@ from airflow_mailchimp_export.rules import REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.state import ledger as ledgers
+from airflow_mailchimp_export.tag_names import respellings
 
 
 class Staging:
@@ -95,6 +97,8 @@ class Staging:
         """
         with self._database.incoming(empty_block(layout)):
             self._database.run("tables")
+        self._respell({segment.tag for segment in segments})
+        self._database.run("remembered")
         position = 0
         for index, segment in enumerate(segments):
             self._database.run("add_segment", segment=index, name=segment.name, tag=segment.tag)
@@ -106,6 +110,14 @@ class Staging:
                 on_rows(batch.num_rows)
             position += rows
         return StagedPlan(self._database, segments, sources, has_ids=layout.profile_id is not None)
+
+    def _respell(self, wanted: Iterable[str]) -> None:
+        spelled = respellings((tag for (tag,) in self._database.rows("ledger_tags")), wanted)
+        if spelled:
+            self._database.run(
+                "respelled_ledger", tags=list(spelled.keys()), spellings=list(spelled.values())
+            )
+            self._database.script("take_respelled_ledger")
 
     def _stage(self, block: pa.RecordBatch, **numbers: int) -> None:
         with self._database.incoming(block):
@@ -129,21 +141,53 @@ class StagedPlan:
         for batch in self._database.filled_in("values", columns=names):
             yield from rows_of(batch)
 
+    def tags_of_members(self) -> dict[str, int]:
+        """Return the tags that people carry as far as the ledger knows, and how many."""
+        return {tag: int(people) for tag, people in self._database.rows("tags_of_members")}
+
     def record_status(self, status: MemberStatus, members: Members) -> None:
         """Take in who has a status in the audience."""
         record_status(self._database, status, members)
 
-    def decide(self, *, on_leave: str = OnLeave.KEEP) -> DecidedPlan:
+    def remembered_since(self) -> datetime | None:
+        """Return since when somebody is not sent because of what an earlier run found; ``None`` where nobody is."""
+        oldest = self._database.rows("remembered_since")[0][0]
+        return None if oldest is None else datetime.fromtimestamp(oldest, UTC)
+
+    def record_subscribed_since(self, members: Members) -> None:
+        """Take in who is subscribed and changed since the last run: they may have come back by themselves."""
+        found = list(members)
+        record_status(self._database, MemberStatus.SUBSCRIBED, found)
+        with self._database.incoming(to_pairs(found)):
+            self._database.run("record_subscribed_since")
+
+    def record_elsewhere(self, ledger: Path) -> None:
+        """Take in whom another export of the audience has."""
+        self._database.script("record_elsewhere", path=quoted(ledger))
+
+    def decide(
+        self, *, on_leave: str = OnLeave.KEEP, gone_tags: Iterable[str] = (), others_known: bool = True
+    ) -> DecidedPlan:
         """Merge the rows of each person, compare with the ledger, and find whom to remove.
 
         :param on_leave: a kind of removal, or :attr:`OnLeave.KEEP`.
+        :param gone_tags: tags that the audience does not have any more: whoever should carry them is sent again.
+        :param others_known: whether all ledgers of other exports could be read.
         """
         self._database.run("people", last_segment=len(self._sources) - 1)
-        for statement in ("audience", "memberships", "moves" if self._has_ids else "no_moves", "decisions"):
+        for statement in ("audience", "memberships", "moves" if self._has_ids else "no_moves", "comebacks"):
             self._database.run(statement)
+        self._database.run("decisions", gone_tags=list(gone_tags))
         if on_leave == OnLeave.KEEP:
             self._database.run("no_removals")
         else:
-            kinds = {"kind": REMOVAL_KINDS[on_leave].name, "otherwise": UNTAG.name}
-            self._database.run("removals", run_tags=self._tags, **kinds)
+            kind = REMOVAL_KINDS[on_leave]
+            self._database.run(
+                "removals",
+                run_tags=self._tags,
+                kind=kind.name,
+                otherwise=UNTAG.name,
+                only_created=kind.only_created,
+                certain=others_known,
+            )
         return DecidedPlan(self._database, self._sources)

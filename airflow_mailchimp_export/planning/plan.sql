@@ -34,16 +34,36 @@ SET VARIABLE full_export = $value;
 -- name: no_ledger
 CREATE TABLE ledger (
     subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, state VARCHAR, status VARCHAR,
-    fingerprint UBIGINT, tags VARCHAR[], reason VARCHAR
+    fingerprint UBIGINT, tags VARCHAR[], reason VARCHAR, words VARCHAR, attempts INTEGER, created BOOLEAN,
+    changed_at TIMESTAMPTZ, run VARCHAR
 );
 
 -- name: ledger
 CREATE VIEW ledger AS SELECT * FROM read_parquet({path});
 
+-- name: ledger_tags
+SELECT DISTINCT unnest(tags) FROM ledger;
+
+-- name: tags_of_members
+SELECT tag, count(*) FROM (SELECT unnest(tags) AS tag FROM ledger WHERE state = 'member') GROUP BY tag;
+
+-- name: respelled_ledger
+-- The spelling of this run counts, so that all else may compare tags letter by letter.
+CREATE TABLE respelled AS
+SELECT * REPLACE (list_sort(list_distinct(list_transform(
+    tags, lambda tag: coalesce(list_extract($spellings, list_position($tags, tag)), tag)
+))) AS tags)
+FROM ledger;
+
+-- name: take_respelled_ledger
+DROP VIEW ledger;
+ALTER TABLE respelled RENAME TO ledger;
+
 -- name: adopt
 -- The tag belongs to this export from now on, and so do those who carry it.
-INSERT INTO ledger
-SELECT subscriber_hash(email), normal_address(email), NULL, 'member', 'subscribed', NULL, [$tag], ''
+INSERT INTO ledger BY NAME
+SELECT subscriber_hash(email) AS subscriber_hash, normal_address(email) AS email, 'member' AS state,
+    'subscribed' AS status, [$tag] AS tags
 FROM incoming;
 
 -- name: merge_adopted
@@ -51,11 +71,12 @@ FROM incoming;
 CREATE OR REPLACE TABLE ledger AS
 SELECT subscriber_hash, any_value(email) AS email, NULL::VARCHAR AS profile_id, any_value(state) AS state,
     any_value(status) AS status, NULL::UBIGINT AS fingerprint,
-    list_sort(list_distinct(flatten(list(tags)))) AS tags, '' AS reason
+    list_sort(list_distinct(flatten(list(tags)))) AS tags, '' AS reason, '' AS words, 0 AS attempts,
+    false AS created, now() AS changed_at, '' AS run
 FROM ledger GROUP BY subscriber_hash;
 
 -- name: adopted_rows
-SELECT *, now() AS changed_at, '' AS run FROM ledger;
+FROM ledger;
 
 -- name: tables
 -- position numbers the rows over all segments in source order; the first row of a person counts.
@@ -65,6 +86,8 @@ SELECT 0::BIGINT AS position, 0::INTEGER AS segment, source_row, email, ''::VARC
     profile_id, 0::UBIGINT AS fingerprint, fields
 FROM incoming LIMIT 0;
 CREATE TABLE member_status (subscriber_hash VARCHAR, status VARCHAR);
+CREATE TABLE subscribed_since (subscriber_hash VARCHAR);
+CREATE TABLE elsewhere (subscriber_hash VARCHAR);
 CREATE TABLE segments (segment INTEGER, name VARCHAR, tag VARCHAR);
 
 -- name: add_segment
@@ -85,6 +108,22 @@ SELECT {columns} FROM staged;
 -- name: record_status
 INSERT INTO member_status
 SELECT unnest([id, subscriber_hash(email)]), $status FROM incoming;
+
+-- name: remembered
+-- Who is not sent because of what an earlier run found, until they subscribe by themselves.
+CREATE VIEW remembered AS
+SELECT subscriber_hash, email, changed_at FROM ledger JOIN reason_rules USING (reason)
+WHERE state IN ('rejected', 'suppressed') AND lasting NOT IN ('one_run', 'while_status');
+
+-- name: remembered_since
+SELECT epoch(min(changed_at)) FROM remembered;
+
+-- name: record_subscribed_since
+INSERT INTO subscribed_since SELECT unnest([id, subscriber_hash(email)]) FROM incoming;
+
+-- name: record_elsewhere
+INSERT INTO elsewhere
+SELECT subscriber_hash FROM read_parquet({path}) WHERE state IN ('member', 'unconfirmed') AND len(tags) > 0;
 
 -- name: people
 -- One row a person, over all segments.
@@ -138,6 +177,9 @@ CREATE TABLE moves (
     subscriber_hash VARCHAR, old_hash VARCHAR, old_email VARCHAR, old_status VARCHAR, carried_over VARCHAR
 );
 
+-- name: comebacks
+CREATE TABLE comebacks AS SELECT subscriber_hash, email FROM remembered SEMI JOIN subscribed_since USING (subscriber_hash);
+
 -- name: decisions
 -- What is to be done with each person. Those who were archived by this export may be sent again, as what they were.
 CREATE TABLE decisions AS
@@ -145,9 +187,11 @@ SELECT position, subscriber_hash, membership, audience_status, suppressed_as, st
     known_id, returns, CASE
     WHEN suppressed_as IS NOT NULL THEN 'suppressed'
     WHEN getvariable('full_export') OR fingerprint IS DISTINCT FROM known_fingerprint OR returns THEN 'send'
-    WHEN state = 'member' AND list_has_all(known_tags, tags) THEN 'unchanged'
+    WHEN state = 'member' AND list_has_all(known_tags, tags) AND NOT list_has_any(tags, $gone_tags::VARCHAR[])
+    THEN 'unchanged'
     WHEN lasting = 'until_fields_change' AND state = 'rejected' AND getvariable('rules_changed') THEN 'send'
-    WHEN lasting IN ('one_run', 'while_status') THEN 'send'
+    WHEN lasting IN ('one_run', 'while_status') OR came_back THEN 'send'
+    WHEN state = 'rejected' AND known_attempts <= retries THEN 'send'
     WHEN state IN ('rejected', 'suppressed') THEN state
     ELSE 'send'
 END AS disposition
@@ -156,7 +200,8 @@ FROM (
         audience.status AS audience_status,
         ledger.state, ledger.status AS known_status, ledger.fingerprint AS known_fingerprint,
         ledger.tags AS known_tags, ledger.reason AS known_reason, ledger.profile_id AS known_id,
-        reason_rules.lasting,
+        reason_rules.lasting, reason_rules.retries, greatest(coalesce(ledger.attempts, 1), 1) AS known_attempts,
+        comebacks.subscriber_hash IS NOT NULL OR ledger.reason = '' AS came_back,
         coalesce(ledger.state = 'archived' AND audience.status = 'archived', false) AS returns,
         CASE
             WHEN NOT audience.may_be_sent AND NOT returns THEN audience.status
@@ -168,6 +213,7 @@ FROM (
     LEFT JOIN audience ON audience.subscriber_hash = people.subscriber_hash
     LEFT JOIN ledger ON ledger.subscriber_hash = people.subscriber_hash
     LEFT JOIN reason_rules ON reason_rules.reason = ledger.reason
+    LEFT JOIN comebacks ON comebacks.subscriber_hash = people.subscriber_hash
     LEFT JOIN moves ON moves.subscriber_hash = people.subscriber_hash
 );
 
@@ -197,28 +243,33 @@ WHERE moves.old_status IS NULL AND disposition = 'send' AND state IS NULL AND au
 -- name: removals
 -- Who loses a tag that this export gave, by the segments of this run. People who may not be sent keep what they have,
 -- and so do those who were archived by this export, unless they return. $kind removes people who are in no segment of
--- the run and would keep no tag of this export.
+-- the run and would keep no tag of this export; where it removes only those whom this export created, it leaves
+-- alone whom another export has, and everybody unless it is $certain that all other exports are known.
 CREATE TABLE removals AS
 SELECT subscriber_hash, email, profile_id, removed_tags,
-    CASE WHEN NOT present AND len(removed_tags) = len(tags) THEN $kind ELSE $otherwise END AS kind
+    CASE WHEN gone AND takes_out THEN $kind ELSE $otherwise END AS kind, gone AND NOT takes_out AS instead
 FROM (
-    SELECT ledger.subscriber_hash, ledger.email, ledger.profile_id, ledger.tags,
-        decisions.subscriber_hash IS NOT NULL AS present,
+    SELECT ledger.subscriber_hash, ledger.email, ledger.profile_id,
         list_filter(
             ledger.tags,
             lambda tag: list_contains($run_tags, tag) AND NOT list_contains(coalesce(memberships.tags, []), tag)
-        ) AS removed_tags
+        ) AS removed_tags,
+        decisions.subscriber_hash IS NULL AND len(removed_tags) = len(ledger.tags) AS gone,
+        NOT $only_created OR (coalesce(ledger.created, false) AND $certain AND others.subscriber_hash IS NULL)
+            AS takes_out
     FROM ledger
     LEFT JOIN decisions ON decisions.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN memberships USING (membership)
     LEFT JOIN audience ON audience.subscriber_hash = ledger.subscriber_hash
+    LEFT JOIN (SELECT DISTINCT subscriber_hash FROM elsewhere) AS others
+        ON others.subscriber_hash = ledger.subscriber_hash
     WHERE (coalesce(may_be_sent, true) AND ledger.state <> 'archived') OR coalesce(returns, false)
 )
 WHERE len(removed_tags) > 0;
 
 -- name: no_removals
 CREATE TABLE removals (
-    subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, removed_tags VARCHAR[], kind VARCHAR
+    subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, removed_tags VARCHAR[], kind VARCHAR, instead BOOLEAN
 );
 
 -- name: removal_rows
@@ -246,6 +297,9 @@ SELECT tag, count(*) FILTER (lost), count(*) FILTER (NOT lost) FROM (
     SELECT unnest(tags) AS tag, false AS lost FROM owned
 ) WHERE tag IN (SELECT tag FROM segments) GROUP BY tag ORDER BY tag;
 
+-- name: instead_count
+SELECT count(*) FROM removals WHERE instead;
+
 -- name: usable_rows
 -- How many rows each segment has, and how many of them have an address that can be sent.
 SELECT segments.name, segments.tag, count(staged.segment), count(*) FILTER (staged.segment IS NOT NULL AND problem IS NULL)
@@ -255,7 +309,8 @@ ORDER BY segments.segment;
 -- name: set_aside
 -- Who is not sent, and why: rows without a usable address, people who may not be sent, and people whom Mailchimp
 -- refused before and whose profile is as it was. Who is unchanged but has another profile id is here too, so that
--- the ledger learns it: the id has to be known before the address changes.
+-- the ledger learns it: the id has to be known before the address changes. And so is who came back and is in no
+-- segment, so that the ledger forgets why they were not sent.
 SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_row, fingerprint, profile_id FROM (
     SELECT 'rejected' AS effect, problem AS reason, 'EMAIL' AS field, '' AS subscriber_hash,
         coalesce(email, '') AS email, [name] AS segments, segment, source_row, position,
@@ -267,6 +322,9 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
     FROM decisions JOIN memberships USING (membership) JOIN staged USING (position)
     WHERE disposition IN ('rejected', 'suppressed')
         OR (disposition = 'unchanged' AND profile_id IS NOT NULL AND profile_id IS DISTINCT FROM known_id)
+    UNION ALL
+    SELECT 'unchanged', '', '', subscriber_hash, email, [], NULL, NULL, NULL, NULL, NULL
+    FROM comebacks ANTI JOIN decisions USING (subscriber_hash)
 ) ORDER BY position;
 
 -- name: counts

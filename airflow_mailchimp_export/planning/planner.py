@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from datetime import datetime
 
 from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.definition import RunContext
+from airflow_mailchimp_export.delivery.opt_outs import CLOCK_MARGIN
 from airflow_mailchimp_export.errors import ConfigError, NewerFormat
-from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
+from airflow_mailchimp_export.mailchimp.members import count_members, read_members
 from airflow_mailchimp_export.model import FingerprintBasis, MemberStatus
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning import guards
@@ -18,12 +20,14 @@ from airflow_mailchimp_export.planning.columns import Columns, check_columns, re
 from airflow_mailchimp_export.planning.decided import DecidedPlan
 from airflow_mailchimp_export.planning.plan import StagedPlan, Staging
 from airflow_mailchimp_export.planning.staging import Layout, Members
+from airflow_mailchimp_export.planning.tags import AudienceTags
 from airflow_mailchimp_export.planning.writing import write_plan
 from airflow_mailchimp_export.progress import Progress
-from airflow_mailchimp_export.rules import BILLED, HELD_BACK
+from airflow_mailchimp_export.rules import BILLED, HELD_BACK, REMOVAL_KINDS
 from airflow_mailchimp_export.sources.opening import open_source
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.state import ledger
+from airflow_mailchimp_export.state.claims import Claim, check_owners, other_ledgers, put_claim
 from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally, Tallies
 from airflow_mailchimp_export.state.scratch import scratch_dir
@@ -43,6 +47,7 @@ class Planner:
         self._definition = run.definition
         self._gateway = run.gateway
         self._looked_up_at = self._now()
+        self._tag_warnings: tuple[FieldWarning, ...] = ()
 
     def plan(self) -> Manifest:
         """Write the run's plan, and return what it says in short.
@@ -55,18 +60,23 @@ class Planner:
         self._run.gateway.permit()
         with self._opened_ledger() as known, self._open_sources() as sources:
             mark = known.mark if known else None
+            check_owners(self._run.folder.export_folder(), self._claim)
+            tags = AudienceTags(self._gateway, definition.audience_id, definition.segments)
             audience = read_audience(self._gateway, definition.audience_id)
             columns = resolve_columns(
                 definition, sources, audience, mark.basis if mark else None, self._gateway
             )
             with self._open_staging(columns, known) as staging:
-                version = mark.version if mark else self._adopt(staging, columns.basis)
+                version = mark.version if mark else self._without_ledger(staging, tags, columns.basis)
                 staged = self._stage(staging, sources, columns.layout)
                 check_columns(definition, columns.mapper, staged)
                 self._look_up_statuses(staged)
-                decided = staged.decide(on_leave=definition.on_leave)
+                self._look_up_comebacks(staged, mark)
+                decided = self._decide(staged, tags)
                 self._check(decided)
                 manifest = self._write(decided, columns, ledger_version=version)
+            if not definition.dry_run:
+                put_claim(self._run.folder.export_folder(), self._claim, known)
         self._run.folder.begin(manifest)
         return manifest
 
@@ -96,6 +106,11 @@ class Planner:
                 known = None
             yield known
 
+    @property
+    def _claim(self) -> Claim:
+        tags = {segment.tag for segment in self._definition.segments}
+        return Claim(self._definition.name, self._definition.audience_id, tuple(sorted(tags)))
+
     @contextmanager
     def _open_sources(self) -> Iterator[list[Source]]:
         columns, path_factory = self._definition.columns, self._run.path_factory
@@ -119,24 +134,18 @@ class Planner:
         ):
             yield staging
 
-    def _adopt(self, staging: Staging, basis: FingerprintBasis) -> int:
+    def _without_ledger(self, staging: Staging, tags: AudienceTags, basis: FingerprintBasis) -> int:
         """Take over who carries a segment's tag, if asked to; return the version of the ledger that then says so."""
         definition = self._definition
         if not definition.options.adopt_existing_tag:
+            self._tag_warnings += tags.carried()
             return 0
-        staging.adopt(self._tagged())
+        staging.adopt(tags.carriers())
         if definition.dry_run:
             return 0
         mark = LedgerMark(definition.name, definition.audience_id, version=1, run="", basis=basis)
         ledger.write(self._run.folder.export_folder(), mark, staging.adopted_rows())
         return mark.version
-
-    def _tagged(self) -> Iterator[tuple[str, Members]]:
-        audience_id = self._definition.audience_id
-        tag_ids = read_tags(self._gateway, audience_id)
-        for tag in sorted({segment.tag for segment in self._definition.segments} & tag_ids.keys()):
-            for members in read_tag(self._gateway, audience_id, tag_ids[tag]):
-                yield tag, members
 
     def _stage(self, staging: Staging, sources: Sequence[Source], layout: Layout) -> StagedPlan:
         with Progress("Reading", "profiles") as progress:
@@ -159,6 +168,38 @@ class Planner:
         self._looked_up_at = self._now()
         for status, members in self._members(*HELD_BACK, *known):
             plan.record_status(status, members)
+
+    def _look_up_comebacks(self, plan: StagedPlan, mark: LedgerMark | None) -> None:
+        """Whoever was refused for good may have subscribed by themselves since the last run looked."""
+        oldest = plan.remembered_since()
+        if oldest is None or mark is None:
+            return
+        looked_up_at = datetime.fromisoformat(mark.looked_up_at) if mark.looked_up_at else oldest
+        since = (looked_up_at - CLOCK_MARGIN).isoformat(timespec="seconds")
+        audience_id = self._definition.audience_id
+        for members in read_members(self._gateway, audience_id, MemberStatus.SUBSCRIBED, since=since):
+            plan.record_subscribed_since(members)
+
+    def _decide(self, plan: StagedPlan, tags: AudienceTags) -> DecidedPlan:
+        gone = tags.gone(plan.tags_of_members())
+        self._tag_warnings += gone
+        return plan.decide(
+            on_leave=self._definition.on_leave,
+            gone_tags=[warning.field for warning in gone],
+            others_known=self._look_into_other_ledgers(plan),
+        )
+
+    def _look_into_other_ledgers(self, plan: StagedPlan) -> bool:
+        """Learn whom other exports have, where that decides who is removed; return whether all of them are known."""
+        kind = REMOVAL_KINDS.get(self._definition.on_leave)
+        if kind is None or not kind.only_created:
+            return True
+        known = True
+        for path in other_ledgers(self._run.folder.export_folder(), self._claim):
+            if path:
+                plan.record_elsewhere(path)
+            known = known and path is not None
+        return known
 
     def _members(self, *statuses: MemberStatus) -> Iterator[tuple[MemberStatus, Members]]:
         with Progress("Looking up", "members") as progress:
@@ -205,7 +246,7 @@ class Planner:
             tallies,
             ledger_version=ledger_version,
             basis=columns.basis,
-            warnings=columns.mapper.warnings,
+            warnings=(*self._tag_warnings, *columns.mapper.warnings),
         )
 
     def _manifest(

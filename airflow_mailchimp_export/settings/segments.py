@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
@@ -20,6 +20,7 @@ from airflow_mailchimp_export.settings.coercion import (
     single_line,
 )
 from airflow_mailchimp_export.settings.names import check_keys
+from airflow_mailchimp_export.tag_names import tag_key
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +109,22 @@ def parse_segments(segments: Mapping[str, object] | str) -> tuple[Segment, ...]:
     given = parse_setting("segments", segments, mapping)
     if not given:
         raise ConfigError("segments is empty: name at least one segment and where its profiles are.")
-    return tuple(_segment(name, value) for name, value in given.items())
+    parsed = tuple(_segment(name, value) for name, value in given.items())
+    _check_spellings(parsed)
+    return parsed
+
+
+def _check_spellings(segments: Iterable[Segment]) -> None:
+    """Two spellings of one tag would take it from each other's people."""
+    first: dict[str, Segment] = {}
+    for segment in segments:
+        other = first.setdefault(tag_key(segment.tag), segment)
+        if other.tag != segment.tag:
+            raise ConfigError(
+                f"segments {other.name!r} and {segment.name!r} have the tags {other.tag!r} and {segment.tag!r}, which "
+                "are one tag to Mailchimp: it does not tell upper from lower case. Spell it alike in both if they "
+                "share the tag, or give one of them another tag."
+            )
 
 
 def _segment(name: str, value: object) -> Segment:

@@ -4,6 +4,7 @@
 
     <export>/ledger.parquet     what this export has put into the audience
     <export>/lock.json          which run is at work
+    <export>/tags.json          which tags of the audience are this export's
     <export>/<run>/             plan.parquet, run.json, batches.json, outcomes.parquet, rejects.csv, report.json
 
 Every file is written under another name and then put in place, so that a reader never meets half a file; on a local

@@ -8,7 +8,9 @@
     status                   the status in which the person was last sent
     fingerprint              of the profile as last confirmed or refused; null to have it sent again
     tags                     the tags that this export gave
-    reason                   why it was refused
+    reason, words            why it was refused, and what Mailchimp said, masked
+    attempts                 how many runs in a row a refusal in unknown words was answered
+    created                  whether this export created the member in the audience
     changed_at, run          when, and by which run
 
 The rows are made and read by DuckDB; here is what makes the file trustworthy: it is read to its last byte
@@ -70,8 +72,9 @@ class Migration:
 
 
 MIGRATIONS: Sequence[Migration] = (
-    # Format 2 names what its fingerprints are based on; where that is missing it is as release 0.1.0 had it.
-    Migration(),
+    # Format 2 names what its fingerprints are based on; where that is missing it is as release 0.1.0 had it. It knows
+    # who was created, what Mailchimp said and how often.
+    Migration("SELECT *, '' AS words, 0 AS attempts, false AS created FROM ledger"),
 )
 """From format 1, of release 0.1.0, to the present one, in order: a new format is one entry more."""
 
@@ -83,6 +86,8 @@ class LedgerMark:
     :param version: grows by one with each run that writes it; 0 for none.
     :param run: the folder name of the run that wrote it.
     :param basis: of its fingerprints; empty in format 1.
+    :param tags: that its people carry; ``None`` where it does not say.
+    :param looked_up_at: when the statuses of the audience were last read; ISO 8601, empty where it does not say.
     """
 
     export: str
@@ -90,6 +95,8 @@ class LedgerMark:
     version: int
     run: str
     basis: FingerprintBasis = FingerprintBasis()
+    tags: tuple[str, ...] | None = None
+    looked_up_at: str = ""
 
     def to_json(self) -> str:
         """Return the mark as the file's metadata hold it."""

@@ -29,12 +29,14 @@ class Tallies(Counts):
     :param planned: members to be sent.
     :param upsert_chunks: requests that carry them; their numbers start at 0.
     :param removal_chunks: requests by which people are removed; their numbers follow.
+    :param untagged_instead: people who lose their tags in place of being archived.
     """
 
     differing: int = 0
     planned: int = 0
     upsert_chunks: int = 0
     removal_chunks: int = 0
+    untagged_instead: int = 0
 
     def with_effects(self, effects: Mapping[str, int]) -> Counts:
         """Return the counts of the run, now that it is known what became of each person."""

@@ -242,6 +242,12 @@ class ExportFolder(Folder):
         except OSError as error:
             log.warning("The folder %s could not be removed: %s", run.uri, error.strerror)
 
+    def others(self) -> list[ExportFolder]:
+        """Return the folders of the other exports under the same root."""
+        root = self._folder.parent
+        names = (name for name in Folder(root).names() if name != self._folder.name)
+        return [ExportFolder(root / name) for name in names if (root / name).is_dir()]
+
     def tidy(self, keep_runs: int) -> None:
         """Remove the oldest runs that are over."""
         finished = [run for run in self.runs() if run.is_finished()]

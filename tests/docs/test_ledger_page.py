@@ -12,7 +12,7 @@ import duckdb
 from airflow_mailchimp_export import forget
 from airflow_mailchimp_export.model import Effect
 from airflow_mailchimp_export.options import OnLeave
-from airflow_mailchimp_export.state import ledger, lock
+from airflow_mailchimp_export.state import claims, ledger, lock
 from airflow_mailchimp_export.state import run as run_files
 from tests.docs.pages import REPOSITORY, names, page, spans
 
@@ -42,7 +42,7 @@ def test_states() -> None:
 def test_files() -> None:
     """The table has the files that an export keeps beside its runs."""
     shown = names(page("ledger").table("What it holds", "file", "what is in it"))
-    assert shown == [ledger.LEDGER, ledger.SET_ASIDE, lock.LOCK]
+    assert shown == [ledger.LEDGER, ledger.SET_ASIDE, claims.TAGS, lock.LOCK]
 
 
 def test_leaving() -> None:

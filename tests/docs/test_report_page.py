@@ -12,6 +12,7 @@ from airflow_mailchimp_export.fields.targets import remedy_for
 from airflow_mailchimp_export.fields.values import WarningKind
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Verdict
+from airflow_mailchimp_export.planning.tags import TAG_REMEDIES, TagWarning
 from airflow_mailchimp_export.rules import REASON_RULES
 from tests.docs.pages import Page, columns, names, page, pairs
 
@@ -76,6 +77,12 @@ def test_warnings() -> None:
     """The table has every kind of warning, and its remedy."""
     shown = pairs(page("report").table("Warnings", "kind", "remedy"))
     assert shown == [(kind.value, remedy_for(kind, ("Gold", "Silver"))) for kind in WarningKind]
+
+
+def test_warnings_of_tags() -> None:
+    """The table has every kind of warning about a tag, and its remedy."""
+    shown = pairs(page("report").table("Warnings", "kind of a tag", "remedy"))
+    assert shown == [(kind.value, TAG_REMEDIES[kind]) for kind in TagWarning]
 
 
 def test_verdicts() -> None:
