@@ -45,7 +45,7 @@ class Remover:
 
     @cached_property
     def _tag_ids(self) -> dict[str, int]:
-        tags: Mapping[str, int] = self._gateway.send(calls.tags(self._audience_id))
+        tags: dict[str, int] = self._gateway.send(calls.tags(self._audience_id))
         return by_key(tags)
 
     def call(self, chunk: RemovalChunk) -> Call[Outcomes] | None:

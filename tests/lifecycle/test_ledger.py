@@ -176,8 +176,9 @@ class TestPages:
         groups = (file.row_group(number) for number in range(file.num_row_groups))
         columns = [group.column(number) for group in groups for number in range(group.num_columns)]
         for column in columns:
-            begin = column.data_page_offset + column.total_compressed_size // 2
-            life.folder.put(LEDGER, whole[:begin] + bytes(24) + whole[begin + 24 :])
+            first = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+            end = first + column.total_compressed_size
+            life.folder.put(LEDGER, whole[: end - 12] + bytes(12) + whole[end:])
             with pytest.raises(ConfigError, match=DAMAGED):
                 read_mark(life.folder)
 
