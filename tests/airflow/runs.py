@@ -14,7 +14,7 @@ from uuid import uuid4
 import requests
 
 from tests.airflow.people import FIELD_MAP
-from tests.kit.waiting import PATIENCE
+from tests.kit.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
@@ -154,3 +154,10 @@ def member_rows(sandbox: Sandbox) -> int:
     stats = sandbox.stats()
     rows: int = stats["member_rows"]["received"] + stats["member_rows"]["handled"]
     return rows + sum(stats["requests"].get("POST /batches", {}).values())
+
+
+def wait_until_stuck(sandbox: Sandbox) -> None:
+    """Wait until no batch moves any more, in a sandbox whose batches are never finished."""
+    wait_until(
+        lambda: all(batch["status"] == "finalizing" for batch in batches(sandbox)), "the end of all progress"
+    )

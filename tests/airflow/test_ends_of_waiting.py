@@ -14,7 +14,16 @@ import pytest
 from airflow_mailchimp_export.delivery import watch
 from airflow_mailchimp_export.state.lock import LOCK
 from tests.airflow.people import crowd, write_segments
-from tests.airflow.runs import Failures, context_of, one_task, report_of, result, states, submit
+from tests.airflow.runs import (
+    Failures,
+    context_of,
+    one_task,
+    report_of,
+    result,
+    states,
+    submit,
+    wait_until_stuck,
+)
 from tests.kit.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
@@ -158,6 +167,7 @@ def test_standing_still_counts_on_from_trigger_to_trigger(
 
     context = context_of(export)
     first = deferred(export, lambda: export.execute(context))
+    wait_until_stuck(mailchimp)
     event = {"status": "error", "message": "hiccup", "batch_ids": first.trigger.batch_ids}
     again = deferred(export, lambda: export.execute_complete(context, event, **first.kwargs))
     record = {**again.trigger.record, "moved_at": time.time() - 1_800}

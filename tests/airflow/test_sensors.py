@@ -23,6 +23,7 @@ from tests.airflow.runs import (
     states,
     submit,
     three_tasks,
+    wait_until_stuck,
     xcoms,
 )
 from tests.kit.waiting import wait_until
@@ -221,6 +222,7 @@ def test_standing_still_counts_on_from_trigger_to_trigger(mailchimp: Sandbox, ba
     """Hiccups do not make a wait endless: without progress it ends at stall_timeout, however often it is deferred."""
     from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
 
+    wait_until_stuck(mailchimp)
     sensor = make_sensor(batch_ids, deferrable=True, stall_timeout=600)
     context = context_of(sensor)
     with pytest.raises(TaskDeferred) as deferred:

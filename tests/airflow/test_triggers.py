@@ -18,7 +18,7 @@ from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.state.lock import LOCK
 from tests.airflow.people import crowd, write_segments
-from tests.airflow.runs import batches, submit
+from tests.airflow.runs import batches, submit, wait_until_stuck
 from tests.kit.http import Received, ScriptedServer, Step, to_problem, to_response
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def test_the_end_ends_the_wait(mailchimp: Sandbox, airflow_db: None, tmp_path: P
 
 def test_standing_still_counts_on(mailchimp: Sandbox, stuck: list[str]) -> None:
     """A trigger goes on counting where another one stopped, unless something has moved since."""
+    wait_until_stuck(mailchimp)
     (event,) = events_of(make_trigger(stuck, end=time.time() + 0.3))
     record = {**event["record"], "moved_at": time.time() - 600}
     (event,) = events_of(make_trigger(stuck, stall_timeout=600, record=record))
