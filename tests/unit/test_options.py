@@ -1,4 +1,4 @@
-"""The definition of an export: options, segments, name."""
+"""The options of an export, and its name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,10 +15,7 @@ from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.options import MAX_EXPORT_NAME_LENGTH, OPTIONS, ExportOptions, parse_export_name
 from airflow_mailchimp_export.settings.segments import (
-    FileFormat,
     FileSpec,
-    Segment,
-    TableSpec,
     parse_segments,
 )
 
@@ -99,137 +94,6 @@ class TestOptions:
         """What is wrong is told by the option's name, with what it must be and the kind that was given."""
         with pytest.raises(ConfigError, match=re.escape(says)):
             ExportOptions.from_value(value)
-
-
-def refusal(segments: Any) -> str:
-    """Say how segments are refused."""
-    with pytest.raises(ConfigError) as caught:
-        parse_segments(segments)
-    return str(caught.value)
-
-
-class TestSegments:
-    """Which profiles are exported, and under which tags."""
-
-    def test_uris(self) -> None:
-        """A URI alone makes a segment whose tag is its name."""
-        assert parse_segments({"VIP": "s3://lake/vip/", "New": " /data/*.csv "}) == (
-            Segment("VIP", "VIP", FileSpec("s3://lake/vip/")),
-            Segment("New", "New", FileSpec("/data/*.csv")),
-        )
-
-    def test_described_files(self) -> None:
-        """A mapping says more of the files."""
-        described = {"uri": "s3://lake/vip", "format": "CSV", "tag": "Very", "conn_id": "aws"}
-        assert parse_segments({"VIP": described}) == (
-            Segment("VIP", "Very", FileSpec("s3://lake/vip", FileFormat.CSV, "aws")),
-        )
-
-    @pytest.mark.parametrize(
-        "text", ['{"VIP": {"uri": "x.csv", "tag": "Very"}}', {"VIP": '{"uri": "x.csv", "tag": "Very"}'}]
-    )
-    def test_json_text(self, text: Any) -> None:
-        """All segments, or one of them, may be JSON text, as a template gives it."""
-        assert parse_segments(text) == (Segment("VIP", "Very", FileSpec("x.csv")),)
-
-    def test_unset_keys(self) -> None:
-        """Null and empty text in a mapping count as unset."""
-        described = {"uri": "x.csv", "format": "", "tag": None, "conn_id": None}
-        assert parse_segments({"VIP": described}) == (Segment("VIP", "VIP", FileSpec("x.csv")),)
-
-    @pytest.mark.parametrize("table", [pd.DataFrame({"a": [1]}), pa.table({"a": [1]})])
-    def test_tables(self, table: Any) -> None:
-        """Data frames and tables are taken as they are."""
-        (segment,) = parse_segments({"VIP": table})
-        assert isinstance(segment.source, TableSpec)
-        assert segment.source.table is table
-
-    def test_wrapped_tables(self) -> None:
-        """A table that was wrapped before, so that it is not printed on its way, is taken out again."""
-        source = TableSpec(pa.table({"a": [1]}))
-        assert parse_segments({"VIP": source})[0].source is source
-
-    def test_tables_are_not_printed(self) -> None:
-        """Printing a segment shows none of its profiles."""
-        assert "ann@example.com" not in repr(
-            parse_segments({"VIP": pd.DataFrame({"a": ["ann@example.com"]})})
-        )
-
-    def test_shared_tags(self) -> None:
-        """Two segments may carry the same tag."""
-        segments = parse_segments({"a": {"uri": "a.csv", "tag": "t"}, "b": {"uri": "b.csv", "tag": "t"}})
-        assert [segment.tag for segment in segments] == ["t", "t"]
-
-    @pytest.mark.parametrize("name", ["x" * 100, "Ünï 😀 & co", "0"])
-    def test_tags(self, name: str) -> None:
-        """Up to 100 characters of any script make a tag."""
-        assert parse_segments({name: "x.csv"})[0].tag == name
-
-    @pytest.mark.parametrize("name", ["", "x" * 101, " VIP", "VIP ", "a\tb", "a\nb", "a\x00b", "\u2028"])
-    def test_names_that_are_no_tags(self, name: str) -> None:
-        """A name that cannot be a tag is refused, not mended: two segments could become one."""
-        assert "its name cannot be a tag in Mailchimp: it must be text of 1 to 100 characters" in refusal(
-            {name: "x.csv"}
-        )
-
-    @pytest.mark.parametrize("tag", ["", " ", 7, "x" * 101])
-    def test_wrong_tags(self, tag: object) -> None:
-        """A tag of its own is checked like a name."""
-        assert "segment 'VIP': tag cannot be a tag in Mailchimp" in refusal({"VIP": {"uri": "x", "tag": tag}})
-
-    @pytest.mark.parametrize(
-        ("segments", "says"),
-        [
-            ({}, "segments is empty: name at least one segment"),
-            (
-                "{'VIP': 'x.csv'}",
-                "segments must be JSON where it begins with { or [: let the template write it, "
-                "as {{ macros.json.dumps(params.segments) }} does; given was text of 16 characters.",
-            ),
-            ('{"VIP": "a.csv", "VIP": "b.csv"}', "segments must be JSON in which each name stands once"),
-            ("x.csv", "segments must be a mapping with names as keys; given was text of 5 characters."),
-            (["x.csv"], "segments must be a mapping with names as keys; given was a value of type list."),
-            (None, "segments must be a mapping with names as keys; given was null."),
-            ({1: "x.csv"}, "segments must be a mapping with names as keys"),
-            (
-                {"VIP": 7},
-                "segment 'VIP' must be a URI, a mapping with the key 'uri', or a data frame or table",
-            ),
-            ({"VIP": ""}, "segment 'VIP': uri must name a file, a folder or a glob; given was empty text."),
-            ({"VIP": "{'uri': 'x'}"}, "segment 'VIP' must be JSON where it begins with { or ["),
-            ({"VIP": '["x.csv"]'}, "segment 'VIP' must be a URI, a mapping with the key 'uri'"),
-            ({"VIP": {"uri": "{'a': 1}"}}, "which looks like a mapping or list that became text"),
-            ({"VIP": {"format": "csv"}}, "segment 'VIP' has no 'uri'"),
-            ({"VIP": {"uri": 7}}, "segment 'VIP': uri must be one line of text; given was a whole number."),
-            (
-                {"VIP": {"uri": "x", "fromat": "csv"}},
-                "segment 'VIP' has unknown keys: 'fromat' (did you mean 'format'?). Allowed are uri,",
-            ),
-            ({"VIP": {"uri": "x", 1: 2}}, "segment 'VIP' must be a mapping with names as keys"),
-            ({"VIP": {"uri": "x", "format": "xls"}}, "segment 'VIP': format must be 'parquet' or 'csv'"),
-            ({"VIP": {"uri": "x", "conn_id": 7}}, "segment 'VIP': conn_id must be one line of text"),
-            (
-                {"VIP": {"conn_id": "wh", "sql": "select 1"}},
-                "segment 'VIP': SQL sources are not supported yet",
-            ),
-        ],
-    )
-    def test_wrong_segments(self, segments: Any, says: str) -> None:
-        """What is wrong is told by the segment's name, with the remedy."""
-        assert says in refusal(segments)
-
-    def test_passwords_in_uris(self) -> None:
-        """A password in a URI is refused, and not shown."""
-        said = refusal({"VIP": "ftp://ann:secret@host/x.csv"})
-        assert "keep it in an Airflow connection" in said
-        assert "secret" not in said
-
-    @pytest.mark.parametrize(
-        "uri", ["s3://conn@lake/x.csv", "abfs://c@a.dfs.core.windows.net/x", "s3://l/a:b@c"]
-    )
-    def test_other_at_signs(self, uri: str) -> None:
-        """An @ that parts no password is let be."""
-        assert parse_segments({"VIP": uri})[0].source == FileSpec(uri)
 
 
 class TestExportName:
