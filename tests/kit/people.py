@@ -19,14 +19,9 @@ def people(*emails: str | None, **columns: Iterable[Any]) -> pa.Table:
     )
 
 
-def emails(*addresses: str | None) -> pa.Table:
-    """Make a table of addresses only."""
-    return pa.table({"email": pa.array(addresses, pa.string())})
-
-
 def many(count: int, *, start: int = 0, domain: str = "mail.eu") -> pa.Table:
-    """Make a table of so many different addresses."""
-    return emails(*(f"p{number:06d}@{domain}" for number in range(start, start + count)))
+    """Make a segment of so many different addresses."""
+    return people(*(f"p{number:06d}@{domain}" for number in range(start, start + count)))
 
 
 def member(email: str, status: MemberStatus = MemberStatus.SUBSCRIBED, *, bulk: int = 0) -> Member:

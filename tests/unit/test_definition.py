@@ -9,7 +9,7 @@ from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.settings.segments import parse_segments
 from tests.kit.exports import AUDIENCE_ID
-from tests.kit.people import emails
+from tests.kit.people import people
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_the_columns_that_are_needed(profile_id: str | None, columns: tuple[str,
     definition = ExportDefinition(
         name="export",
         audience_id=AUDIENCE_ID,
-        segments=parse_segments({"S": emails()}),
+        segments=parse_segments({"S": people()}),
         field_map=parse_field_map({"FNAME": "name", "EMAIL": "email", "LNAME": "name"}),
         options=ExportOptions(profile_id=profile_id),
     )

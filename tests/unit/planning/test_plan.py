@@ -23,7 +23,7 @@ from airflow_mailchimp_export.planning.staging import Layout, common_schema, emp
 from airflow_mailchimp_export.settings.segments import Segment, TableSpec
 from airflow_mailchimp_export.state.manifest import SegmentTally
 from airflow_mailchimp_export.state.plan_file import Membership
-from tests.kit.people import emails, hash_of
+from tests.kit.people import hash_of, people
 from tests.kit.sources import FakeSource
 
 VALID = (
@@ -132,7 +132,7 @@ def planned(
         FakeSource(name, [data] if isinstance(data, pa.Table) else list(data))
         for name, data in segments.items()
     ]
-    named = [Segment(name, (tags or {}).get(name, name), TableSpec(emails())) for name in segments]
+    named = [Segment(name, (tags or {}).get(name, name), TableSpec(people())) for name in segments]
     with staged(scratch_dir, sources, named, status) as plan:
         for member_status, found in (members or {}).items():
             plan.record_status(member_status, found)
@@ -194,7 +194,7 @@ def totals(plan: DecidedPlan) -> tuple[Counts, int]:
     return plan.counts(), plan.conflicting_duplicates()
 
 
-def people(**columns: Sequence[Any]) -> pa.Table:
+def table(**columns: Sequence[Any]) -> pa.Table:
     """Make a table of addresses and names."""
     return pa.table({name: pa.array(values) for name, values in columns.items()})
 
@@ -204,13 +204,13 @@ class TestAddresses:
 
     def test_valid_addresses_are_sent(self, scratch_dir: Path) -> None:
         """Plain, tagged, apostrophed, international and longest addresses are all sent."""
-        with planned(scratch_dir, {"S": emails(*VALID)}) as plan:
+        with planned(scratch_dir, {"S": people(*VALID)}) as plan:
             assert addresses(plan) == list(VALID)
             assert set_aside(plan) == []
 
     def test_invalid_addresses_are_set_aside(self, scratch_dir: Path) -> None:
         """What no mail system takes is rejected as an invalid address, and told as it was read."""
-        with planned(scratch_dir, {"S": emails(*INVALID)}) as plan:
+        with planned(scratch_dir, {"S": people(*INVALID)}) as plan:
             assert addresses(plan) == []
             assert [(reason, email) for _, reason, email, _, _ in set_aside(plan)] == [
                 ("invalid_address", email) for email in INVALID
@@ -219,7 +219,7 @@ class TestAddresses:
 
     def test_missing_addresses_are_set_aside(self, scratch_dir: Path) -> None:
         """Null, empty text and nothing but blanks are a missing address."""
-        with planned(scratch_dir, {"S": emails(*MISSING)}) as plan:
+        with planned(scratch_dir, {"S": people(*MISSING)}) as plan:
             assert addresses(plan) == []
             assert [row[:3] for row in set_aside(plan)] == [("rejected", "missing_address", "")] * len(
                 MISSING
@@ -233,20 +233,20 @@ class TestAddresses:
             "Ada@Mail.eu",
             *(f"{blank}ada@mail.eu{blank}" for blank in BLANKS),
         ]
-        with planned(scratch_dir, {"S": emails(*variants)}) as plan:
+        with planned(scratch_dir, {"S": people(*variants)}) as plan:
             assert addresses(plan) == ["ada@mail.eu"]
             assert totals(plan) == (Counts(rows_read=len(variants), merged=len(variants) - 1), 0)
 
     def test_one_person_under_one_key(self, scratch_dir: Path) -> None:
         """Spellings that differ by case, also the Turkish and the Greek one, or by what nobody sees are one person."""
-        rows = emails("ALİ@mail.eu", "ali@mail.eu", "a\u00adli@mail.eu", "ΝΙΚΟΣ@mail.eu", "νικοσ@mail.eu")
+        rows = people("ALİ@mail.eu", "ali@mail.eu", "a\u00adli@mail.eu", "ΝΙΚΟΣ@mail.eu", "νικοσ@mail.eu")
         with planned(scratch_dir, {"S": rows}) as plan:
             assert addresses(plan) == ["ali@mail.eu", "νικοσ@mail.eu"]
             assert totals(plan) == (Counts(rows_read=5, merged=3), 0)
 
     def test_letters_of_other_scripts_are_lower_cased(self, scratch_dir: Path) -> None:
         """Lower case is not only for ASCII."""
-        with planned(scratch_dir, {"S": emails("ZOË@mail.eu", "zoë@MAIL.eu", "ПОЧТА@ПОЧТА.РФ")}) as plan:
+        with planned(scratch_dir, {"S": people("ZOË@mail.eu", "zoë@MAIL.eu", "ПОЧТА@ПОЧТА.РФ")}) as plan:
             assert addresses(plan) == ["zoë@mail.eu", "почта@почта.рф"]
 
 
@@ -255,8 +255,8 @@ class TestMerging:
 
     def test_first_row_in_source_order_wins(self, scratch_dir: Path) -> None:
         """Of a person's rows the first of the first segment is sent; the others count as merged."""
-        first = people(email=["bob@mail.eu", "ada@mail.eu", "ADA@mail.eu"], name=["Bob", "Ada", "Augusta"])
-        second = people(email=["cyd@mail.eu", "bob@mail.eu"], name=["Cyd", "Robert"])
+        first = table(email=["bob@mail.eu", "ada@mail.eu", "ADA@mail.eu"], name=["Bob", "Ada", "Augusta"])
+        second = table(email=["cyd@mail.eu", "bob@mail.eu"], name=["Cyd", "Robert"])
         with planned(scratch_dir, {"A": first, "B": second}) as plan:
             assert upserts(plan) == [
                 Sent("bob@mail.eu", "subscribed", ("A", "B"), ("A", "B"), "A row 1", ("Bob",)),
@@ -267,7 +267,7 @@ class TestMerging:
 
     def test_merged_rows_that_differ_are_counted(self, scratch_dir: Path) -> None:
         """Merged rows count as differing only where a mapped value differs, null being a value of its own."""
-        rows = people(
+        rows = table(
             email=["a@mail.eu"] * 4 + ["b@mail.eu"] * 2, name=["Ada", "Ada", None, "ada", None, None]
         )
         with planned(scratch_dir, {"S": rows}) as plan:
@@ -278,7 +278,7 @@ class TestMerging:
         names = [f"Name {number}" for number in range(12_000)]
         owners = [f"p{number * 7919 % 4_000:05d}@mail.eu" for number in range(12_000)]
         tables = [
-            people(email=owners[start : start + 400], name=names[start : start + 400])
+            table(email=owners[start : start + 400], name=names[start : start + 400])
             for start in range(0, 12_000, 400)
         ]
         runs = []
@@ -294,7 +294,7 @@ class TestMerging:
 
     def test_a_person_in_several_segments_is_sent_once_with_all_tags(self, scratch_dir: Path) -> None:
         """Someone in three segments is one row with three tags."""
-        tables = {name: emails("ada@mail.eu", f"{name}@mail.eu") for name in ("x", "y", "z")}
+        tables = {name: people("ada@mail.eu", f"{name}@mail.eu") for name in ("x", "y", "z")}
         with planned(scratch_dir, tables) as plan:
             assert {sent.email: sent.tags for sent in upserts(plan)} == {
                 "ada@mail.eu": ("x", "y", "z"),
@@ -308,7 +308,7 @@ class TestMerging:
         """Two segments with the same tag give it once, and both are still named."""
         with planned(
             scratch_dir,
-            {"A": emails("ada@mail.eu"), "B": emails("ada@mail.eu"), "C": emails("ada@mail.eu")},
+            {"A": people("ada@mail.eu"), "B": people("ada@mail.eu"), "C": people("ada@mail.eu")},
             tags={"A": "Same", "B": "Same"},
         ) as plan:
             assert plan.memberships() == [Membership(("A", "B", "C"), ("C", "Same"))]
@@ -317,7 +317,7 @@ class TestMerging:
         """Each segment tells its own rows, an empty one too, in the order of the definition."""
         with planned(
             scratch_dir,
-            {"B": emails("x", "ada@mail.eu"), "Empty": emails(), "A": emails(None)},
+            {"B": people("x", "ada@mail.eu"), "Empty": people(), "A": people(None)},
             tags={"A": "Tag A"},
         ) as plan:
             assert plan.segments() == (
@@ -328,22 +328,22 @@ class TestMerging:
 
     def test_nobody(self, scratch_dir: Path) -> None:
         """Segments without a row make a plan without anybody."""
-        with planned(scratch_dir, {"A": emails(), "B": emails()}) as plan:
+        with planned(scratch_dir, {"A": people(), "B": people()}) as plan:
             assert (upserts(plan), set_aside(plan), plan.memberships()) == ([], [], [])
             assert totals(plan) == (Counts(), 0)
             assert plan.upsert_count() == 0
 
     def test_many_segments(self, scratch_dir: Path) -> None:
         """Seventy segments are no problem, which is more than an integer has bits."""
-        tables = {f"S{number:02d}": emails("ada@mail.eu", f"s{number}@mail.eu") for number in range(70)}
+        tables = {f"S{number:02d}": people("ada@mail.eu", f"s{number}@mail.eu") for number in range(70)}
         with planned(scratch_dir, tables) as plan:
             assert upserts(plan)[0].segments == tuple(tables)
             assert {len(sent.segments) for sent in upserts(plan)[1:]} == {1}
 
     def test_it_tells_where_each_row_stands(self, scratch_dir: Path) -> None:
         """Rows are numbered through a segment's batches and anew in the next segment."""
-        batches = [emails("a@mail.eu", "bad"), emails("c@mail.eu")]
-        with planned(scratch_dir, {"A": batches, "B": emails(None, "d@mail.eu")}) as plan:
+        batches = [people("a@mail.eu", "bad"), people("c@mail.eu")]
+        with planned(scratch_dir, {"A": batches, "B": people(None, "d@mail.eu")}) as plan:
             assert [sent.source for sent in upserts(plan)] == ["A row 1", "A row 3", "B row 2"]
             assert set_aside(plan) == [
                 ("rejected", "invalid_address", "bad", ["A"], "A row 2"),
@@ -366,7 +366,7 @@ class TestStatuses:
     def test_suppressed_by_id_and_by_address(self, scratch_dir: Path, status: MemberStatus) -> None:
         """Whoever stands so is left out, whether the id or the address that Mailchimp tells is theirs."""
         members = {status: [(hash_of("ada@mail.eu"), ""), ("an id of its own", " BOB@mail.eu")]}
-        rows = emails("Ada@mail.eu", "bob@mail.eu", "cyd@mail.eu")
+        rows = people("Ada@mail.eu", "bob@mail.eu", "cyd@mail.eu")
         with planned(scratch_dir, {"S": rows}, members=members) as plan:
             assert addresses(plan) == ["cyd@mail.eu"]
             assert set_aside(plan) == [
@@ -378,11 +378,11 @@ class TestStatuses:
     @pytest.mark.parametrize("character", INVISIBLE, ids=ascii)
     def test_invisible_characters_hide_no_opt_out(self, scratch_dir: Path, character: str) -> None:
         """An invisible character in an address, at the source or in the audience, gets nobody past their no."""
-        standing = {MemberStatus.UNSUBSCRIBED: [("", "ada@mail.eu"), ("", f"b{character}ob@mail.eu")]}
-        rows = emails(
+        members = {MemberStatus.UNSUBSCRIBED: [("", "ada@mail.eu"), ("", f"b{character}ob@mail.eu")]}
+        rows = people(
             f"ada@mail{character}.eu", f"{character}bob@mail.eu", f"a{character}da@mail.eu{character}"
         )
-        with planned(scratch_dir, {"S": rows}, standing=standing) as plan:
+        with planned(scratch_dir, {"S": rows}, members=members) as plan:
             assert addresses(plan) == []
             assert set_aside(plan) == [
                 ("suppressed", "unsubscribed", "ada@mail.eu", ["S"], "S row 1"),
@@ -392,7 +392,7 @@ class TestStatuses:
     def test_suppressed_people_name_all_their_segments(self, scratch_dir: Path) -> None:
         """A suppressed person stands once in the account, with every segment they are in."""
         members = {MemberStatus.CLEANED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
-        tables = {"A": emails("ada@mail.eu", "ada@mail.eu"), "B": emails("ada@mail.eu")}
+        tables = {"A": people("ada@mail.eu", "ada@mail.eu"), "B": people("ada@mail.eu")}
         with planned(scratch_dir, tables, members=members) as plan:
             assert set_aside(plan) == [("suppressed", "cleaned", "ada@mail.eu", ["A", "B"], "A row 1")]
             assert totals(plan) == (Counts(rows_read=3, merged=2), 0)
@@ -408,7 +408,7 @@ class TestStatuses:
     ) -> None:
         """Who was met under several statuses is not sent if one of them is a no."""
         members = {MemberStatus(word): [(hash_of("ada@mail.eu"), "ada@mail.eu")] for word in order}
-        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, members=members, status=new_status) as plan:
+        with planned(scratch_dir, {"S": people("ada@mail.eu")}, members=members, status=new_status) as plan:
             assert addresses(plan) == []
             assert [row[0] for row in set_aside(plan)] == ["suppressed"]
 
@@ -418,14 +418,14 @@ class TestStatuses:
             status: [(hash_of("ada@mail.eu"), "ada@mail.eu")]
             for status in (MemberStatus.ARCHIVED, MemberStatus.UNSUBSCRIBED)
         }
-        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, members=members) as plan:
+        with planned(scratch_dir, {"S": people("ada@mail.eu")}, members=members) as plan:
             assert [row[:2] for row in set_aside(plan)] == [("suppressed", "unsubscribed")]
 
     @pytest.mark.parametrize("new_status", [MemberStatus.PENDING, MemberStatus.TRANSACTIONAL])
     def test_subscribed_members_keep_their_status(self, scratch_dir: Path, new_status: MemberStatus) -> None:
         """New people get the new status, subscribed members are sent as subscribed."""
         members = {MemberStatus.SUBSCRIBED: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
-        rows = emails("new@mail.eu", "ada@mail.eu")
+        rows = people("new@mail.eu", "ada@mail.eu")
         with planned(scratch_dir, {"S": rows}, members=members, status=new_status) as plan:
             assert [(sent.email, sent.status) for sent in upserts(plan)] == [
                 ("new@mail.eu", new_status.value),
@@ -446,7 +446,7 @@ class TestStatuses:
     ) -> None:
         """Who never agreed to marketing is sent only where the export sends everybody so."""
         members = {MemberStatus.TRANSACTIONAL: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
-        with planned(scratch_dir, {"S": emails("ada@mail.eu")}, members=members, status=new_status) as plan:
+        with planned(scratch_dir, {"S": people("ada@mail.eu")}, members=members, status=new_status) as plan:
             assert [(one.email, one.status) for one in upserts(plan)] == sent
             assert plan.new_people() == 0
 
@@ -454,7 +454,7 @@ class TestStatuses:
         """Who has yet to confirm is left alone, also where new members are sent as pending."""
         members = {MemberStatus.PENDING: [(hash_of("ada@mail.eu"), "ada@mail.eu")]}
         with planned(
-            scratch_dir, {"S": emails("ada@mail.eu")}, members=members, status=MemberStatus.PENDING
+            scratch_dir, {"S": people("ada@mail.eu")}, members=members, status=MemberStatus.PENDING
         ) as plan:
             assert addresses(plan) == []
             assert [row[1] for row in set_aside(plan)] == ["pending"]
@@ -465,22 +465,22 @@ class TestStaging:
 
     def test_columns_of_different_type_become_text(self, scratch_dir: Path) -> None:
         """Where two segments hold a column in different types, it is text for both; where not, it stays."""
-        first = people(email=["a@mail.eu"], when=[date(2026, 1, 2)], age=[30])
-        second = people(email=["b@mail.eu"], when=["2026-02-03"], age=[40])
+        first = table(email=["a@mail.eu"], when=[date(2026, 1, 2)], age=[30])
+        second = table(email=["b@mail.eu"], when=["2026-02-03"], age=[40])
         with planned(scratch_dir, {"A": first, "B": second}) as plan:
             assert [sent.values for sent in upserts(plan)] == [("2026-01-02", 30), ("2026-02-03", 40)]
 
     def test_a_column_without_values_takes_the_other_type(self, scratch_dir: Path) -> None:
         """A column that has no type in one segment has the other segment's."""
         first = pa.table({"email": ["a@mail.eu"], "age": pa.nulls(1)})
-        second = people(email=["b@mail.eu"], age=[40])
+        second = table(email=["b@mail.eu"], age=[40])
         with planned(scratch_dir, {"A": first, "B": second}) as plan:
             assert [sent.values for sent in upserts(plan)] == [(None,), (40,)]
         assert common_schema([FakeSource("A", [first])]).field("age").type == pa.string()
 
     def test_addresses_are_text(self, scratch_dir: Path) -> None:
         """A column of addresses that holds numbers is read as text, and so the addresses are invalid."""
-        with planned(scratch_dir, {"S": people(email=[42])}) as plan:
+        with planned(scratch_dir, {"S": table(email=[42])}) as plan:
             assert [row[1:3] for row in set_aside(plan)] == [("invalid_address", "42")]
 
     def test_values_that_do_not_fit_are_a_source_error(self) -> None:
@@ -496,14 +496,14 @@ class TestStaging:
 
     def test_rows_are_numbered_from_the_first(self) -> None:
         """A block's rows are numbered from the given number, and only addresses make a block too."""
-        batch = emails("a@mail.eu", "b@mail.eu").to_batches()[0]
+        batch = people("a@mail.eu", "b@mail.eu").to_batches()[0]
         block = staging_block(batch, Layout(batch.schema, mapped=1), segment="S", first_row=7)
         assert block.column("source_row").to_pylist() == [7, 8]
         assert block.column("fields").to_pylist() == [{"field_0": None}] * 2
 
     def test_an_empty_block_has_the_types(self) -> None:
         """A block without rows has the columns of one with rows."""
-        batch = people(email=["a@mail.eu"], age=[40]).to_batches()[0]
+        batch = table(email=["a@mail.eu"], age=[40]).to_batches()[0]
         for place in (Layout(batch.schema, mapped=2), Layout(batch.schema, mapped=1, profile_id=1)):
             full = staging_block(batch, place, segment="S", first_row=0)
             assert empty_block(place).schema == full.schema
@@ -511,7 +511,7 @@ class TestStaging:
 
     def test_a_profile_id_is_text(self) -> None:
         """The column that identifies a profile is staged as text, whatever its type; without one it is null."""
-        batch = people(email=["a@mail.eu", "b@mail.eu"], name=["Ada", "Bo"], id=[7, None]).to_batches()[0]
+        batch = table(email=["a@mail.eu", "b@mail.eu"], name=["Ada", "Bo"], id=[7, None]).to_batches()[0]
         block = staging_block(batch, Layout(batch.schema, mapped=2, profile_id=2), segment="S", first_row=0)
         assert block.column("profile_id").to_pylist() == ["7", None]
         assert block.column("fields").to_pylist() == [
@@ -523,19 +523,19 @@ class TestStaging:
 
     def test_a_profile_id_may_be_mapped_too(self) -> None:
         """A column may identify profiles and fill a merge field at once."""
-        batch = people(email=["a@mail.eu"], id=["x"]).to_batches()[0]
+        batch = table(email=["a@mail.eu"], id=["x"]).to_batches()[0]
         block = staging_block(batch, Layout(batch.schema, mapped=2, profile_id=1), segment="S", first_row=0)
         assert block.column("profile_id").to_pylist() == ["x"]
         assert block.column("fields").to_pylist() == [{"field_0": None, "field_1": "x"}]
 
     def test_a_source_that_breaks_stops_the_plan(self, scratch_dir: Path) -> None:
         """What a source raises behind its first batches comes through."""
-        source = FakeSource("S", [emails("a@mail.eu")], breaks=SourceError("half read"))
+        source = FakeSource("S", [people("a@mail.eu")], breaks=SourceError("half read"))
         read: list[int] = []
         with Staging(scratch_dir, ledger=None, new_member_status=MemberStatus.SUBSCRIBED) as staging:
             with pytest.raises(SourceError, match="half read"):
                 staging.stage(
-                    [Segment("S", "S", TableSpec(emails()))],
+                    [Segment("S", "S", TableSpec(people()))],
                     [source],
                     layout([source]),
                     on_rows=read.append,
@@ -544,8 +544,8 @@ class TestStaging:
 
     def test_values_of_columns(self, scratch_dir: Path) -> None:
         """Staged columns are told row by row, the address as it stands in the plan."""
-        rows = people(email=["A@mail.eu", None], name=["Ada", "Bob"], age=[36, None])
-        with staged(scratch_dir, [FakeSource("S", [rows])], [Segment("S", "S", TableSpec(emails()))]) as plan:
+        rows = table(email=["A@mail.eu", None], name=["Ada", "Bob"], age=[36, None])
+        with staged(scratch_dir, [FakeSource("S", [rows])], [Segment("S", "S", TableSpec(people()))]) as plan:
             assert set(plan.values([2, 0])) == {(36, "a@mail.eu"), (None, None)}
             assert set(plan.values([1])) == {("Ada",), ("Bob",)}
 
@@ -555,7 +555,7 @@ class TestDatabase:
 
     def test_incoming_data_is_let_go(self, scratch_dir: Path) -> None:
         """Arrow data are known only inside the with block, also after one that failed."""
-        block = empty_block(Layout(emails().schema, mapped=1))
+        block = empty_block(Layout(people().schema, mapped=1))
         with Database(scratch_dir, "planning/plan.sql") as database:
             with pytest.raises(ZeroDivisionError), database.incoming(block):
                 raise ZeroDivisionError
