@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from airflow_mailchimp_export.fields.field_map import FieldMap
@@ -35,6 +36,11 @@ class ExportDefinition:
     contact_limit: int | None = None
 
     @property
+    def digest(self) -> str:
+        """What stands for the definition, but for rows in memory: a further attempt may have another one."""
+        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The source's columns that are needed, each once, the address's first."""
         extra = [self.options.profile_id] if self.options.profile_id else []
@@ -43,12 +49,25 @@ class ExportDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunIdentity:
-    """Which run it is, and who answers for it."""
+    """Which run it is, and who answers for it.
+
+    :param map_index: of a mapped task; -1 for any other.
+    :param data_moment: of what moment the sources' data are, in ISO 8601; empty where nobody knows.
+    """
 
     run_id: str
     dag_id: str
     export_user: str
     started_at: str
+    task_id: str = ""
+    map_index: int = -1
+    data_moment: str = ""
+
+    @property
+    def task(self) -> str:
+        """The task that the run belongs to."""
+        mapped = f"[{self.map_index}]" if self.map_index >= 0 else ""
+        return f"{self.dag_id}.{self.task_id}{mapped}" if self.task_id else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

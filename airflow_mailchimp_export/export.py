@@ -9,19 +9,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
 from airflow_mailchimp_export.definition import RunContext
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.shipment import Shipment
-from airflow_mailchimp_export.errors import ConfigError, ExportError, RetryableError
-from airflow_mailchimp_export.finalizing import finalize, publish, recover_abandoned_runs
+from airflow_mailchimp_export.errors import (
+    ConfigError,
+    ExportError,
+    RetryableError,
+    SourceError,
+    UnreadableFile,
+)
+from airflow_mailchimp_export.finalizing import (
+    finalize,
+    publish,
+    recover_abandoned_runs,
+    recover_attempt,
+)
 from airflow_mailchimp_export.model import Effect
 from airflow_mailchimp_export.planning import guards
 from airflow_mailchimp_export.planning.planner import Planner
 from airflow_mailchimp_export.state.lock import Lock
 from airflow_mailchimp_export.state.manifest import Manifest
+from airflow_mailchimp_export.state.run import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +44,12 @@ class Submission:
     """What was handed over.
 
     :param report: where nothing is left to wait for, the account of the run.
+    :param run: where the attempt that did it keeps its files.
     """
 
     batch_ids: tuple[str, ...]
     report: Report | None
+    run: RunFolder
 
 
 class Export:
@@ -43,6 +58,10 @@ class Export:
     def __init__(self, run: RunContext) -> None:
         self._dry_run = run.definition.dry_run
         self._gateway = run.gateway
+        self._begin(run)
+
+    def _begin(self, run: RunContext) -> None:
+        self._context = run
         self._run = run.folder
         self._lock = Lock(run.folder.export_folder(), run.folder.name)
         self._planner = Planner(run)
@@ -58,19 +77,57 @@ class Export:
         :raises TooManyRejects: when too many profiles cannot be sent; nothing was sent.
         :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
+        self._check_task()
+        if self._run.is_planned() and not self._continues():
+            self._replace_attempt()
+        if self._dry_run:
+            self._shipped(self._planned(), on_batch)
+            return Submission((), finalize(self._run, gateway=self._gateway), self._run)
         with self._lock.held():
             self._run.export_folder().sweep()
-            if not self._dry_run:
-                recover_abandoned_runs(self._run, gateway=self._gateway)
+            recover_abandoned_runs(self._run, gateway=self._gateway)
             batch_ids = self._shipped(self._planned(), on_batch)
             if not batch_ids:
-                return Submission((), finalize(self._run, gateway=self._gateway))
+                return Submission((), finalize(self._run, gateway=self._gateway), self._run)
             self._lock.keep_waiting()
-        return Submission(batch_ids, report=None)
+        return Submission(batch_ids, None, self._run)
+
+    def _check_task(self) -> None:
+        """Let no other task take a run for its own: it would answer for what it has not sent."""
+        task = self._context.identity.task
+        for attempt in self._run.earlier_attempts():
+            with suppress(UnreadableFile):
+                owner = attempt.manifest.task if attempt.is_planned() else ""
+                if task and owner not in ("", task):
+                    raise ConfigError(
+                        f"Run {self._run.name} of export {self._context.definition.name!r} belongs to {owner}, not to "
+                        f"{task}. Nothing was sent. Give each of them an export_name of its own"
+                    )
+
+    def _continues(self) -> bool:
+        """Whether an earlier attempt need only be waited for: all is handed over, nothing that shaped it changed."""
+        try:
+            manifest = self._run.manifest
+            return (
+                not self._dry_run
+                and manifest.definition == self._context.definition.digest
+                and Shipment(self._run, self._gateway).is_handed_over()
+                and manifest.sources == self._planner.identify_sources()
+            )
+        except (SourceError, UnreadableFile):
+            return False
+
+    def _replace_attempt(self) -> None:
+        """Take in what an earlier attempt got answered, and go on in the folder of a further one."""
+        if not self._dry_run:
+            with self._lock.held():
+                recover_attempt(self._run, gateway=self._gateway, definition=self._context.definition.digest)
+        folder = self._run.export_folder().run(self._run.first_attempt, fresh=True)
+        self._begin(replace(self._context, folder=folder))
 
     def _planned(self) -> Manifest:
         if self._run.is_planned():
-            log.info("Going on with the run in %s", self._run.uri)
+            log.info("Going on with the run in %s: all of it is handed over", self._run.uri)
             return self._run.manifest
         try:
             return self._planner.plan()

@@ -6,7 +6,8 @@ It needs the run's folder only, so that it can run in another task, on another m
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 
 import duckdb
@@ -15,13 +16,15 @@ import pyarrow as pa
 from airflow_mailchimp_export.accounting.accounts import Reconciliation
 from airflow_mailchimp_export.accounting.report import Report, build_report
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, keep_looking
 from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, UnreadableFile
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.state import ledger
 from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
 from airflow_mailchimp_export.state.lock import Lock
-from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
+from airflow_mailchimp_export.state.manifest import Manifest
+from airflow_mailchimp_export.state.run import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +79,34 @@ def recover_abandoned_runs(current: RunFolder, *, gateway: Gateway) -> None:
         if run.name == current.name or run.is_finished():
             continue
         if run.is_planned():
+            log.warning("Run %s was never accounted for; doing it now", run.name)
             _recover(run, gateway)
         else:
             folder.remove_run(run)
+
+
+def recover_attempt(run: RunFolder, *, gateway: Gateway, definition: str) -> None:
+    """Take in what an earlier attempt at a run got answered; a further attempt plans anew from what that changed.
+
+    :param definition: what is asked for now; where it was something else, the batches of the attempt are called off,
+        and otherwise waited for.
+    """
+    with suppress(UnreadableFile):
+        batch_ids = [batch.id for batch in run.batches]
+        if run.manifest.definition == definition:
+            _wait(batch_ids, gateway)
+        else:
+            cancel_batches(gateway, batch_ids)
+    log.warning("An earlier attempt, %s, is accounted for; this one plans anew", run.name)
+    _recover(run, gateway, reason="A further attempt at the run took its place")
+
+
+def _wait(batch_ids: Sequence[str], gateway: Gateway) -> None:
+    watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
+    while batch_ids and keep_looking(gateway, watch, clock=time.monotonic):
+        if watch.stalled(now=time.monotonic()):
+            return
+        gateway.sleep(watch.pause())
 
 
 def publish(run: RunFolder, report: Report) -> None:
@@ -87,11 +115,10 @@ def publish(run: RunFolder, report: Report) -> None:
     log.info("%s\n  files: %s", report.table(), run.uri)
 
 
-def _recover(run: RunFolder, gateway: Gateway) -> None:
-    log.warning("Run %s was never accounted for; doing it now", run.name)
+def _recover(run: RunFolder, gateway: Gateway, *, reason: str = "") -> None:
     try:
         run.check()
-        finalize(run, gateway=gateway, keep_lock=True)
+        finalize(run, gateway=gateway, error=reason, keep_lock=True)
     except _DAMAGE as error:
         _give_up(run, gateway, error)
 
@@ -126,7 +153,10 @@ def _collect(run: RunFolder, gateway: Gateway, *, further: bool) -> str:
 def _account(run: RunFolder, *, error: str) -> Report:
     """Account for every row, and write the ledger."""
     manifest = run.manifest
-    with _opened_ledger(run.export_folder()) as (known, problem), Reconciliation(run, known) as accounts:
+    with (
+        _opened_ledger(run) as (known, problem),
+        Reconciliation(run, known) as accounts,
+    ):
         accounts.write_outcomes()
         accounts.write_rejects()
         aggregates = accounts.aggregates()
@@ -140,14 +170,21 @@ def _account(run: RunFolder, *, error: str) -> Report:
 
 
 @contextmanager
-def _opened_ledger(folder: ExportFolder) -> Iterator[tuple[Ledger | None, str]]:
-    """Lend the ledger; where it cannot be read there is none, but the reason."""
+def _opened_ledger(run: RunFolder) -> Iterator[tuple[Ledger | None, str]]:
+    """Lend the ledger; where it cannot be read there is none, but the reason, unless the run replaces it."""
+    manifest = run.manifest
     with ExitStack() as stack:
         try:
-            known, problem = stack.enter_context(ledger.opened(folder)), ""
+            known, problem = stack.enter_context(ledger.opened(run.export_folder())), ""
         except UnreadableFile as error:
             known, problem = None, str(error)
+        if manifest.replaces_ledger and (problem or (known and not _is_own(known, manifest))):
+            known, problem = None, ""
         yield known, problem
+
+
+def _is_own(known: Ledger, manifest: Manifest) -> bool:
+    return (known.mark.export, known.mark.audience_id) == (manifest.export, manifest.audience_id)
 
 
 def _conflict(run: RunFolder, known: Ledger | None) -> str:
@@ -167,8 +204,13 @@ def _write_ledger(run: RunFolder, known: Ledger | None, accounts: Reconciliation
     manifest = run.manifest
     if known and known.mark.run == run.name:
         return
-    outdated = known and (known.is_outdated or known.mark.basis != manifest.basis)
-    if outdated or accounts.change_the_ledger():
+    moment = manifest.data_moment or (known.mark.data_moment if known else "")
+    outdated = known and (
+        known.is_outdated or (known.mark.basis, known.mark.data_moment) != (manifest.basis, moment)
+    )
+    if outdated or manifest.replaces_ledger or accounts.change_the_ledger():
+        if manifest.replaces_ledger:
+            ledger.set_aside(run.export_folder())
         accounts.write_ledger(
             LedgerMark(
                 manifest.export,
@@ -176,5 +218,6 @@ def _write_ledger(run: RunFolder, known: Ledger | None, accounts: Reconciliation
                 version=manifest.ledger_version + 1,
                 run=run.name,
                 basis=manifest.basis,
+                data_moment=moment,
             )
         )

@@ -234,6 +234,7 @@ class SegmentToMailchimpOperator(_ExportTask):
                 path_factory=storage_path,
             )
             submission = Export(run).submit(on_batch=self._note_batch)
+        folder = self._run_folder = submission.run
         if submission.report:
             return _told(submission.report, folder)
         if not self.wait_for_completion:
@@ -499,12 +500,25 @@ def _map_index(context: Context) -> int | None:
 
 
 def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:
+    map_index = _map_index(context)
     return RunIdentity(
         run_id=str(context["run_id"]),
         dag_id=context["ti"].dag_id,
         export_user=settings.export_user,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        task_id=context["ti"].task_id,
+        map_index=-1 if map_index is None else map_index,
+        data_moment=_data_moment(context),
     )
+
+
+def _data_moment(context: Context) -> str:
+    """Return of what moment a run's data are: its logical date, or the end of its interval, else when it was due."""
+    moments = [context.get("logical_date"), context.get("data_interval_end")]
+    known = [moment for moment in moments if moment is not None]
+    due = getattr(context.get("dag_run"), "run_after", None)
+    moment = max(known) if known else due
+    return moment.astimezone(UTC).isoformat() if moment else ""
 
 
 def _warn_of_lonely_disk(root: str) -> None:

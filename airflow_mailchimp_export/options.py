@@ -53,6 +53,7 @@ class ExportOptions:
     :param adopt_existing_tag: whether, on the first run, people who carry a segment's tag already count as put
         there by this export.
     :param keep_runs: how many run folders are kept.
+    :param allow_older: whether a run may put older data over the newer data of a run before it.
     """
 
     new_member_status: MemberStatus = MemberStatus.SUBSCRIBED
@@ -65,6 +66,7 @@ class ExportOptions:
     profile_id: str | None = None
     adopt_existing_tag: bool = False
     keep_runs: int = 30
+    allow_older: bool = False
 
     @classmethod
     def from_value(cls, value: ExportOptions | Mapping[str, object] | str | None) -> ExportOptions:
@@ -94,6 +96,7 @@ OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "profile_id": single_line,
     "adopt_existing_tag": boolean,
     "keep_runs": whole_number(1),
+    "allow_older": boolean,
 }
 """What makes each option's value of what was set."""
 

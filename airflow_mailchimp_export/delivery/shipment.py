@@ -77,6 +77,11 @@ class Shipment:
                 removals=(chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted),
             )
 
+    def is_handed_over(self) -> bool:
+        """Whether nothing is left to send: all of it was answered, or is in a batch that Mailchimp took."""
+        in_batches = {number for batch in self._run.batches for number in batch.chunks}
+        return not self._open_numbers() - in_batches
+
     def without_opt_outs(self, chunk: Chunk) -> tuple[Outcomes, Chunk]:
         """Part those from a chunk who opted out since the run was planned."""
         opted_out = self._opt_outs.among(member.email for member in chunk.members)

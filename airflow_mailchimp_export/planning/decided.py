@@ -50,9 +50,12 @@ class DecidedPlan:
             record_status(self._database, MemberStatus.SUBSCRIBED, members)
         return self._count("surely_new_count")
 
-    def removal_counts(self) -> list[RemovalCount]:
-        """Return how many people lose each tag, of those who have it by this export; first over all tags."""
-        return [RemovalCount(*row) for row in self._database.rows("removal_counts")]
+    def removal_counts(self, attempts: Sequence[str] = ()) -> list[RemovalCount]:
+        """Return how many people lose each tag, of those who have it by this export; first over all tags.
+
+        :param attempts: the earlier attempts at this run; whom they sent without an answer does not count.
+        """
+        return [RemovalCount(*row) for row in self._database.rows("removal_counts", attempts=list(attempts))]
 
     def untagged_instead(self) -> int:
         """Return how many lose their tags in place of being taken out."""

@@ -283,12 +283,15 @@ SELECT kind, tag, subscriber_hash, email, profile_id FROM (
 -- name: removal_counts
 -- How many people lose each tag, and how many have it by this export; the row without a tag counts all people once.
 -- What counts is what will be taken: who is only renamed keeps their membership, and who was archived by this export
--- and returns was not among those who have a tag.
-WITH taken AS (
-    SELECT removed_tags FROM removals JOIN ledger USING (subscriber_hash)
+-- and returns was not among those who have a tag. Nor was anybody of whom an earlier attempt at this very run got no
+-- answer: it may have been about to send the wrong people.
+WITH added AS (
+    SELECT subscriber_hash, tags FROM ledger
+    WHERE len(tags) > 0 AND state <> 'archived' AND NOT (state = 'unconfirmed' AND list_contains($attempts, run))
+), taken AS (
+    SELECT removed_tags FROM removals SEMI JOIN added USING (subscriber_hash)
     ANTI JOIN moves ON moves.old_hash = removals.subscriber_hash AND moves.old_status IS NULL
-    WHERE ledger.state <> 'archived'
-), owned AS (SELECT tags FROM ledger WHERE len(tags) > 0 AND state <> 'archived')
+), owned AS (SELECT tags FROM added)
 SELECT '' AS tag, (SELECT count(*) FROM taken), (SELECT count(*) FROM owned)
 UNION ALL
 SELECT tag, count(*) FILTER (lost), count(*) FILTER (NOT lost) FROM (

@@ -48,6 +48,16 @@ class Planner:
         self._gateway = run.gateway
         self._looked_up_at = self._now()
         self._tag_warnings: tuple[FieldWarning, ...] = ()
+        self._replaces_ledger = False
+        self._sources: tuple[str, ...] = ()
+
+    def identify_sources(self) -> tuple[str, ...]:
+        """Return what identifies the data of each segment now.
+
+        :raises SourceError: when a source is gone.
+        """
+        with self._open_sources() as sources:
+            return tuple(source.identity() for source in sources)
 
     def plan(self) -> Manifest:
         """Write the run's plan, and return what it says in short.
@@ -60,6 +70,7 @@ class Planner:
         self._run.gateway.permit()
         with self._opened_ledger() as known, self._open_sources() as sources:
             mark = known.mark if known else None
+            self._sources = tuple(source.identity() for source in sources)
             check_owners(self._run.folder.export_folder(), self._claim)
             tags = AudienceTags(self._gateway, definition.audience_id, definition.segments)
             audience = read_audience(self._gateway, definition.audience_id)
@@ -99,11 +110,15 @@ class Planner:
             except NewerFormat:
                 raise
             except ConfigError as error:
-                if not self._definition.full or self._definition.dry_run:
+                if not self._definition.full:
                     raise
-                log.warning("%s. This run starts anew", error)
-                ledger.set_aside(folder)
+                log.warning("%s. This run starts from nothing, and sets it aside at its end", error)
+                self._replaces_ledger = True
                 known = None
+            mark = known.mark if known else None
+            ledger.check_moment(
+                mark, self._run.identity.data_moment, allow_older=self._definition.options.allow_older
+            )
             yield known
 
     @property
@@ -212,7 +227,7 @@ class Planner:
         options = self._definition.options
         usable = plan.usable_rows()
         if self._definition.on_leave != OnLeave.KEEP and not self._has_too_many_rejects(plan, usable):
-            removals = plan.removal_counts()
+            removals = plan.removal_counts([run.name for run in self._run.folder.earlier_attempts()])
             guards.check_segments(usable, removals, column=self._definition.field_map.email_column)
             guards.check_removals(
                 removals,
@@ -277,6 +292,11 @@ class Planner:
             warnings=warnings,
             tallies=tallies,
             basis=basis,
+            task=identity.task,
+            definition=definition.digest,
+            sources=self._sources,
+            data_moment=identity.data_moment,
+            replaces_ledger=self._replaces_ledger,
         )
 
     def _now(self) -> str:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from airflow_mailchimp_export.settings.segments import FileFormat
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type
 from airflow_mailchimp_export.sources.csv_part import CsvPart
-from airflow_mailchimp_export.sources.finding import FoundFile
+from airflow_mailchimp_export.sources.finding import FoundFile, identity_of
 from airflow_mailchimp_export.sources.location import SourceLocation
 from airflow_mailchimp_export.sources.parquet_part import ParquetPart
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
@@ -70,6 +70,13 @@ class FileSource:
         self.schema = pa.schema([(column, self._type(column)) for column in columns])
         self._starts: list[int] = []
         self._reading: Generator[pa.RecordBatch] | None = None
+
+    def identity(self) -> str:
+        """Return path, size and version of each file.
+
+        :raises SourceError: a file is gone.
+        """
+        return "\n".join(identity_of(part.part.found.path, part.part.location) for part in self._parts)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read from the first row of the first file to the last row of the last.

@@ -54,6 +54,21 @@ class StoragePath(Protocol):
         ...
 
 
+def identity_of(path: Any, location: SourceLocation) -> str:
+    """Return what tells two contents of a file apart, as its storage has it: path, size and version or time.
+
+    :raises SourceError: it is gone.
+    """
+    with reading(location):
+        found = path.stat()
+    info = found.as_info() if hasattr(found, "as_info") else {}
+    version = next((info[name] for name in _VERSIONS if info.get(name)), found.st_mtime)
+    return f"{path}|{found.st_size}|{version}"
+
+
+_VERSIONS: Final = ("ETag", "etag", "generation", "created", "mtime", "LastModified", "last_modified")
+"""Where object storages tell the version of a file, the most exact first."""
+
 PathFactory: TypeAlias = Callable[[str, str | None], StoragePath]
 """Makes a path of a URI and the Airflow connection of its storage."""
 

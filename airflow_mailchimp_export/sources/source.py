@@ -30,6 +30,13 @@ class Source(Protocol):
         """
         ...
 
+    def identity(self) -> str:
+        """Return what changes whenever the profiles do, as their storage tells it; nothing is read for it.
+
+        :raises SourceError: the source is gone.
+        """
+        ...
+
     def locate(self, row: int) -> str:
         """Say where a row stands.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,25 @@ from airflow_mailchimp_export.sources.source import BATCH_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class _Digest:
+    """A file of which only the digest is kept."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.hash = hashlib.blake2b(digest_size=16)
+
+    def write(self, data: bytes) -> int:
+        self.hash.update(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is waiting to be written."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class TableSource:
@@ -35,6 +55,13 @@ class TableSource:
         """Read from the first row to the last."""
         for batch in self._table.to_batches(max_chunksize=BATCH_ROWS):
             yield as_batch(batch.columns, self.schema, location=self._place)
+
+    def identity(self) -> str:
+        """Return a digest of the values."""
+        digest = _Digest()
+        with pa.ipc.new_stream(pa.PythonFile(digest, mode="w"), self._table.schema) as stream:
+            stream.write_table(self._table)
+        return digest.hash.hexdigest()
 
     def locate(self, row: int) -> str:
         """Say which row it is; the first one is 1."""

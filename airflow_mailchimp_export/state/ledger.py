@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,7 @@ class LedgerMark:
     :param basis: of its fingerprints; empty in format 1.
     :param tags: that its people carry; ``None`` where it does not say.
     :param looked_up_at: when the statuses of the audience were last read; ISO 8601, empty where it does not say.
+    :param data_moment: of what moment the newest data are that it tells of, in ISO 8601; empty in format 1.
     """
 
     export: str
@@ -97,6 +100,7 @@ class LedgerMark:
     basis: FingerprintBasis = FingerprintBasis()
     tags: tuple[str, ...] | None = None
     looked_up_at: str = ""
+    data_moment: str = ""
 
     def to_json(self) -> str:
         """Return the mark as the file's metadata hold it."""
@@ -170,12 +174,31 @@ def check_owner(mark: LedgerMark | None, *, export: str, audience_id: str) -> No
         )
 
 
+def check_moment(mark: LedgerMark | None, data_moment: str, *, allow_older: bool) -> None:
+    """Stop a run whose data are older than those that a run before it has put there.
+
+    :param data_moment: in ISO 8601; empty where nobody knows.
+    :raises ConfigError: names both moments.
+    """
+    newest = mark.data_moment if mark else ""
+    if allow_older or not (newest and data_moment):
+        return
+    if datetime.fromisoformat(data_moment) < datetime.fromisoformat(newest):
+        raise ConfigError(
+            f"This run's data are of {data_moment}, but run {mark.run if mark else ''} has put data of {newest} there. "
+            "Nothing was sent. To put older data over newer, set allow_older in options (in the form: "
+            '"Put older data over newer")'
+        )
+
+
 def set_aside(folder: ExportFolder) -> None:
-    """Keep a ledger that cannot be used, under another name."""
+    """Keep a copy of a ledger that cannot be used, under a name that no other has."""
     if folder.exists(LEDGER):
-        with folder.reading(LEDGER) as unusable, folder.writing(SET_ASIDE) as draft:
+        stem, suffix = SET_ASIDE.rsplit(".", 1)
+        names = chain([SET_ASIDE], (f"{stem}-{number}.{suffix}" for number in count(2)))
+        free = next(name for name in names if not folder.exists(name))
+        with folder.reading(LEDGER) as unusable, folder.writing(free) as draft:
             draft.write_bytes(unusable.read_bytes())
-        folder.remove(LEDGER)
 
 
 def _format_of(migrations: Sequence[Migration]) -> JsonFormat:

@@ -53,6 +53,11 @@ class Manifest:
     :param planned_at: when it was known who must not be touched; ISO 8601.
     :param ledger_version: of the ledger that the run was planned from; 0 for none.
     :param basis: of the fingerprints in the plan; empty in what release 0.1.0 wrote.
+    :param task: the task that the run belongs to; empty in what release 0.1.0 wrote.
+    :param definition: what stands for all that was asked for.
+    :param sources: what identifies the data of each segment, as their storage tells it.
+    :param data_moment: of what moment these data are, in ISO 8601; empty where nobody knows.
+    :param replaces_ledger: whether a ledger that cannot be used is set aside once a new one is written.
     """
 
     export: str
@@ -72,6 +77,11 @@ class Manifest:
     warnings: tuple[FieldWarning, ...]
     tallies: Tallies
     basis: FingerprintBasis = FingerprintBasis()
+    task: str = ""
+    definition: str = ""
+    sources: tuple[str, ...] = ()
+    data_moment: str = ""
+    replaces_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)

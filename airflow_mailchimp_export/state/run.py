@@ -8,11 +8,12 @@ format of the ``run.json`` beside it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain, count
+from itertools import chain, count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -87,6 +88,17 @@ class RunFolder(Folder):
     def export_folder(self) -> ExportFolder:
         """Return the folder of the export that the run is of."""
         return ExportFolder(self._folder.parent)
+
+    @property
+    def first_attempt(self) -> str:
+        """The name of the folder of the first attempt at the run; further ones have a number behind it."""
+        further = re.fullmatch(r"(.+)-\d+", self.name)
+        is_further = further and RunFolder(self._folder.parent / further[1]).is_planned()
+        return further[1] if further and is_further else self.name
+
+    def earlier_attempts(self) -> Iterator[RunFolder]:
+        """Yield the attempts at the run that were made, this one included if it is planned."""
+        return takewhile(RunFolder.is_planned, self.export_folder().attempts(self.first_attempt))
 
     def is_planned(self) -> bool:
         """Return whether the run has a complete plan."""
@@ -217,14 +229,21 @@ class RunFolder(Folder):
 class ExportFolder(Folder):
     """The folder of one export."""
 
-    def run(self, name: str) -> RunFolder:
+    def run(self, name: str, *, fresh: bool = False) -> RunFolder:
         """Return the folder of the newest attempt at a run that is not over, or of a further attempt.
 
-        So a retry goes on where the attempt before stopped, and a run made again starts from nothing.
+        :param fresh: return one that no attempt has used, also where one is not over.
         """
-        attempts = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
-        folders = (RunFolder(self._folder / attempt) for attempt in attempts)
-        return next(folder for folder in folders if not folder.is_finished())
+        return next(
+            folder
+            for folder in self.attempts(name)
+            if not (folder.is_finished() or (fresh and folder.is_planned()))
+        )
+
+    def attempts(self, name: str) -> Iterator[RunFolder]:
+        """Yield the folders of all attempts at a run, also of those that were never made."""
+        names = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
+        return (RunFolder(self._folder / attempt) for attempt in names)
 
     def has_finished(self, name: str) -> bool:
         """Return whether the run of a folder is over."""

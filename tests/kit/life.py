@@ -78,13 +78,18 @@ class Life:
         permit: Callable[[], None] = lambda: None,
         on_batch: Callable[[str], None] = lambda batch_id: None,
         client: InProcessClient | None = None,
+        who: Mapping[str, Any] | None = None,
         **how: Any,
     ) -> tuple[Submission, RunFolder]:
-        """Plan and send; returned is what was handed over, and the folder of the run."""
+        """Plan and send; returned is what was handed over, and the folder of the attempt.
+
+        :param who: parts of the run's identity.
+        """
         if name is None:
             self.runs += 1
         folder = self.folder.run(name or f"run{self.runs}")
-        identity = RunIdentity(run_id=folder.name, dag_id="dag", export_user="Ada", started_at="")
+        known = {"run_id": folder.name, "dag_id": "dag", "export_user": "Ada", "started_at": ""}
+        identity = RunIdentity(**{**known, **(who or {})})
         context = RunContext(
             definition=define(
                 segments, **{"name": "life", "field_map": self.field_map, **self.options, **how}
@@ -94,7 +99,8 @@ class Life:
             folder=folder,
             path_factory=plain_path,
         )
-        return Export(context).submit(on_batch=on_batch), folder
+        submission = Export(context).submit(on_batch=on_batch)
+        return submission, submission.run
 
     def finalize(self, folder: RunFolder, *, client: InProcessClient | None = None) -> Report:
         """Account for a run."""

@@ -66,7 +66,7 @@ class TestMark:
         mark = read_mark(folder)
         assert mark == LedgerMark("life", AUDIENCE_ID, version=3, run="run3")
         basis = {"shape": "", "salt": "", "order": [], "rules": ""}
-        said = {"basis": basis, "tags": None, "looked_up_at": ""}
+        said = {"basis": basis, "tags": None, "looked_up_at": "", "data_moment": ""}
         assert orjson.loads(mark.to_json()) == {**MARK, **said}
         assert read_mark(folder) == mark
 
@@ -155,13 +155,15 @@ class TestFile:
             assert ledger.path.read_bytes() == folder.read(LEDGER)
 
     def test_it_is_set_aside(self, folder: ExportFolder) -> None:
-        """A ledger that is set aside is kept under another name; where there is none, nothing happens."""
+        """What is set aside is kept under a name that is never used again; where there is none, nothing happens."""
         set_aside(folder)
         assert not folder.exists(SET_ASIDE)
         folder.put(LEDGER, b"old")
         set_aside(folder)
-        assert not folder.exists(LEDGER)
+        folder.put(LEDGER, b"older")
+        set_aside(folder)
         assert folder.read(SET_ASIDE) == b"old"
+        assert folder.read("ledger.set-aside-2.parquet") == b"older"
 
 
 class TestPages:
@@ -290,14 +292,23 @@ class TestRuns:
         assert life.folder.read(SET_ASIDE) == b"damaged"
         assert version_and_run(life) == (1, "run2")
         assert life.tags(BO) == {"A"}
-        assert any(message.endswith("This run starts anew") for message in caplog.messages)
+        assert any(
+            "This run starts from nothing, and sets it aside at its end" in message
+            for message in caplog.messages
+        )
 
     def test_a_dry_run_sets_nothing_aside(self, life: Life) -> None:
         """A dry run, though full, leaves even a damaged ledger where it is."""
         life.folder.put(LEDGER, b"damaged")
-        with pytest.raises(ConfigError, match=DAMAGED):
-            life.run({"A": people(ADA)}, full=True, dry_run=True)
-        assert life.folder.read(LEDGER) == b"damaged"
+        assert life.run({"A": people(ADA)}, full=True, dry_run=True).counts.created == 1
+        assert (life.folder.read(LEDGER), life.folder.exists(SET_ASIDE)) == (b"damaged", False)
+
+    def test_a_refused_full_run_sets_nothing_aside(self, life: Life) -> None:
+        """A run in full that its guards stop leaves even a damaged ledger where it is."""
+        life.folder.put(LEDGER, b"damaged")
+        with pytest.raises(ConfigError, match="max_profiles"):
+            life.run({"A": people(ADA, BO)}, full=True, max_profiles=1)
+        assert (life.folder.read(LEDGER), life.folder.exists(SET_ASIDE)) == (b"damaged", False)
 
     def test_another_audience_is_another_ledger(self, life: Life) -> None:
         """An export that is pointed to another audience does not take that one for the old."""

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
@@ -42,16 +43,96 @@ class TestRetry:
             report = life.run(segments, name="run")
         assert members_sent(seen) == 1200 - 500 * len(kept)
         assert len(kept) >= 1
-        assert report.counts.created + report.counts.updated == 1200
+        sent = report.counts.created + report.counts.updated
+        assert (sent, report.counts.unchanged) == (1200 - 500 * len(kept), 500 * len(kept))
         assert report.verdict is Verdict.SUCCESS
+        assert report_of(life, "run").error == "A further attempt at the run took its place"
 
-    def test_the_sources_are_not_read_again(self, life: Life) -> None:
-        """A run that was planned goes on with its plan, whatever the segments hold by then."""
+    @pytest.mark.parametrize("delivery", Delivery)
+    def test_a_corrected_source(self, life: Life, delivery: Delivery) -> None:
+        """Killed before it sent the wrong people, a run that is retried sends the right ones and none of the wrong."""
+        never = one_by_one(None, *[kill] * 9)
+        with pytest.raises(Killed):
+            life.submit({"A": people(*CROWD)}, permit=never, name="run", delivery=delivery)
+        report = life.run({"A": people(ADA, BO)}, name="run", delivery=delivery)
+        assert (report.counts.created, report.verdict) == (2, Verdict.SUCCESS)
+        assert {ADA, BO} <= life.audience().keys()
+        assert [email for email, (_, tags) in life.audience().items() if tags] == [ADA, BO]
+
+    def test_a_corrected_file(self, life: Life, tmp_path: Path) -> None:
+        """A file that was replaced after all was handed over is planned anew; one that was not is waited for."""
+        file = tmp_path / "a.parquet"
+        pq.write_table(people(*CROWD), file)
+        first, _ = life.submit({"A": str(file)}, delivery=Delivery.BATCH, name="run")
+        again, _ = life.submit({"A": str(file)}, delivery=Delivery.BATCH, name="run")
+        assert again.batch_ids == first.batch_ids
+        pq.write_table(people(ADA, *CROWD), file)
+        report = life.run({"A": str(file)}, delivery=Delivery.BATCH, name="run")
+        assert report.counts == Counts(rows_read=1201, unchanged=1200, created=1)
+
+    def test_a_dry_run_after_a_killed_run(self, life: Life) -> None:
+        """A killed run that is retried as a dry run sends nobody, and a further retry in earnest sends everybody."""
+        segments = {"A": people(*CROWD)}
+        with pytest.raises(Killed):
+            life.submit(segments, permit=one_by_one(None, kill), name="run")
+        with life.watched() as seen:
+            counts = life.run(segments, name="run", dry_run=True).counts
+        assert (counts.created + counts.updated, changing(seen)) == (1200, [])
+        counts = life.run(segments, name="run").counts
+        assert counts.created + counts.updated + counts.unchanged == 1200
+
+    def test_a_real_run_after_a_killed_dry_run(self, life: Life) -> None:
+        """A dry run that was killed after planning does not answer for the real one."""
+        folder = RunFolder(Path(life.folder.uri) / "run")
+        life.run({"A": people(ADA)}, name="run", dry_run=True)
+        folder.remove(REPORT)
+        assert life.run({"A": people(ADA)}, name="run").counts == Counts(rows_read=1, created=1)
+        assert life.tags(ADA) == {"A"}
+
+    def test_another_audience(self, life: Life) -> None:
+        """A killed run that is retried for another audience sends nothing to the old one, and asks for the id first."""
         with pytest.raises(Killed):
             life.submit({"A": people(*CROWD)}, permit=one_by_one(None, kill), name="run")
-        report = life.run({"A": people(ADA)}, name="run")
-        assert report.counts.created == 1200
-        assert ADA not in life.audience()
+        life.account.add_audience("ffffffffff", "Other")
+        before = life.audience()
+        with pytest.raises(ConfigError, match="belongs to export 'life' of audience a1b2c3d4e5"):
+            life.run({"A": people(ADA)}, name="run", audience_id="ffffffffff")
+        assert life.audience() == before
+
+    def test_batches_of_another_definition_are_called_off(self, life: Life) -> None:
+        """What a killed run handed over is called off where the retry asks for something else."""
+        life.account.settings.change({"batch_pending": 3600.0})
+        life.submit({"A": people(*CROWD)}, delivery=Delivery.BATCH, name="run")
+        report = life.run({"A": people(*CROWD)}, delivery=Delivery.DIRECT, name="run")
+        assert report.counts == Counts(rows_read=1200, created=1200)
+        assert all(not batch.finished for batch in life.account.batches.batches.values())
+
+    def test_another_task(self, life: Life) -> None:
+        """A run belongs to one task: another one under the same names is refused, and has sent nothing."""
+        life.run({"A": people(ADA)}, name="run", who={"task_id": "one"})
+        with pytest.raises(ConfigError) as caught:
+            life.run({"A": people(BO)}, name="run", who={"task_id": "two"})
+        assert str(caught.value) == (
+            "Run run-2 of export 'life' belongs to dag.one, not to dag.two. Nothing was sent. "
+            "Give each of them an export_name of its own"
+        )
+        assert life.audience().keys() == {ADA}
+        assert life.run({"A": people(ADA)}, name="run", who={"task_id": "one"}).counts.unchanged == 1
+
+    def test_older_data(self, life: Life) -> None:
+        """A run whose data are older than those of the run before is refused, unless that is asked for."""
+        monday, tuesday = "2026-11-02T00:00:00+00:00", "2026-11-03T00:00:00+00:00"
+        life.run({"A": people(ADA)}, who={"data_moment": monday})
+        life.run({"A": people(ADA, BO)}, who={"data_moment": tuesday})
+        with pytest.raises(ConfigError, match="allow_older in options") as caught:
+            life.run({"A": people(ADA)}, name="run1", who={"data_moment": monday}, removal_floor=1)
+        assert str(caught.value).startswith(
+            f"This run's data are of {monday}, but run run2 has put data of {tuesday}"
+        )
+        assert life.tags(BO) == {"A"}
+        how = {"who": {"data_moment": monday}, "allow_older": True}
+        assert life.run({"A": people(ADA)}, name="run1", **how).counts.removed == 1
+        assert life.run({"A": people(ADA, BO)}, who={"data_moment": tuesday}).counts.updated == 1
 
     def test_submitted_batches_are_waited_for(self, life: Life) -> None:
         """A run that is killed while Mailchimp works does not hand its batches over again."""
@@ -209,7 +290,7 @@ class TestKeepRuns:
         life.folder.put(f"run0/{RUN}", life.folder.read(f"run1/{RUN}"))
         life.folder.put(f"run0/{PLAN}", life.folder.read(f"run1/{PLAN}"))
         life.folder.remove(f"run1/{REPORT}")
-        life.run({"A": people(ADA)}, name="run1", keep_runs=1)
+        life.run({"A": people(ADA)}, name="run1", dry_run=True, keep_runs=1)
         assert life.folder.exists(f"run0/{PLAN}")
 
 

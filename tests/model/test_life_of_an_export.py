@@ -121,11 +121,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
         if self.dead_run and not again:
             self.folder.remove(LOCK)
             self.dead_run = None
-        resumed = self.dead_run is not None and (self.folder.run(self.dead_run)).is_planned()
-        # A retry finishes the plan that there is; what changed since comes with the next run.
-        self._export(delivery, up_to_date=not resumed)
-        if resumed:
-            self._export(delivery)
+        self._export(delivery)
 
     def _apply(self, changes: list[Change]) -> None:
         for what, number, value in changes:
