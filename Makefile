@@ -12,7 +12,7 @@ CODE := airflow_mailchimp_export dags samples scripts tests $(wildcard benchmark
 # Not run by `make test`: they need more than the set-up installs, or more than half a minute each.
 APART := service or ui or docs or slow
 
-.PHONY: help setup demo up test check static format-check lint types imports docs bench soak format clean
+.PHONY: help setup demo up test lowest check static format-check lint types imports docs bench soak format clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -32,6 +32,9 @@ up: $(STAMP) ## Start Airflow with its UI and the sandbox, until Ctrl-C
 test: $(STAMP) ## Run the tests that need neither a browser nor a service
 	@echo "test: running the tests"
 	@$(PY) -m pytest -n 2 --dist loadgroup -m "not ($(APART))"
+
+lowest: $(STAMP) ## Run the unit tests with the lowest versions of what the package needs
+	@bash scripts/lowest.sh "$(PY)" "$(VENV)/lowest"
 
 check: static docs test ## Everything that has to hold before a commit
 

@@ -12,8 +12,16 @@ from types import FrameType
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
 from airflow_mailchimp_export.sandbox.fault_plan import PlannedFault
 from airflow_mailchimp_export.sandbox.raw import load, read_rows
-from airflow_mailchimp_export.sandbox.server import bind, spare_the_collector, to_server
 from airflow_mailchimp_export.sandbox.settings import OPTIONS, Option, Settings, to_setting
+
+try:
+    from airflow_mailchimp_export.sandbox.server import bind, spare_the_collector, to_server
+except ModuleNotFoundError as error:
+    lacking = str(error.name).partition(".")[0]
+    raise SystemExit(
+        f"The sandbox needs {lacking}, which is not installed: "
+        "pip install 'airflow-mailchimp-export[sandbox]'"
+    ) from error
 
 DEFAULT_PORT = 8025
 

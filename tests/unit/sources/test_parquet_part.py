@@ -38,7 +38,13 @@ def column(file: Path, values: pa.Array) -> pa.ChunkedArray:
     [
         (pa.array(["x", None, "x"]).dictionary_encode(), pa.array(["x", None, "x"])),
         (pa.array(["x", None], pa.large_string()), pa.array(["x", None])),
-        (pa.array(["x", None], pa.string_view()), pa.array(["x", None])),
+        pytest.param(
+            pa.array(["x", None], pa.string_view()),
+            pa.array(["x", None]),
+            marks=pytest.mark.skipif(
+                pa.__version__.startswith("17."), reason="pyarrow 17 cannot write it to a file"
+            ),
+        ),
         (pa.array(["é".encode(), None], pa.binary()), pa.array(["é", None])),
         (pa.array(["é".encode(), None], pa.large_binary()), pa.array(["é", None])),
         (pa.array([None, None], pa.null()), pa.array([None, None], pa.string())),
