@@ -65,7 +65,7 @@ class FieldMapper:
             elif converted is not None:
                 return
         if problem:
-            message = f"no value of the column for {name} fits {target.wants}"
+            message = f"no value of the column for {name} fits the type {target.type}"
             raise ConfigError(f"{message}. {target.remedy(problem.kind)}")
 
     def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:

@@ -78,7 +78,7 @@ class MergeFieldTarget(Target):
             name=self.name,
             slot=Slot(Section.MERGE_FIELDS, self.name),
             columns=positions,
-            wants=f"the type {field.type}",
+            type=field.type,
             convert=narrowed(convert, _NARROW[arrow]) if arrow in _NARROW else convert,
             gather=partial(_address, self.parts) if self.parts else None,
             blank_value=self._blank_value(field),

@@ -65,7 +65,7 @@ class ResolvedTarget:
 
     :param slot: where its values go in a member.
     :param columns: where its columns stand among :attr:`~airflow_mailchimp_export.fields.field_map.FieldMap.columns`.
-    :param wants: what its values have to be, for messages: "the type number".
+    :param type: how messages name the type of its values: "number".
     :param convert: makes what is sent of a value; answers for every value whatever, and never raises.
     :param gather: makes one value of the values of several columns; ``None`` where there is one column.
     :param blank_value: what a blank becomes; ``None`` leaves it out.
@@ -76,7 +76,7 @@ class ResolvedTarget:
     name: str
     slot: Slot
     columns: tuple[int, ...]
-    wants: str
+    type: str
     convert: Convert
     gather: Callable[[tuple[Any, ...]], object] | None = None
     blank_value: MergeValue = None

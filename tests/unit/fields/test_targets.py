@@ -37,7 +37,7 @@ class LanguageTarget(Target):
             name=self.name,
             slot=Slot(Section.MEMBER, "language"),
             columns=positions,
-            wants="a language",
+            type="language",
             convert=to_language,
             choices=LANGUAGES,
         )
@@ -117,7 +117,7 @@ class TestANewTarget:
         with pytest.raises(ConfigError) as caught:
             field_map.resolve(AUDIENCE, SCHEMA).check_column("member:language", [(None,), ("Klingon",)])
         assert str(caught.value) == (
-            "no value of the column for member:language fits a language. Value must be one of: de, en, pt."
+            "no value of the column for member:language fits the type language. Value must be one of: de, en, pt."
         )
 
     def test_nothing_is_created_for_it(self, field_map: FieldMap) -> None:
