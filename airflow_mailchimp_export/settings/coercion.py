@@ -2,7 +2,7 @@
 
 Airflow hands over what stands in a form, a URI, an environment variable or a template: a number may come as
 text and an unset field as ``null`` or ``""``.
-Each function here makes a parser of one kind of value; :func:`fitting` says whose value it was when it fails.
+Each function here makes a parser of one kind of value; :func:`parse_setting` says whose value it was when it fails.
 """
 
 from __future__ import annotations
