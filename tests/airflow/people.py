@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +27,11 @@ Segments = Mapping[str, Sequence[Row]]
 def is_address(email: str) -> bool:
     """Tell whether the addresses of this file are any."""
     return re.fullmatch(r"[a-z0-9._+-]+@[a-z0-9-]+(\.[a-z0-9-]+)+", email) is not None
+
+
+def as_address(text: str) -> str:
+    """Leave out what nobody sees, the blanks at the ends, and case."""
+    return "".join(char for char in text if category(char) != "Cf").strip().lower()
 
 
 def row(email: str | None, first_name: str | None = None, last_name: str | None = None) -> Row:
@@ -121,7 +127,7 @@ class Expected:
             self.counts[self._effect(segment, profile)] += 1
 
     def _effect(self, segment: str, profile: Row) -> str:
-        email = (profile["email"] or "").strip().lower()
+        email = as_address(profile["email"] or "")
         if not self.is_address(email):
             return "rejected"
         again = email in self._seen
