@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,6 @@ import pytest
 
 from airflow_mailchimp_export.delivery import watch
 from airflow_mailchimp_export.errors import RetryableError
-from airflow_mailchimp_export.state.run import RUN
 from tests.airflow.people import FIELD_MAP, crowd, row, write_segments
 from tests.airflow.runs import (
     Failures,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from scripts.sandbox_service import Sandbox
     from tests.airflow.conftest import RunDag
 
+CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
 PEOPLE = {"A": crowd("a", 3), "B": crowd("b", 4), "C": crowd("c", 5)}
 
 
@@ -161,25 +162,22 @@ def test_report_fails_with_an_export_that_handed_nothing_over(
 
 
 def test_report_is_tried_again_where_that_may_help(
-    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
+    mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What may be better the next time, for one of several runs, is retried, and then all are told of."""
+    """While the connection cannot be had the task is retried, and then tells of all runs."""
     from airflow_mailchimp_export.operators import MailchimpExportReportOperator
 
     run_uris = [submit(export.pop("segments"), **export)["run_uri"] for export in each_alone(tmp_path)]
-    manifest, kept = Path(run_uris[1], RUN), Path(run_uris[1], "kept")
-    manifest.rename(kept)
-    manifest.mkdir()
+    monkeypatch.delenv(CONNECTION)
     failures = Failures()
 
-    def heal(context: Any) -> None:
+    def bring_back(context: Any) -> None:
         failures.retried.append(context["exception"])
-        manifest.rmdir()
-        kept.rename(manifest)
+        monkeypatch.setenv(CONNECTION, json.dumps(mailchimp.connection()))
 
     with new_dag() as dag:
         MailchimpExportReportOperator(
-            task_id="report", run_uri=run_uris, **{**failures.settings, "on_retry_callback": heal}
+            task_id="report", run_uri=run_uris, **{**failures.settings, "on_retry_callback": bring_back}
         )
     told = result(run_dag(dag), "report")
     assert [type(error) for error in failures.retried] == [RetryableError]
