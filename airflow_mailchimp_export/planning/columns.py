@@ -52,6 +52,8 @@ def resolve_columns(
         profile_id=columns.index(options.profile_id) if options.profile_id else None,
     )
     audience = _with_merge_fields(definition, audience, layout, sender)
+    # First, because what follows takes the field map for right.
+    mapper = _mapper(definition, audience, layout)
     basis = basis_of(
         definition.field_map,
         audience,
@@ -59,7 +61,6 @@ def resolve_columns(
         skip_merge_validation=options.skip_merge_validation,
         profile_id=options.profile_id,
     )
-    mapper = _mapper(definition, audience, layout)
     return Columns(layout, mapper, basis, Fingerprinting.of(definition.field_map, basis, known))
 
 
