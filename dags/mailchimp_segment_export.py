@@ -99,6 +99,12 @@ with DAG(
             title="Send everybody",
             description="Also those who have not changed; a ledger that cannot be used is set aside.",
         ),
+        "allow_older": Param(
+            False,
+            type="boolean",
+            title="Put older data over newer",
+            description="A run of an earlier moment than the last one's is refused, unless this is on.",
+        ),
     },
     user_defined_macros={"snapshots_of": EXPORTS.snapshots_of},
 ):
@@ -112,7 +118,10 @@ with DAG(
         on_leave="{{ params.on_leave }}",
         dry_run="{{ params.dry_run }}",
         full="{{ params.full }}",
-        options={"max_removal_ratio": "{{ params.max_removal_ratio }}"},
+        options={
+            "max_removal_ratio": "{{ params.max_removal_ratio }}",
+            "allow_older": "{{ params.allow_older }}",
+        },
         pool=EXPORTS.pool,
         pool_slots=EXPORTS.connections,
         wait_for_completion=False,

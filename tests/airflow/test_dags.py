@@ -153,7 +153,9 @@ def test_export_does_what_its_form_says(
 ) -> None:
     """Every choice of the form reaches the operator, as text that it takes, and the other segments stay out."""
     chosen = {"segments": ["Newsletter", "VIP"], "delivery": "direct", "on_leave": "keep", "dry_run": True}
-    run = run_dag(shipped_dags[EXPORT], {**chosen, "max_removal_ratio": 0.25, "full": True})
+    run = run_dag(
+        shipped_dags[EXPORT], {**chosen, "max_removal_ratio": 0.25, "full": True, "allow_older": True}
+    )
     fields = export_fields(run)
     assert {
         name: fields[name] for name in ("segments", "delivery", "on_leave", "dry_run", "full", "options")
@@ -165,7 +167,7 @@ def test_export_does_what_its_form_says(
         "on_leave": "keep",
         "dry_run": "True",
         "full": "True",
-        "options": {"max_removal_ratio": "0.25"},
+        "options": {"max_removal_ratio": "0.25", "allow_older": "True"},
     }
     report = report_of(result(run, "report")["run_uri"])
     assert (report["delivery"], report["dry_run"], list(report["segments"])) == (
