@@ -20,6 +20,7 @@ from airflow_mailchimp_export.state.lock import LOCK
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import batches, submit, wait_until_stuck
 from tests.kit.http import Received, ScriptedServer, Step, to_problem, to_response
+from tests.kit.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from airflow.triggers.base import TriggerEvent
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
 CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
 PEOPLE = {"VIP": crowd("vip", 30)}
-LONG = 60.0
-"""Seconds that nobody waits unless something is wrong."""
-
 LOOKS, CANCELLATIONS = "GET /batches/{batch_id}", "DELETE /batches/{batch_id}"
 
 
@@ -313,7 +311,7 @@ def test_event_loop_is_free_while_waiting(sandbox: Sandbox, monkeypatch: pytest.
 
     def held(received: Received) -> Step:
         asked.set()
-        assert answered.wait(LONG)
+        assert answered.wait(PATIENCE)
         return to_response({"id": "0123456789", "status": "finished"})
 
     async def other_trigger() -> None:

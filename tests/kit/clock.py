@@ -30,10 +30,10 @@ class FakeClock:
 
 
 class FakeCalendar:
-    """The date and the time, which stand still until they are set forward; call it for them."""
+    """The date and the time, today's unless given, which stand still until they are set forward; call it for them."""
 
-    def __init__(self) -> None:
-        self.now = datetime.now(UTC)
+    def __init__(self, now: datetime | None = None) -> None:
+        self.now = now or datetime.now(UTC)
 
     def __call__(self) -> datetime:
         """The date and the time."""

@@ -15,6 +15,7 @@ from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import BATCHES, PLAN, REPORT, RUN, SET_ASIDE, RunFolder
 from tests.kit.life import Life, changing, members_sent, one_by_one
+from tests.kit.mortal import Killed, kill
 from tests.kit.people import people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(700)]
@@ -31,15 +32,6 @@ DAMAGES: dict[str, Damage] = {
 }
 
 damaged = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-
-
-class Killed(BaseException):
-    """The process is dead: nothing that catches errors catches it."""
-
-
-def kill() -> None:
-    """Die."""
-    raise Killed
 
 
 def run_of(life: Life, name: str) -> RunFolder:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_mailchimp_export.definition import ExportDefinition
-from airflow_mailchimp_export.fields.field_map import parse_field_map
-from airflow_mailchimp_export.options import ExportOptions
-from airflow_mailchimp_export.settings.segments import parse_segments
-from tests.kit.exports import AUDIENCE_ID
+from tests.kit.exports import define
 from tests.kit.people import people
 
 
@@ -18,11 +14,6 @@ from tests.kit.people import people
 )
 def test_the_columns_that_are_needed(profile_id: str | None, columns: tuple[str, ...]) -> None:
     """The mapped columns come first, the address's before all, then the profile's id, each once."""
-    definition = ExportDefinition(
-        name="export",
-        audience_id=AUDIENCE_ID,
-        segments=parse_segments({"S": people()}),
-        field_map=parse_field_map({"FNAME": "name", "EMAIL": "email", "LNAME": "name"}),
-        options=ExportOptions(profile_id=profile_id),
-    )
+    field_map = {"FNAME": "name", "EMAIL": "email", "LNAME": "name"}
+    definition = define({"S": people()}, field_map=field_map, profile_id=profile_id)
     assert definition.columns == columns

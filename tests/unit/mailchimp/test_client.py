@@ -36,11 +36,9 @@ from tests.kit.http import (
     to_problem,
     to_response,
 )
+from tests.kit.waiting import PATIENCE, wait_until
 
 CHIMPY = to_response({"health_status": "Everything's Chimpy!"})
-LONG = 60.0
-"""Seconds that nobody waits unless something is wrong."""
-
 MOMENT = 0.002
 """Seconds in which a request too many would come in; a slow machine only makes it easier to pass."""
 
@@ -55,17 +53,11 @@ def together(most: int) -> Callable[[Received], Step]:
     all_here = threading.Barrier(most)
 
     def answer(received: Received) -> Step:
-        all_here.wait(LONG)
+        all_here.wait(PATIENCE)
         time.sleep(MOMENT)
         return CHIMPY
 
     return answer
-
-
-def wait_until_received(server: ScriptedServer) -> None:
-    """Wait until a request has come in."""
-    while not server.received:
-        time.sleep(0.001)
 
 
 def ping_often(client: MailchimpClient, times: int, *, threads: int = 16) -> list[str]:
@@ -154,7 +146,7 @@ def test_an_overcrowded_account() -> None:
             limits.add(client.limiter.limit)
         if too_many:
             overcrowded.set()
-        assert overcrowded.wait(LONG)
+        assert overcrowded.wait(PATIENCE)
         with lock:
             inside -= 1
         return to_problem(429) if too_many else CHIMPY
@@ -250,10 +242,10 @@ def test_closing_ends_a_pause() -> None:
         MailchimpClient(server.url, KEY, pace=Pace(first_pause=600.0, longest_pause=600.0)) as client,
     ):
         call = thread.submit(client.send, PING)
-        wait_until_received(server)
+        wait_until(lambda: server.received, "a request")
         client.close()
         with pytest.raises(RuntimeError, match="is closed"):
-            call.result(LONG)
+            call.result(PATIENCE)
     assert len(server.received) == 1
 
 
@@ -401,7 +393,7 @@ def test_a_broken_download(step: Wire) -> None:
     with ScriptedServer(step) as server, to_client(server, FakeClock(), timeout=0.1) as client:
         with pytest.raises(RetryableError) as caught:
             download_to_its_end(client, server.url + LINK)
-        wait_until_received(server)
+        wait_until(lambda: server.received, "a request")
     assert server.received[0].target == LINK
     assert LINK not in "".join(traceback.format_exception(caught.value))
 
@@ -450,7 +442,7 @@ def test_push_back_is_spread() -> None:
     def refuse_the_first(received: Received) -> Step:
         answered.append(received)
         if len(answered) <= 8:
-            barrier.wait(LONG)
+            barrier.wait(PATIENCE)
             return to_problem(429)
         return CHIMPY
 
@@ -536,7 +528,7 @@ class TestRefusedKeys:
         def answer(received: Received) -> Step:
             if received.headers["authorization"] == basic_authorization(self.NEW):
                 return CHIMPY
-            all_here.wait(LONG)
+            all_here.wait(PATIENCE)
             return to_problem(401)
 
         with ScriptedServer(script=answer) as server:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from airflow_mailchimp_export.model import MemberStatus, MergeField
 from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
 from airflow_mailchimp_export.rules import BILLED
 from tests.kit.client import FakeClient, gateway, raising, refusal
+from tests.kit.clock import FakeCalendar
 from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import hash_of
 from tests.kit.waiting import PATIENCE
@@ -193,28 +194,13 @@ class TestTags:
         assert len(client.requests) == calls
 
 
-class Clock:
-    """A clock that goes only when it is set forward."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        """Return the time."""
-        return self.now
-
-    def forward(self, seconds: float) -> None:
-        """Let time pass."""
-        self.now += timedelta(seconds=seconds)
-
-
 class TestOptOuts:
     """Who said no since a run was planned."""
 
     @pytest.fixture
-    def clock(self) -> Clock:
-        """A clock that stands at the moment of planning."""
-        return Clock()
+    def clock(self) -> FakeCalendar:
+        """The time, which stands at the moment of planning."""
+        return FakeCalendar(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
     @pytest.fixture
     def gone(self) -> dict[str, list[str]]:
@@ -227,59 +213,61 @@ class TestOptOuts:
         return FakeClient({MEMBERS: lambda request: page(request, gone[dict(request.query)["status"]])})
 
     @pytest.fixture
-    def opt_outs(self, client: FakeClient, clock: Clock) -> OptOuts:
+    def opt_outs(self, client: FakeClient, clock: FakeCalendar) -> OptOuts:
         """The opt-outs of a run planned just now."""
         return OptOuts(gateway(client, now=clock), AUDIENCE_ID, planned_at=clock())
 
     def test_what_is_fresh_is_not_looked_up(
-        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+        self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
         """Up to half a minute after planning nobody is asked for; from then on each status is, once."""
         gone["unsubscribed"] = ["ada@mail.eu"]
-        clock.forward(FRESH_FOR.total_seconds() - 1)
+        clock.forward(seconds=FRESH_FOR.total_seconds() - 1)
         assert opt_outs.among(["ada@mail.eu"]) == {}
         assert client.requests == []
-        clock.forward(1)
+        clock.forward(seconds=1)
         assert opt_outs.among(["ada@mail.eu"]) == {"ada@mail.eu": MemberStatus.UNSUBSCRIBED}
         assert [dict(request.query)["status"] for request in client.requests] == ["unsubscribed", "cleaned"]
 
-    def test_both_statuses_count(self, opt_outs: OptOuts, clock: Clock, gone: dict[str, list[str]]) -> None:
+    def test_both_statuses_count(
+        self, opt_outs: OptOuts, clock: FakeCalendar, gone: dict[str, list[str]]
+    ) -> None:
         """Who unsubscribed and who bounced is told, however Mailchimp writes the address; nobody else is."""
         gone.update(unsubscribed=[" Ada@Mail.EU"], cleaned=["bo@mail.eu", "stranger@mail.eu"])
-        clock.forward(60)
+        clock.forward(seconds=60)
         assert opt_outs.among(["ada@mail.eu", "bo@mail.eu", "cy@mail.eu"]) == {
             "ada@mail.eu": MemberStatus.UNSUBSCRIBED,
             "bo@mail.eu": MemberStatus.CLEANED,
         }
 
     def test_invisible_characters_hide_nobody(
-        self, opt_outs: OptOuts, clock: Clock, gone: dict[str, list[str]]
+        self, opt_outs: OptOuts, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
         """Who said no is told, whether Mailchimp or a plan of release 0.1.0 has invisible characters in the address."""
         gone["unsubscribed"] = ["ada@ma\u200dil.eu", "bo@mail.eu"]
-        clock.forward(60)
+        clock.forward(seconds=60)
         assert opt_outs.among(["ada@mail.eu", "b\u00ado@mail.eu"]) == {
             "ada@mail.eu": MemberStatus.UNSUBSCRIBED,
             "b\u00ado@mail.eu": MemberStatus.UNSUBSCRIBED,
         }
 
     def test_it_is_asked_again_every_half_minute(
-        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+        self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
         """Who says no between two looks is met by the second one, and who was met before stays known."""
         gone["unsubscribed"] = ["ada@mail.eu"]
-        clock.forward(30)
+        clock.forward(seconds=30)
         assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu"}
         gone["unsubscribed"] = ["bo@mail.eu"]
-        clock.forward(29)
+        clock.forward(seconds=29)
         assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu"}
-        clock.forward(1)
+        clock.forward(seconds=1)
         assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu", "bo@mail.eu"}
         assert len(client.requests) == 4
 
-    def test_clocks_may_differ(self, opt_outs: OptOuts, client: FakeClient, clock: Clock) -> None:
+    def test_clocks_may_differ(self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar) -> None:
         """It is asked for everybody since five minutes before planning: Mailchimp's clock may be behind."""
-        clock.forward(30)
+        clock.forward(seconds=30)
         opt_outs.among([])
         since = "2026-01-02T02:59:05+00:00"
         unsubscribed, cleaned = (dict(request.query) for request in client.requests)
@@ -287,24 +275,24 @@ class TestOptOuts:
         assert cleaned["since_last_changed"] == since
 
     def test_many_threads_look_once(
-        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+        self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
         """Threads that come at once wait for one look, and all of them have its answer."""
         gone["cleaned"] = persons(50)
-        clock.forward(30)
+        clock.forward(seconds=30)
         with ThreadPoolExecutor(8) as pool:
             found = list(pool.map(opt_outs.among, [persons(50)] * 40))
         assert all(len(one) == 50 for one in found)
         assert len(client.requests) == 2
 
     def test_a_look_that_fails_is_made_again(
-        self, opt_outs: OptOuts, client: FakeClient, clock: Clock, gone: dict[str, list[str]]
+        self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
         """Without an answer nobody counts as cleared: the failure comes through, and the next one asks again."""
         gone["unsubscribed"] = ["ada@mail.eu"]
         good = client.answers[MEMBERS]
         client.answers[MEMBERS] = raising(refusal(500))
-        clock.forward(30)
+        clock.forward(seconds=30)
         with pytest.raises(PermanentError):
             opt_outs.among(["ada@mail.eu"])
         client.answers[MEMBERS] = good
