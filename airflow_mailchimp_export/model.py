@@ -138,12 +138,14 @@ class Member:
     """A person as Mailchimp is to be sent.
 
     :param payload: the member object of the request, as JSON.
+    :param was: the status that they were found with while planning; ``None`` where they were not looked up.
     """
 
     subscriber_hash: str
     email: str
     status: MemberStatus
     payload: bytes
+    was: MemberStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)

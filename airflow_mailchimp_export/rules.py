@@ -29,21 +29,19 @@ class StatusRule:
 
     :param sent_under: the values of ``new_member_status`` under which such a member is sent.
     :param billed: whether they count towards the contract: https://mailchimp.com/help/about-your-contacts/
-    :param opts_out: whether members come to it by themselves while a run sends, and may not be sent from then on.
     :param carries_over: whether somebody with this status is not sent under a changed address either.
     """
 
     sent_under: Sequence[MemberStatus] = ()
     billed: bool = False
-    opts_out: bool = False
     carries_over: bool = False
 
 
 STATUS_RULES: Mapping[MemberStatus, StatusRule] = {
     MemberStatus.SUBSCRIBED: StatusRule(sent_under=NEW_MEMBER_STATUSES, billed=True),
-    MemberStatus.UNSUBSCRIBED: StatusRule(billed=True, opts_out=True, carries_over=True),
+    MemberStatus.UNSUBSCRIBED: StatusRule(billed=True, carries_over=True),
     # Mail to the old address bounced; that says nothing of the new one.
-    MemberStatus.CLEANED: StatusRule(opts_out=True),
+    MemberStatus.CLEANED: StatusRule(),
     # Sent again, they would be asked for their consent by every run.
     MemberStatus.PENDING: StatusRule(carries_over=True),
     MemberStatus.TRANSACTIONAL: StatusRule(
@@ -54,8 +52,6 @@ STATUS_RULES: Mapping[MemberStatus, StatusRule] = {
 """Of several statuses that forbid to send a person the first here counts: who is only archived may return."""
 
 BILLED = tuple(status for status, rule in STATUS_RULES.items() if rule.billed)
-
-OPT_OUTS = tuple(status for status, rule in STATUS_RULES.items() if rule.opts_out)
 
 HELD_BACK = tuple(
     status for status, rule in STATUS_RULES.items() if tuple(rule.sent_under) != NEW_MEMBER_STATUSES

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from airflow_mailchimp_export.address import normal_address
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import read_members
-from airflow_mailchimp_export.model import MemberStatus
-from airflow_mailchimp_export.rules import OPT_OUTS
+from airflow_mailchimp_export.model import Member, MemberStatus
+from airflow_mailchimp_export.rules import HELD_BACK
 
 FRESH_FOR = timedelta(seconds=30)
 """For how long what is known of opt-outs is good enough."""
@@ -20,9 +20,9 @@ CLOCK_MARGIN = timedelta(minutes=5)
 
 
 class OptOuts:
-    """Who opted out, or bounced, since a run was planned: sending takes its time, and they must not be sent.
+    """Who came to a status since a run was planned with which nobody may be sent.
 
-    Looked up at most every :data:`FRESH_FOR` seconds, from any thread.
+    Looked up before anything is sent, and then at most every :data:`FRESH_FOR` seconds, from any thread.
 
     :param planned_at: when the statuses were read, with a time zone.
     """
@@ -31,21 +31,28 @@ class OptOuts:
         self._gateway = gateway
         self._audience_id = audience_id
         self._since = (planned_at - CLOCK_MARGIN).isoformat(timespec="seconds")
-        self._looked_at = planned_at
+        self._looked_at: datetime | None = None
         self._known: dict[str, MemberStatus] = {}
         self._one_at_a_time = threading.Lock()
 
-    def among(self, emails: Iterable[str]) -> dict[str, MemberStatus]:
-        """Return which of these people said no meanwhile, and how."""
+    def among(self, members: Iterable[Member]) -> dict[str, MemberStatus]:
+        """Return which of these people may not be sent any more, and what their status is now.
+
+        Who is sent in, or was planned with, that very status has not changed since.
+        """
         with self._one_at_a_time:
-            if self._gateway.now() - self._looked_at >= FRESH_FOR:
+            if self._looked_at is None or self._gateway.now() - self._looked_at >= FRESH_FOR:
                 self._refresh()
-        found = {email: self._known.get(normal_address(email)) for email in emails}
-        return {email: status for email, status in found.items() if status}
+        found = ((member, self._known.get(normal_address(member.email))) for member in members)
+        return {
+            member.email: status
+            for member, status in found
+            if status and status not in (member.status, member.was)
+        }
 
     def _refresh(self) -> None:
         looked_at = self._gateway.now()
-        for status in OPT_OUTS:
+        for status in HELD_BACK:
             for members in read_members(self._gateway, self._audience_id, status, since=self._since):
                 self._known.update({normal_address(email): status for _, email in members})
         self._looked_at = looked_at

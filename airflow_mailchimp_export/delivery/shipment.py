@@ -84,7 +84,7 @@ class Shipment:
 
     def without_opt_outs(self, chunk: Chunk) -> tuple[Outcomes, Chunk]:
         """Part those from a chunk who opted out since the run was planned."""
-        opted_out = self._opt_outs.among(member.email for member in chunk.members)
+        opted_out = self._opt_outs.among(chunk.members)
         outcomes = tuple(
             Outcome(email, Effect.SUPPRESSED, reason=Reason(status.value))
             for email, status in opted_out.items()

@@ -94,6 +94,7 @@ class DecidedPlan:
                 fingerprints=column["fingerprint"].to_pylist(),
                 profile_ids=column["profile_id"].to_pylist(),
                 new=column["is_new"].to_pylist(),
+                found=column["was"].to_pylist(),
                 sources=self._located(batch),
                 columns=[emails, *(field.to_pylist() for field in column["fields"].flatten()[1:])],
             )

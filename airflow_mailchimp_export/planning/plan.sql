@@ -220,7 +220,7 @@ FROM (
 -- name: upserts
 SELECT subscriber_hash, email,
     CASE WHEN returns THEN known_status ELSE coalesce(audience_status, getvariable('new_status')) END AS status,
-    membership, segment, source_row, fingerprint, profile_id, audience_status IS NULL AS is_new, fields
+    membership, segment, source_row, fingerprint, profile_id, audience_status IS NULL AS is_new, audience_status AS was, fields
 FROM decisions JOIN staged USING (position) WHERE disposition = 'send' ORDER BY position;
 
 -- name: upsert_count

@@ -51,6 +51,7 @@ class PlannedBlock:
     fingerprints: list[int]
     profile_ids: list[str | None]
     new: list[bool]
+    found: list[str | None]
     sources: list[str]
     columns: list[list[object]]
 
@@ -107,6 +108,7 @@ SCHEMA = pa.schema(
         ("segments", pa.list_(pa.string())),
         ("source", pa.string()),
         ("is_new", pa.bool_()),
+        ("was", pa.string()),
         ("payload", pa.binary()),
         ("leave", pa.string()),
         ("new_email", pa.string()),
@@ -119,7 +121,7 @@ SCHEMA = pa.schema(
 REMOVAL_BLOCK = 5_000
 """Removals that are written at a time."""
 
-_TO_SEND = ["chunk", "subscriber_hash", "email", "status", "payload"]
+_TO_SEND = ["chunk", "subscriber_hash", "email", "status", "payload", "was"]
 
 _TO_REMOVE = ["chunk", "leave", "tags", "email"]
 
@@ -172,6 +174,7 @@ class PlanWriter:
                 "segments": _lists([membership.segments for membership in memberships]).take(index),
                 "source": block.sources,
                 "is_new": block.new,
+                "was": block.found,
                 "payload": [None if isinstance(member, Reject) else member.payload for member in members],
                 "effect": [reject and Effect.REJECTED.value for reject in rejects],
                 "reason": [reject and reject.reason.value for reject in rejects],
@@ -279,11 +282,15 @@ def read_renames(path: Path) -> list[Rename]:
 
 def _rows(path: Path, change: Change, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     with pq.ParquetFile(path) as plan:
-        for batch in plan.iter_batches(columns=["change", *columns]):
-            wanted = batch.filter(pc.equal(batch.column("change"), change.value)).select(columns)
-            yield from zip(*(column.to_pylist() for column in wanted.columns), strict=True)
+        known = [name for name in columns if name in plan.schema_arrow.names]
+        for batch in plan.iter_batches(columns=["change", *known]):
+            wanted = batch.filter(pc.equal(batch.column("change"), change.value))
+            # Release 0.1.0 did not write all columns.
+            missing = [None] * wanted.num_rows
+            found = (wanted.column(name).to_pylist() if name in known else missing for name in columns)
+            yield from zip(*found, strict=True)
 
 
 def _to_member(row: tuple[Any, ...]) -> Member:
-    _, subscriber_hash, email, status, payload = row
-    return Member(subscriber_hash, email, MemberStatus(status), payload)
+    _, subscriber_hash, email, status, payload, was = row
+    return Member(subscriber_hash, email, MemberStatus(status), payload, MemberStatus(was) if was else None)

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery
+from airflow_mailchimp_export.rules import HELD_BACK
 from tests.kit.client import in_turn, members_of, out_of_reach
 from tests.kit.clock import FakeCalendar
 from tests.kit.exports import LIST
@@ -98,3 +99,15 @@ def test_without_an_answer_nobody_is_sent(life: Life, calendar: FakeCalendar) ->
     report = life.run({"S": many(3)})
     assert report.counts == Counts(rows_read=3, unconfirmed=3)
     assert life.carriers() == []
+
+
+@pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "pending", "transactional", "archived"])
+def test_whoever_says_no_before_anything_is_sent(life: Life, status: str) -> None:
+    """After planning, and before anything is sent, all statuses that may not be sent are looked up once more."""
+    ada, bo = "ada@mail.eu", "bo@mail.eu"
+    life.put(ada, bo)
+    planning = [None] * len(HELD_BACK)
+    life.script[f"GET {LIST}/members"] = meanwhile(*planning, lambda: life.change(ada, status=status))
+    report = life.run({"A": people(ada, bo)})
+    assert report.counts == Counts(rows_read=2, suppressed=1, updated=1)
+    assert life.audience() == {ada: (status, set()), bo: ("subscribed", {"A"})}

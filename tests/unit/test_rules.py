@@ -12,7 +12,6 @@ from airflow_mailchimp_export.rules import (
     BILLED,
     EFFECT_RULES,
     HELD_BACK,
-    OPT_OUTS,
     REASON_RULES,
     STATUS_RULES,
     Lasting,
@@ -48,7 +47,6 @@ class TestStatuses:
 
     def test_who_is_looked_up_while_a_run_sends(self) -> None:
         """Who unsubscribes or bounces meanwhile must not be sent."""
-        assert set(OPT_OUTS) == {UNSUBSCRIBED, CLEANED}
 
     def test_who_is_billed(self) -> None:
         """Mailchimp bills for the unsubscribed too, and for neither cleaned, pending nor archived people."""
@@ -128,7 +126,6 @@ def test_sql_knows_the_rules(tmp_path: Path) -> None:
         "status": "subscribed",
         "sent_under": ["subscribed", "pending", "transactional"],
         "billed": True,
-        "opts_out": False,
         "carries_over": False,
     }
     assert [row["reason"] for row in held["reason_rules"]] == [reason.value for reason in Reason]

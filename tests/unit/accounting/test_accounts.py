@@ -51,6 +51,7 @@ def plan(
         fingerprints=[index + 1 for index in range(len(emails))],
         profile_ids=[None] * len(emails),
         new=[True] * len(emails),
+        found=[None] * len(emails),
         sources=[f"{source} {index + 1}" for index in range(len(emails))],
         columns=[list(emails)],
     )

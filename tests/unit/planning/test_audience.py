@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +18,11 @@ from airflow_mailchimp_export.mailchimp.members import count_members, read_membe
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
 from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
-from airflow_mailchimp_export.rules import BILLED
+from airflow_mailchimp_export.rules import BILLED, HELD_BACK
 from tests.kit.client import FakeClient, gateway, raising, refusal
 from tests.kit.clock import FakeCalendar
 from tests.kit.exports import AUDIENCE_ID, LIST
-from tests.kit.people import hash_of
+from tests.kit.people import hash_of, member
 from tests.kit.waiting import PATIENCE
 
 MEMBERS = f"GET {LIST}/members"
@@ -205,7 +206,7 @@ class TestOptOuts:
     @pytest.fixture
     def gone(self) -> dict[str, list[str]]:
         """Who said no in Mailchimp so far, by status."""
-        return {"unsubscribed": [], "cleaned": []}
+        return {status.value: [] for status in HELD_BACK}
 
     @pytest.fixture
     def client(self, gone: dict[str, list[str]]) -> FakeClient:
@@ -220,14 +221,23 @@ class TestOptOuts:
     def test_what_is_fresh_is_not_looked_up(
         self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
-        """Up to half a minute after planning nobody is asked for; from then on each status is, once."""
-        gone["unsubscribed"] = ["ada@mail.eu"]
+        """Before anything is sent each status is asked for, once, and then not for half a minute."""
+        assert opt_outs.among(map(member, ["ada@mail.eu"])) == {}
+        assert [dict(request.query)["status"] for request in client.requests] == [*HELD_BACK]
+        gone["archived"] = ["ada@mail.eu"]
         clock.forward(seconds=FRESH_FOR.total_seconds() - 1)
-        assert opt_outs.among(["ada@mail.eu"]) == {}
-        assert client.requests == []
+        assert opt_outs.among(map(member, ["ada@mail.eu"])) == {}
         clock.forward(seconds=1)
-        assert opt_outs.among(["ada@mail.eu"]) == {"ada@mail.eu": MemberStatus.UNSUBSCRIBED}
-        assert [dict(request.query)["status"] for request in client.requests] == ["unsubscribed", "cleaned"]
+        assert opt_outs.among(map(member, ["ada@mail.eu"])) == {"ada@mail.eu": MemberStatus.ARCHIVED}
+
+    def test_the_status_that_was_known_is_no_change(
+        self, opt_outs: OptOuts, gone: dict[str, list[str]]
+    ) -> None:
+        """Who is sent in a status, or was archived by the export and returns, is not held back by that status."""
+        gone.update(archived=["ada@mail.eu"], transactional=["bo@mail.eu"])
+        returns = replace(member("ada@mail.eu"), was=MemberStatus.ARCHIVED)
+        assert opt_outs.among([returns, member("bo@mail.eu", MemberStatus.TRANSACTIONAL)]) == {}
+        assert opt_outs.among([member("ada@mail.eu")]) == {"ada@mail.eu": MemberStatus.ARCHIVED}
 
     def test_both_statuses_count(
         self, opt_outs: OptOuts, clock: FakeCalendar, gone: dict[str, list[str]]
@@ -235,7 +245,7 @@ class TestOptOuts:
         """Who unsubscribed and who bounced is told, however Mailchimp writes the address; nobody else is."""
         gone.update(unsubscribed=[" Ada@Mail.EU"], cleaned=["bo@mail.eu", "stranger@mail.eu"])
         clock.forward(seconds=60)
-        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu", "cy@mail.eu"]) == {
+        assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu", "cy@mail.eu"])) == {
             "ada@mail.eu": MemberStatus.UNSUBSCRIBED,
             "bo@mail.eu": MemberStatus.CLEANED,
         }
@@ -246,7 +256,7 @@ class TestOptOuts:
         """Who said no is told, whether Mailchimp or a plan of release 0.1.0 has invisible characters in the address."""
         gone["unsubscribed"] = ["ada@ma\u200dil.eu", "bo@mail.eu"]
         clock.forward(seconds=60)
-        assert opt_outs.among(["ada@mail.eu", "b\u00ado@mail.eu"]) == {
+        assert opt_outs.among(map(member, ["ada@mail.eu", "b\u00ado@mail.eu"])) == {
             "ada@mail.eu": MemberStatus.UNSUBSCRIBED,
             "b\u00ado@mail.eu": MemberStatus.UNSUBSCRIBED,
         }
@@ -257,22 +267,25 @@ class TestOptOuts:
         """Who says no between two looks is met by the second one, and who was met before stays known."""
         gone["unsubscribed"] = ["ada@mail.eu"]
         clock.forward(seconds=30)
-        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu"}
+        assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu"])).keys() == {"ada@mail.eu"}
         gone["unsubscribed"] = ["bo@mail.eu"]
         clock.forward(seconds=29)
-        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu"}
+        assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu"])).keys() == {"ada@mail.eu"}
         clock.forward(seconds=1)
-        assert opt_outs.among(["ada@mail.eu", "bo@mail.eu"]).keys() == {"ada@mail.eu", "bo@mail.eu"}
-        assert len(client.requests) == 4
+        assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu"])).keys() == {
+            "ada@mail.eu",
+            "bo@mail.eu",
+        }
+        assert len(client.requests) == 10
 
     def test_clocks_may_differ(self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar) -> None:
         """It is asked for everybody since five minutes before planning: Mailchimp's clock may be behind."""
         clock.forward(seconds=30)
-        opt_outs.among([])
+        opt_outs.among(map(member, []))
         since = "2026-01-02T02:59:05+00:00"
-        unsubscribed, cleaned = (dict(request.query) for request in client.requests)
+        unsubscribed, *others = (dict(request.query) for request in client.requests)
         assert unsubscribed["unsubscribed_since"] == since
-        assert cleaned["since_last_changed"] == since
+        assert [query["since_last_changed"] for query in others] == [since] * 4
 
     def test_many_threads_look_once(
         self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
@@ -281,9 +294,9 @@ class TestOptOuts:
         gone["cleaned"] = persons(50)
         clock.forward(seconds=30)
         with ThreadPoolExecutor(8) as pool:
-            found = list(pool.map(opt_outs.among, [persons(50)] * 40))
+            found = list(pool.map(opt_outs.among, [[*map(member, persons(50))]] * 40))
         assert all(len(one) == 50 for one in found)
-        assert len(client.requests) == 2
+        assert len(client.requests) == 5
 
     def test_a_look_that_fails_is_made_again(
         self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
@@ -294,6 +307,6 @@ class TestOptOuts:
         client.answers[MEMBERS] = raising(refusal(500))
         clock.forward(seconds=30)
         with pytest.raises(PermanentError):
-            opt_outs.among(["ada@mail.eu"])
+            opt_outs.among(map(member, ["ada@mail.eu"]))
         client.answers[MEMBERS] = good
-        assert opt_outs.among(["ada@mail.eu"]).keys() == {"ada@mail.eu"}
+        assert opt_outs.among(map(member, ["ada@mail.eu"])).keys() == {"ada@mail.eu"}

@@ -48,6 +48,7 @@ def block(people: Sequence[str], statuses: Sequence[str] = ()) -> PlannedBlock:
         fingerprints=[2**64 - 1 - index for index in range(len(people))],
         profile_ids=[f"id {email}" for email in people],
         new=[index % 3 == 0 for index in range(len(people))],
+        found=[None] * len(people),
         sources=[f"row {index + 1}" for index in range(len(people))],
         columns=[list(people)],
     )
