@@ -117,6 +117,8 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": False,
         },
     )
+    # DuckDB takes the worker's zone otherwise, and with it other days and other fingerprints.
+    connection.execute("SET TimeZone = 'UTC'")
     connection.create_function(
         "python_normal_address", normal_addresses, [VARCHAR], VARCHAR, type=PythonUDFType.ARROW
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from enum import StrEnum
 from functools import partial
 
 import pyarrow as pa
+from pyarrow.lib import string_to_tzinfo
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.columns import column_problems, kind_of, parse_column
@@ -16,10 +18,12 @@ from airflow_mailchimp_export.fields.targets import MergeValue, ResolvedTarget, 
 from airflow_mailchimp_export.fields.values import (
     ADDRESS_PARTS,
     REQUIRED_ADDRESS_PARTS,
+    Convert,
     Narrow,
     Problem,
     converter,
     narrowed,
+    zoned,
 )
 from airflow_mailchimp_export.mailchimp.wire import Section, Slot
 from airflow_mailchimp_export.model import Audience, MergeField, Reason, Reject
@@ -73,13 +77,12 @@ class MergeFieldTarget(Target):
     def resolve(self, audience: Audience, schema: pa.Schema, positions: tuple[int, ...]) -> ResolvedTarget:
         """Say how the merge field is filled."""
         field, arrow = audience.merge_fields[self.name], schema.field(self.columns[0]).type
-        convert = converter(field)
         return ResolvedTarget(
             name=self.name,
             slot=Slot(Section.MERGE_FIELDS, self.name),
             columns=positions,
             type=field.type,
-            convert=narrowed(convert, _NARROW[arrow]) if arrow in _NARROW else convert,
+            convert=_of_column(converter(field), arrow),
             gather=partial(_address, self.parts) if self.parts else None,
             blank_value=self._blank_value(field),
             required=field.required,
@@ -115,6 +118,23 @@ class MergeFieldTarget(Target):
         if field.required:
             return Reject(Reason.REQUIRED_FIELD, self.name)
         return "" if self.blank is Blank.CLEAR else None
+
+
+def _of_column(convert: Convert, arrow: pa.DataType) -> Convert:
+    """Undo what became of a column's values on the way: floats are widened, and timestamps brought to UTC."""
+    if arrow in _NARROW:
+        return narrowed(convert, _NARROW[arrow])
+    if pa.types.is_timestamp(arrow) and arrow.tz:
+        return zoned(convert, _zone(arrow.tz))
+    return convert
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        zone: tzinfo = string_to_tzinfo(name)
+    except (pa.ArrowException, LookupError, ValueError) as error:
+        raise ConfigError(f"A column has timestamps of the unknown time zone {name!r}: use UTC") from error
+    return zone
 
 
 def parse_merge_field(key: object, given: object) -> MergeFieldTarget:

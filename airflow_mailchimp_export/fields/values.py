@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from enum import Enum
 from functools import partial
@@ -41,6 +41,7 @@ __all__ = [
     "converter",
     "narrowed",
     "to_text",
+    "zoned",
 ]
 
 REQUIRED_ADDRESS_PARTS = ("addr1", "city", "state", "zip")
@@ -91,6 +92,21 @@ def narrowed(convert: Convert, kind: Narrow) -> Convert:
         return value
 
     return lambda value: convert(shortest(value) if isinstance(value, float) else value)
+
+
+def zoned(convert: Convert, zone: tzinfo) -> Convert:
+    """Let a conversion see timestamps in the zone of their column: they are kept in UTC on the way.
+
+    At the ends of the calendar, where the zone would lead out of it, they stay in UTC.
+    """
+
+    def in_zone(value: datetime) -> datetime:
+        try:
+            return value.astimezone(zone)
+        except OverflowError:
+            return value
+
+    return lambda value: convert(in_zone(value) if isinstance(value, datetime) else value)
 
 
 def _normalised(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:
