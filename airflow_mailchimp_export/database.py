@@ -20,12 +20,18 @@ from duckdb.sqltypes import VARCHAR
 
 from airflow_mailchimp_export import rules
 from airflow_mailchimp_export.address import normal_addresses
-from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.errors import ConfigError, SourceError
 
 MEMORY_LIMIT = "256MB"
 
 BLOCK_ROWS = 20_000
 """Rows that become Python objects at a time."""
+
+SEGMENT = b"segment"
+"""Key of the metadata by which incoming data say from which segment they are."""
+
+COLUMNS = b"columns"
+"""Key of the metadata that list the columns there, with their types."""
 
 _NAMED = re.compile(r"^-- name: (\w+)\n(.*?)(?=^-- name:|\Z)", re.DOTALL | re.MULTILINE)
 
@@ -53,12 +59,21 @@ class Database:
 
     @contextmanager
     def incoming(self, block: pa.RecordBatch | pa.Table | pa.RecordBatchReader) -> Iterator[None]:
-        """Let statements read Arrow data under the name ``incoming``."""
-        self._connection.register("incoming", block)
+        """Let statements read Arrow data under the name ``incoming``.
+
+        :raises SourceError: DuckDB cannot read it, and its metadata name a segment under :data:`SEGMENT`.
+        """
         try:
-            yield
-        finally:
-            self._connection.unregister("incoming")
+            self._connection.register("incoming", block)
+            try:
+                yield
+            finally:
+                self._connection.unregister("incoming")
+        except (*_UNREADABLE, pa.ArrowException) as error:
+            segment = (block.schema.metadata or {}).get(SEGMENT)
+            if segment is None:
+                raise
+            raise _unreadable(segment.decode(), block.schema, error) from None
 
     def run(self, statement: str, /, **parameters: object) -> None:
         """Run a statement."""
@@ -107,6 +122,25 @@ class Database:
         return iter(reader)
 
 
+_UNREADABLE = (
+    duckdb.ConversionException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.InvalidInputException,
+    duckdb.NotImplementedException,
+    duckdb.OutOfRangeException,
+)
+
+
+def _unreadable(segment: str, schema: pa.Schema, error: Exception) -> SourceError:
+    """Say whose values DuckDB cannot read; what DuckDB says may quote one of them."""
+    columns = (schema.metadata or {}).get(COLUMNS, b"").decode()
+    return SourceError(
+        f"Segment {segment!r}: DuckDB cannot read a value of its columns {columns} ({type(error).__name__}). "
+        "Correct it at the source, or cast the columns to text there"
+    )
+
+
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a database that knows what one address is."""
     connection = duckdb.connect(
@@ -149,8 +183,26 @@ def _read(statements: str) -> str:
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    """Return the rows of a batch as Python values."""
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    """Return the rows of a batch as Python values, see :func:`values_of`."""
+    return zip(*map(values_of, batch.columns), strict=True)
+
+
+def values_of(column: pa.Array) -> list[Any]:
+    """Return a column as Python values; a day before year 1 or after 9999, which Python has none for, stays Arrow's."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError):
+        return [*map(_value, column)]
+    return values
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError):
+        if isinstance(scalar, pa.StructScalar):
+            return {name: _value(part) for name, part in scalar.items()}
+        return scalar
 
 
 def quoted(path: Path) -> str:

@@ -12,11 +12,15 @@ from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.targets import MergeValue, ResolvedTarget
 from airflow_mailchimp_export.fields.text import Problem, WarningKind
+from airflow_mailchimp_export.fields.values import is_akin
 from airflow_mailchimp_export.mailchimp.wire import MemberEncoder
 from airflow_mailchimp_export.model import Member, MemberStatus, Reason, Reject
 
 MAX_EXAMPLES = 5
 """Most profiles that one warning names."""
+
+ENOUGH_TO_JUDGE = 50
+"""Fewest values that tell a wrong column from some wrong profiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +57,23 @@ class FieldMapper:
         )
 
     def check_column(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Read values until one fits the target.
+        """Read values until one fits the target, or is such as the target takes but for what is wrong with it.
 
         :param rows: for each profile the values of the target's columns.
-        :raises ConfigError: there are values, and none fits; mend the column, or map another one.
+        :raises ConfigError: there are :data:`ENOUGH_TO_JUDGE` values or more, and all are something else; mend the
+            column, or map another one.
         """
-        target, problem = self._targets[name], None
-        for converted in map(target.convert, target.gathered(rows)):
-            if isinstance(converted, Problem) and converted.instead is None:
-                problem = converted
-            elif converted is not None:
+        target, problem, wrong = self._targets[name], None, 0
+        for value in target.gathered(rows):
+            converted = target.convert(value)
+            if converted is None:
+                continue
+            if not isinstance(converted, Problem) or converted.instead is not None:
                 return
-        if problem:
+            if is_akin(value, converted.kind):
+                return
+            problem, wrong = converted, wrong + 1
+        if problem and wrong >= ENOUGH_TO_JUDGE:
             message = f"no value of the column for {name} fits the type {target.type}"
             raise ConfigError(f"{message}. {target.remedy(problem.kind)}")
 

@@ -15,6 +15,8 @@ from functools import partial
 from math import isfinite, nan
 from struct import Struct
 
+import pyarrow as pa
+
 from airflow_mailchimp_export.fields.text import (
     MAX_TEXT_BYTES,
     Convert,
@@ -39,6 +41,7 @@ __all__ = [
     "Sendable",
     "WarningKind",
     "converter",
+    "is_akin",
     "narrowed",
     "to_text",
     "zoned",
@@ -107,6 +110,28 @@ def zoned(convert: Convert, zone: tzinfo) -> Convert:
             return value
 
     return lambda value: convert(in_zone(value) if isinstance(value, datetime) else value)
+
+
+def is_akin(value: object, kind: WarningKind) -> bool:
+    """Tell whether a value that does not fit is of the right kind all the same.
+
+    Such are an address that is not whole, the phone number or postcode of another country, and a day that no
+    calendar has or that is too far away.
+    """
+    if kind is WarningKind.NOT_AN_ADDRESS or isinstance(value, pa.Scalar):
+        return True
+    text = value.strip() if isinstance(value, str) else ""
+    return kind in _AKIN and bool(_AKIN[kind].fullmatch(text))
+
+
+_FAR_DAY = r"[+-]?\d+-\d\d?-\d\d?(?:[T ].*)?"
+
+_AKIN = {
+    WarningKind.NOT_A_DATE: re.compile(_FAR_DAY, re.ASCII),
+    WarningKind.NOT_A_BIRTHDAY: re.compile(_FAR_DAY, re.ASCII),
+    WarningKind.NOT_A_PHONE: re.compile(r"\+?(?:[\s().\-/]*\d){6,15}", re.ASCII),
+    WarningKind.NOT_A_ZIP: re.compile(r"(?=.*\d)[A-Za-z\d][A-Za-z\d -]{1,9}", re.ASCII),
+}
 
 
 def _normalised(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 
 from airflow_mailchimp_export.counts import Counts
-from airflow_mailchimp_export.database import Database, rows_of
+from airflow_mailchimp_export.database import Database, rows_of, values_of
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.planning.guards import RemovalCount, UsableRows
 from airflow_mailchimp_export.planning.staging import Members, to_pairs
@@ -96,7 +96,7 @@ class DecidedPlan:
                 new=column["is_new"].to_pylist(),
                 found=column["was"].to_pylist(),
                 sources=self._located(batch),
-                columns=[emails, *(field.to_pylist() for field in column["fields"].flatten()[1:])],
+                columns=[emails, *map(values_of, column["fields"].flatten()[1:])],
             )
 
     def set_aside(self) -> Iterator[SetAside]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from airflow_mailchimp_export.database import COLUMNS, SEGMENT
 from airflow_mailchimp_export.errors import SourceError
 from airflow_mailchimp_export.sources.columns import reconciled
 from airflow_mailchimp_export.sources.source import Source
@@ -40,9 +42,9 @@ class Layout:
 def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_row: int) -> pa.RecordBatch:
     """Return a batch as rows to be staged: row number, address, profile id, and the mapped columns as one struct.
 
-    :raises SourceError: when a column's values do not fit the type that the segments share.
+    :raises SourceError: when a column's values are damaged, or do not fit the type that the segments share.
     """
-    columns = [_cast(batch, index, kind, segment) for index, kind in enumerate(layout.schema.types)]
+    columns = [_stored(batch, index, kind, segment) for index, kind in enumerate(layout.schema.types)]
     # A struct needs a field, also where only addresses are exported; the address itself is not one of them.
     fields = [pa.nulls(batch.num_rows), *columns[1 : layout.mapped]]
     return pa.record_batch(
@@ -53,8 +55,13 @@ def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_
             "fields": pa.StructArray.from_arrays(
                 fields, names=[f"field_{index}" for index in range(len(fields))]
             ),
-        }
+        },
+        metadata={SEGMENT: segment, COLUMNS: _listed(layout.schema)},
     )
+
+
+def _listed(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name!r} ({field.type})" for field in schema)
 
 
 def _profile_ids(columns: Sequence[pa.Array], layout: Layout) -> pa.Array:
@@ -81,11 +88,46 @@ def to_pairs(members: Members) -> pa.Table:
     )
 
 
-def _cast(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) -> pa.Array:
+def _stored(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) -> pa.Array:
+    """Return a column as DuckDB reads it."""
+    values = batch.column(index)
     try:
-        return batch.column(index).cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        if pa.types.is_string(values.type) or pa.types.is_struct(values.type):
+            values.validate(full=True)
+        return _within_calendar(values.cast(kind).cast(_stored_type(kind)))
+    except (pa.ArrowException, ValueError, OverflowError):
+        # What pyarrow says may quote a value.
         raise SourceError(
-            f"Segment {segment!r}: column {batch.schema.names[index]!r} holds {batch.column(index).type}, "
+            f"Segment {segment!r}: column {batch.schema.names[index]!r} holds {values.type}, "
             f"which cannot be read as {kind}. Cast it at the source"
-        ) from error
+        ) from None
+
+
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    """Name the type that DuckDB has for another; it has no floats of 16 bits and no decimals of 256."""
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_decimal256(kind):
+        fits = kind.precision <= _MOST_DIGITS and 0 <= kind.scale <= kind.precision
+        return pa.decimal128(kind.precision, kind.scale) if fits else pa.string()
+    return kind
+
+
+def _within_calendar(values: pa.Array) -> pa.Array:
+    """Bring days and moments past DuckDB's calendar to a year that cannot be sent either."""
+    kind = values.type
+    unit = kind.unit if pa.types.is_timestamp(kind) else "day" if pa.types.is_date64(kind) else ""
+    most = _MOST_TICKS.get(unit)
+    if most is None:
+        return values
+    ticks = values.cast(pa.int64())
+    return pc.max_element_wise(
+        pc.min_element_wise(ticks, most, skip_nulls=False), -most, skip_nulls=False
+    ).cast(values.type)
+
+
+_MOST_DIGITS = 38
+"""Of a decimal in DuckDB: https://duckdb.org/docs/stable/sql/data_types/numeric"""
+
+_MOST_TICKS = {"s": 9 * 10**12, "ms": 9 * 10**15, "day": 9 * 10**15}
+"""Furthest from 1970 that a column counts, in its own unit: DuckDB counts microseconds in 64 bits."""

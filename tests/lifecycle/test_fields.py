@@ -44,7 +44,7 @@ def test_a_column_of_which_no_value_fits(life: Life) -> None:
     life.sandbox.call("POST", FIELDS, {"tag": "AGE", "name": "Age", "type": "number"})
     life.field_map = {"EMAIL": "email", "AGE": "age"}
     with pytest.raises(ConfigError, match="no value of the column for AGE fits the type number"):
-        life.run({"S": people("ada@mail.eu", "bob@mail.eu", age=["old", "young"])})
+        life.run({"S": people(*(f"p{number}@mail.eu" for number in range(50)), age=["old", "young"] * 25)})
     assert life.carriers() == []
 
 

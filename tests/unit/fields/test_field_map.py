@@ -469,9 +469,9 @@ class TestColumnCheck:
     """A column that is wrong from end to end."""
 
     def test_no_value_fits(self) -> None:
-        """A column with values of which none fits is a ConfigError that holds none of them."""
+        """A column with 50 values of which none fits is a ConfigError that holds none of them."""
         with pytest.raises(ConfigError) as caught:
-            mapper_for({"AGE": "age"}).check_column("AGE", [(None,), ("old",), ("young",)])
+            mapper_for({"AGE": "age"}).check_column("AGE", [(None,), *[("old",)] * 49, ("young",)])
         told = str(caught.value)
         assert (
             told == f"no value of the column for AGE fits the type number. {WarningKind.NOT_A_NUMBER.remedy}"
@@ -497,8 +497,7 @@ class TestColumnCheck:
         assert len([*values]) == 1
 
     def test_parts(self) -> None:
-        """An address in parts is checked as a whole, from a tuple of its columns' values."""
+        """An address in parts is checked as a whole; one that lacks a part is an address all the same."""
         mapper = mapper_for({"HOME": PARTS})
-        with pytest.raises(ConfigError, match="no value of the column for HOME fits the type address"):
-            mapper.check_column("HOME", [("1 Main St", "Springfield", "", None), ("", "", "", "")])
+        mapper.check_column("HOME", [("1 Main St", "Springfield", "", None), ("", "", "", "")] * 60)
         mapper.check_column("HOME", [("", "", "", ""), ("1 Main St", "Springfield", "IL", "62701")])
