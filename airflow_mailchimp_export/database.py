@@ -132,11 +132,16 @@ _UNREADABLE = (
 )
 
 
+def segment_named(segment: str) -> str:
+    """Begin a message about a segment; "" stands for what all of them have."""
+    return f"Segment {segment!r}" if segment else "Each segment"
+
+
 def _unreadable(segment: str, schema: pa.Schema, error: Exception) -> SourceError:
     """Say whose values DuckDB cannot read; what DuckDB says may quote one of them."""
     columns = (schema.metadata or {}).get(COLUMNS, b"").decode()
     return SourceError(
-        f"Segment {segment!r}: DuckDB cannot read a value of its columns {columns} ({type(error).__name__}). "
+        f"{segment_named(segment)}: DuckDB cannot read a value of its columns {columns} ({type(error).__name__}). "
         "Correct it at the source, or cast the columns to text there"
     )
 

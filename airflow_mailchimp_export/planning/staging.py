@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from airflow_mailchimp_export.database import COLUMNS, SEGMENT
+from airflow_mailchimp_export.database import COLUMNS, SEGMENT, segment_named
 from airflow_mailchimp_export.errors import SourceError
-from airflow_mailchimp_export.sources.columns import reconciled
+from airflow_mailchimp_export.sources.columns import as_text, exact_up_to, reconciled
 from airflow_mailchimp_export.sources.source import Source
 
 Members = Iterable[tuple[str, str]]
@@ -51,7 +51,7 @@ def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_
         {
             "source_row": pa.array(range(first_row, first_row + batch.num_rows), pa.int64()),
             "email": columns[0],
-            "profile_id": _profile_ids(columns, layout),
+            "profile_id": _profile_ids(batch, columns, layout, segment=segment),
             "fields": pa.StructArray.from_arrays(
                 fields, names=[f"field_{index}" for index in range(len(fields))]
             ),
@@ -64,10 +64,39 @@ def _listed(schema: pa.Schema) -> str:
     return ", ".join(f"{field.name!r} ({field.type})" for field in schema)
 
 
-def _profile_ids(columns: Sequence[pa.Array], layout: Layout) -> pa.Array:
-    if layout.profile_id is None:
-        return pa.nulls(len(columns[0]), pa.string())
-    return columns[layout.profile_id].cast(pa.string())
+def _profile_ids(
+    batch: pa.RecordBatch, columns: Sequence[pa.Array], layout: Layout, *, segment: str
+) -> pa.Array:
+    """Return the ids as text: what is 7 today and 7.0 tomorrow is the same id.
+
+    :raises SourceError: they are floats that stand for several integers each, or nothing that text can tell.
+    """
+    index = layout.profile_id
+    if index is None:
+        return pa.nulls(batch.num_rows, pa.string())
+    where = f"{segment_named(segment)}: column {batch.schema.names[index]!r}"
+    values, given = columns[index], batch.column(index)
+    if pa.types.is_floating(given.type):
+        if pc.any(pc.greater_equal(pc.abs(given.cast(pa.float64())), float(exact_up_to(given.type)))).as_py():
+            raise SourceError(f"{where} holds profile ids as {given.type}, {_LOST}")
+        values = pc.if_else(pc.is_nan(given), None, given)
+    try:
+        ids = as_text(values)
+    except pa.ArrowException:
+        raise SourceError(
+            f"{where} holds {values.type}, which is no profile id. Give text or integers"
+        ) from None
+    if pc.any(pc.match_substring_regex(ids, _ROUNDED)).as_py():
+        raise SourceError(f"{where} holds profile ids that were written as floats, {_LOST}")
+    return ids
+
+
+_LOST = (
+    "which cannot hold so many digits, so that several profiles have one id. "
+    "Give the ids as text or as integers at the source"
+)
+
+_ROUNDED = r"^-?\d(\.\d+)?[eE]\+\d+$"
 
 
 def empty_block(layout: Layout) -> pa.RecordBatch:
@@ -94,11 +123,12 @@ def _stored(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) 
     try:
         if pa.types.is_string(values.type) or pa.types.is_struct(values.type):
             values.validate(full=True)
-        return _within_calendar(values.cast(kind).cast(_stored_type(kind)))
+        typed = as_text(values) if pa.types.is_string(kind) else values.cast(kind)
+        return _within_calendar(typed.cast(_stored_type(kind)))
     except (pa.ArrowException, ValueError, OverflowError):
         # What pyarrow says may quote a value.
         raise SourceError(
-            f"Segment {segment!r}: column {batch.schema.names[index]!r} holds {values.type}, "
+            f"{segment_named(segment)}: column {batch.schema.names[index]!r} holds {values.type}, "
             f"which cannot be read as {kind}. Cast it at the source"
         ) from None
 

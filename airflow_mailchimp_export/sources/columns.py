@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_mailchimp_export.settings.names import did_you_mean
 from airflow_mailchimp_export.sources.location import SourceLocation, listed
@@ -55,6 +56,22 @@ def reconciled(types: Iterable[pa.DataType]) -> pa.DataType:
     return kinds.pop() if len(kinds) == 1 else pa.string()
 
 
+def as_text(values: pa.Array) -> pa.Array:
+    """Tell values as text; whole floats are spelled as integers are, as long as floats hold each of them."""
+    if not pa.types.is_floating(values.type):
+        return values.cast(pa.string())
+    numbers = values.cast(pa.float64())
+    small = pc.less(pc.abs(numbers), float(exact_up_to(values.type)))
+    whole = pc.fill_null(pc.and_(small, pc.equal(pc.trunc(numbers), numbers)), fill_value=False)
+    integers = pc.if_else(whole, numbers, 0.0).cast(pa.int64())
+    return pc.if_else(whole, integers.cast(pa.string()), values.cast(pa.string()))
+
+
+def exact_up_to(floats: pa.DataType) -> int:
+    """Return the integer from which on floats of a type may stand for several integers."""
+    return 1 << {16: 11, 32: 24, 64: 53}[floats.bit_width]
+
+
 def as_batch(columns: Iterable[pa.Array], schema: pa.Schema, *, location: SourceLocation) -> pa.RecordBatch:
     """Bring columns to the types of a schema.
 
@@ -80,7 +97,7 @@ def _cast(values: pa.Array, field: pa.Field, location: SourceLocation) -> pa.Arr
     if pa.types.is_dictionary(values.type):
         return _cast(values.dictionary_decode(), field, location)
     try:
-        return values.cast(field.type)
+        return as_text(values) if pa.types.is_string(field.type) else values.cast(field.type)
     except pa.ArrowInvalid:
         # What pyarrow says may quote a value.
         raise location.error(
