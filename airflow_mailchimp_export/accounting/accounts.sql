@@ -60,7 +60,7 @@ FROM (
                 ELSE 'updated'
             END
             WHEN answers.email IS NULL THEN CASE plan.change
-                WHEN 'leave' THEN 'removal_failed' WHEN 'rename' THEN 'rename_refused' ELSE 'unconfirmed'
+                WHEN 'leave' THEN 'removal_failed' ELSE 'unconfirmed'
             END
             WHEN opted_out_as IS NOT NULL THEN 'suppressed'
             ELSE answers.effect
@@ -82,14 +82,17 @@ FROM (
 LEFT JOIN effect_rules USING (effect);
 
 -- name: drop_renamed
--- Who kept their membership under a new address was not removed under the old one.
+-- Who kept their membership under a new address was not removed under the old one; and of whom that is not known
+-- nobody was.
 DELETE FROM outcomes WHERE change = 'leave' AND subscriber_hash IN (
-    SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed'
+    SELECT subscriber_hash FROM outcomes WHERE change = 'rename' AND effect IN ('renamed', 'unconfirmed')
 );
 
 -- name: effects
 -- A person may lose several tags; they are counted once, and as failed if one of them stayed.
-SELECT effect, count(*) FROM outcomes WHERE change IS DISTINCT FROM 'leave' GROUP BY effect
+-- Whose rename got no answer is counted once, as the profile that was held back.
+SELECT effect, count(*) FROM outcomes
+WHERE change IS DISTINCT FROM 'leave' AND NOT (change = 'rename' AND effect = 'unconfirmed') GROUP BY effect
 UNION ALL
 SELECT effect, count(*) FROM (
     SELECT arg_max(effect, rank) AS effect FROM outcomes JOIN effect_rules USING (effect)
@@ -150,7 +153,8 @@ WHERE outcomes.change IS NOT NULL OR (
 
 -- name: next_ledger
 -- Only what was confirmed counts as done. Who got no answer may carry the tags anyway, so they are remembered,
--- without a fingerprint, which has the person sent again.
+-- without a fingerprint, which has the person sent again. Whose rename got no answer stays as they were, under the
+-- old address only, so that the next run renames them.
 CREATE TABLE next_ledger AS
 SELECT * EXCLUDE (changed) FROM (
     SELECT
@@ -203,7 +207,11 @@ SELECT * EXCLUDE (changed) FROM (
         CASE WHEN changed THEN $run ELSE ledger.run END AS run
     FROM ledger
     FULL JOIN (
-        SELECT * FROM outcomes WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
+        SELECT * FROM outcomes
+        ANTI JOIN (
+            SELECT new_email FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed'
+        ) AS held_back ON held_back.new_email = outcomes.email
+        WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
     ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN reason_rules ON reason_rules.reason = updates.reason
     LEFT JOIN (

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from airflow_mailchimp_export.delivery.opt_outs import OptOuts
+from airflow_mailchimp_export.delivery.pool import deliver_directly
 from airflow_mailchimp_export.delivery.removals import Outcomes, Remover
-from airflow_mailchimp_export.delivery.renames import rename_members
+from airflow_mailchimp_export.delivery.renames import HeldBack, Renamer, rename_key, unanswered
 from airflow_mailchimp_export.delivery.upserts import Upserter
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.progress import Progress
 from airflow_mailchimp_export.state import answers
-from airflow_mailchimp_export.state.plan_file import read_chunks, read_removal_chunks, read_renames
+from airflow_mailchimp_export.state.plan_file import Rename, read_chunks, read_removal_chunks, read_renames
 from airflow_mailchimp_export.state.run import RunFolder
 
 
@@ -44,37 +45,57 @@ class Shipment:
         self.remover = Remover(gateway, manifest.audience_id)
         self._run = run
         self._tallies = manifest.tallies
-        self._audience_id = manifest.audience_id
-        self._gateway = gateway
+        self._renamer = Renamer(gateway, manifest.audience_id)
         planned_at = datetime.fromisoformat(manifest.planned_at)
         self._opt_outs = OptOuts(gateway, manifest.audience_id, planned_at=planned_at)
 
     def rename(self) -> None:
-        """Follow changed addresses, before anything else is sent."""
-        if answers.RENAMES in self._run.answer_log.answered():
+        """Follow changed addresses, before anything else is sent.
+
+        Who gets no answer stays unconfirmed, and so do all others once Mailchimp is out of reach.
+
+        :raises RetryableError: when Mailchimp is out of reach.
+        """
+        if self._run.batches:
+            # Whoever was held back is not in them, so they are renamed by the next run.
             return
+        renames = self._unanswered_renames()
+        if not renames:
+            return
+        with (
+            self._run.answer_log.recording(),
+            Progress("Renaming", "members", total=len(renames)) as progress,
+        ):
+            for people in deliver_directly(
+                renames, self._renamer.rename, connections=self.connections, keep=self._keep_renamed
+            ):
+                progress.advance(people)
+
+    def _unanswered_renames(self) -> tuple[Rename, ...]:
         with self._run.reading_plan() as plan:
-            renames = read_renames(plan)
-        if renames:
-            with self._run.answer_log.recording():
-                outcomes = rename_members(renames, self._gateway, self._audience_id)
-                self._run.keep(answers.RENAMES, [(answers.RENAMES_CHUNK, outcomes)])
+            return unanswered(read_renames(plan), self._run.answer_log.answered())
+
+    def _keep_renamed(self, rename: Rename, outcomes: Sequence[Outcome]) -> None:
+        self._run.keep(rename_key(rename), [(answers.RENAMES_CHUNK, outcomes)])
 
     @contextmanager
     def open_chunks(
         self, *, only: frozenset[int] | None = None, without: frozenset[int] = frozenset()
     ) -> Iterator[OpenChunks]:
-        """Lend the chunks that have no answer yet.
+        """Lend the chunks that have no answer yet, without those of whom it is not known whether they were renamed.
 
         :param only: the numbers of the chunks, where not all are meant.
         :param without: the numbers of those that are not meant.
         """
         still_open = self._open_numbers() - without
         wanted = still_open if only is None else still_open & only
+        held_back = HeldBack.from_renames(self._unanswered_renames())
         with self._run.reading_plan() as plan, self._run.answer_log.recording():
             yield OpenChunks(
-                upserts=(chunk for chunk in read_chunks(plan) if chunk.number in wanted),
-                removals=(chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted),
+                upserts=held_back.without(chunk for chunk in read_chunks(plan) if chunk.number in wanted),
+                removals=held_back.without_leaving(
+                    chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted
+                ),
             )
 
     def is_handed_over(self) -> bool:

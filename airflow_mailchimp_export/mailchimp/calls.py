@@ -291,6 +291,12 @@ def member_tags(audience_id: str, email: str) -> Call[frozenset[str]]:
     return Call(request, lambda answer: frozenset(str(tag["name"]) for tag in answer["tags"]))
 
 
+def member_status(audience_id: str, member_hash: str) -> Call[str]:
+    """Ask for the status of a member."""
+    request = Request("GET", _member(audience_id, member_hash), (("fields", "status"),))
+    return Call(request, lambda answer: str(answer["status"]))
+
+
 def archive(audience_id: str, email: str) -> Call[tuple[Outcome, ...]]:
     """Archive a member; nothing is deleted, and they can be restored."""
     request = Request("DELETE", _member(audience_id, stored_hash(email)))

@@ -41,7 +41,8 @@ log = logging.getLogger(__name__)
 FOLDER = "answers"
 
 RENAMES = "renames"
-"""The key of the answers to changed addresses."""
+"""The key of the answers to all changed addresses of a run, in what release 0.1.0 wrote; since then each has a key that
+begins with it."""
 
 RENAMES_CHUNK = -1
 """In place of the number of a chunk."""

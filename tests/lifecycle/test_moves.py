@@ -5,13 +5,17 @@ from __future__ import annotations
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.errors import RetryableError
+from airflow_mailchimp_export.mailchimp.protocol import Request, Response
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.state.lock import LOCK
 from tests.kit.client import raising
 from tests.kit.exports import LIST
 from tests.kit.life import Life, changing
-from tests.kit.mortal import Killed
-from tests.kit.people import people
+from tests.kit.mortal import Killed, MortalClient
+from tests.kit.people import hash_of, people
+from tests.kit.sandbox import InProcessSandbox
 
 ADA, BO, NEW = "ada@brieftaube.eu", "bo@brieftaube.eu", "new@brieftaube.eu"
 
@@ -51,6 +55,110 @@ def test_the_member_is_renamed_once(life: Life) -> None:
     report = life.run(changed, name="run")
     assert report.address_changes == {"renamed": 1, "rename_refused": 0}
     assert len([request for request in life.requests if request.method == "PUT"]) == 1
+
+
+OLD = [f"old{number}@brieftaube.eu" for number in range(4)]
+MOVED = [f"new{number}@brieftaube.eu" for number in range(4)]
+IDS = ["1", "2", "3", "4"]
+
+
+@pytest.fixture
+def moving(life: Life) -> Life:
+    """An export of four people, each with a tag that somebody else gave them."""
+    life.run({"A": people(*OLD, id=IDS)})
+    for email in OLD:
+        life.change(email, tags=["A", "by hand"])
+    return life
+
+
+def member(email: str) -> str:
+    """Where a member is."""
+    return f"{LIST}/members/{hash_of(email)}"
+
+
+class DiesRenaming(MortalClient):
+    """A client whose process dies at a certain rename, of which one is made at a time."""
+
+    def __init__(self, sandbox: InProcessSandbox, *, dies_at: int, applied: bool) -> None:
+        super().__init__(sandbox, dies_at=dies_at, applied=applied)
+        self.max_connections = 1
+
+    def _transmit(self, request: Request) -> Response | RetryableError:
+        return (super() if request.method == "PUT" else super(MortalClient, self))._transmit(request)
+
+
+def dies(life: Life, *, at: int, applied: bool) -> set[str]:
+    """Let a run die after so many renames; return the paths of those that were begun."""
+    client = DiesRenaming(life.sandbox, dies_at=at, applied=applied)
+    with pytest.raises(Killed):
+        life.submit({"A": people(*MOVED, id=IDS)}, name="run", client=client)
+    life.folder.remove(LOCK)
+    return {request.path for request in client.requests if request.method == "PUT"}
+
+
+@pytest.mark.parametrize("again", ["run", "next"])
+@pytest.mark.parametrize("applied", [True, False])
+@pytest.mark.parametrize("renamed", [0, 2, 3])
+def test_a_death_between_renames(moving: Life, renamed: int, again: str, *, applied: bool) -> None:
+    """Wherever the process dies, the retry and the next run rename everybody, and nobody is there twice."""
+    dies(moving, at=renamed, applied=applied)
+    report = moving.run({"A": people(*MOVED, id=IDS)}, name=again)
+    assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
+    assert moving.ledger().keys() == set(MOVED)
+    assert report.verdict is Verdict.SUCCESS
+    assert report.address_changes["rename_refused"] == 0
+
+
+def test_what_is_answered_is_not_asked_again(moving: Life) -> None:
+    """The retry renames those who have no answer, and nobody else."""
+    answered = dies(moving, at=2, applied=False)
+    report = moving.run({"A": people(*MOVED, id=IDS)}, name="run")
+    renamed = {request.path for request in moving.requests if request.method == "PUT"}
+    assert len(answered) == 2
+    assert renamed == {member(email) for email in OLD} - answered
+    assert report.address_changes == {"renamed": 4, "rename_refused": 0}
+
+
+@pytest.mark.parametrize("delivery", Delivery)
+def test_a_lost_answer(moving: Life, delivery: Delivery) -> None:
+    """Whose rename was done though its answer was lost counts as renamed: the old address is nobody's any more."""
+    moving.sandbox.control("faults", {"method": "PUT", "path": "/lists/*/members/*", "answer": "reset-after"})
+    report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
+    assert report.counts == Counts(rows_read=4, updated=4)
+    assert report.address_changes == {"renamed": 4, "rename_refused": 0}
+    assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
+
+
+@pytest.mark.parametrize("answer", ["503", "reset-after"])
+@pytest.mark.parametrize("delivery", Delivery)
+def test_a_rename_without_an_answer(moving: Life, delivery: Delivery, answer: str) -> None:
+    """Who gets no answer is held back and stops nobody; the next run renames them, and there is nobody twice."""
+    path = f"/lists/*/members/{hash_of(OLD[1])}"
+    # The look that follows a lost answer fails as well.
+    faults = [("PUT", answer, 3)] if answer == "503" else [("PUT", answer, 1), ("GET", "503", 3)]
+    for method, word, count in faults:
+        moving.sandbox.control("faults", {"method": method, "path": path, "answer": word, "count": count})
+    report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
+    assert report.counts == Counts(rows_read=4, updated=3, unconfirmed=1)
+    assert report.address_changes == {"renamed": 3, "rename_refused": 0}
+    assert report.verdict is Verdict.PARTIAL
+    assert moving.ledger().keys() == {OLD[1], MOVED[0], MOVED[2], MOVED[3]}
+    report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
+    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
+    assert moving.ledger().keys() == set(MOVED)
+
+
+def test_mailchimp_is_out_of_reach(moving: Life) -> None:
+    """A run that can rename nobody sends nobody, and the next one follows all of them."""
+    moving.script.update({f"PUT {member(email)}": raising(RetryableError("503")) for email in OLD})
+    report = moving.run({"A": people(*MOVED, id=IDS)})
+    assert report.counts == Counts(rows_read=4, unconfirmed=4)
+    assert moving.audience().keys() == set(OLD)
+    moving.script.clear()
+    report = moving.run({"A": people(*MOVED, id=IDS)})
+    assert report.address_changes == {"renamed": 4, "rename_refused": 0}
+    assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
 
 
 def test_an_id_that_changes_first(life: Life) -> None:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from itertools import count
 from typing import Any
 
 import pytest
 
 from airflow_mailchimp_export import rules
 from airflow_mailchimp_export.delivery.removals import Remover, to_removal_outcomes
-from airflow_mailchimp_export.delivery.renames import rename_members
-from airflow_mailchimp_export.errors import AccessDenied, ConfigError, RetryableError
+from airflow_mailchimp_export.delivery.renames import Renamer, rename_key, unanswered
+from airflow_mailchimp_export.errors import AccessDenied, ConfigError, NotFound, RetryableError
 from airflow_mailchimp_export.mailchimp.archive import OperationResult
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Effect, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.state.plan_file import Rename
-from tests.kit.client import Consent, FakeClient, gateway, in_turn, raising, refusal
+from tests.kit.client import Consent, FakeClient, gateway, in_turn, out_of_reach, raising, refusal
 from tests.kit.exports import AUDIENCE_ID, LIST
 from tests.kit.people import hash_of
 
 ADA, BO = "ada@mail.eu", "bo@mail.eu"
 UNTAG = f"POST {LIST}/segments/7"
 TAGS = f"GET {LIST}/tag-search"
+MOVE = Rename(hash_of(ADA), ADA, "new@mail.eu", "subscribed")
 
 
 def denied() -> AccessDenied:
@@ -233,40 +233,59 @@ class TestRename:
     def test_the_member_gets_the_new_address(self) -> None:
         """The new address is put to the member of the old one, with the status for the case that they are gone."""
         client = FakeClient({f"PUT {member_path(ADA)}": lambda _: {"email_address": "new@mail.eu"}})
-        rename = Rename(hash_of(ADA), ADA, "new@mail.eu", "subscribed")
-        outcomes = rename_members([rename], gateway(client), AUDIENCE_ID)
+        outcomes = Renamer(gateway(client), AUDIENCE_ID).rename(MOVE)
         assert effects(outcomes) == {ADA: Effect.RENAMED}
         body = json.loads(client.requests[0].body or b"")
         assert body == {"email_address": "new@mail.eu", "status_if_new": "subscribed"}
 
     def test_an_address_that_is_taken(self) -> None:
-        """Where the new address is another member's, that is a refusal with Mailchimp's words, and the rest go on."""
-        answers = {
-            f"PUT {member_path(ADA)}": raising(refusal(400, words="Taken.")),
-            f"PUT {member_path(BO)}": lambda _: {"email_address": "b@mail.eu"},
-        }
-        renames = [Rename(hash_of(email), email, "x@mail.eu", "subscribed") for email in (ADA, BO)]
-        refused, renamed = rename_members(renames, gateway(FakeClient(answers)), AUDIENCE_ID)
-        assert refused == Outcome(ADA, Effect.RENAME_REFUSED, reason=Reason.REFUSED, words="Taken.")
-        assert renamed == Outcome(BO, Effect.RENAMED)
+        """Where the old address is still somebody's, a refusal is one, with Mailchimp's words."""
+        client = FakeClient(
+            {
+                f"PUT {member_path(ADA)}": raising(refusal(400, words="Taken.")),
+                f"GET {member_path(ADA)}": lambda _: {"status": "subscribed"},
+            }
+        )
+        refused = Outcome(ADA, Effect.RENAME_REFUSED, reason=Reason.REFUSED, words="Taken.")
+        assert Renamer(gateway(client), AUDIENCE_ID).rename(MOVE) == (refused,)
 
-    def test_it_is_stopped(self) -> None:
-        """Without consent, or with a key that may not, no further member is renamed."""
-        renames = [Rename(hash_of(email), email, "x@mail.eu", "subscribed") for email in (ADA, BO)]
-        for permit, answer, error in (
-            (Consent(ConfigError("off"), permits=0), lambda _: {}, ConfigError),
-            (lambda: None, raising(denied()), AccessDenied),
-        ):
-            client = FakeClient({f"PUT {member_path(ADA)}": answer})
-            with pytest.raises(error):
-                rename_members(renames, gateway(client, permit), AUDIENCE_ID)
-            assert len(client.requests) <= 1
+    @pytest.mark.parametrize(
+        ("there", "effect"),
+        [
+            (raising(NotFound("answered 404")), Effect.RENAME_REFUSED),
+            (lambda _: {"status": "subscribed"}, Effect.RENAMED),
+        ],
+    )
+    def test_it_was_done_before(self, there: Any, effect: Effect) -> None:
+        """Where the old address is nobody's and the new one somebody's, the member has been renamed."""
+        client = FakeClient(
+            {
+                f"PUT {member_path(ADA)}": raising(refusal(400, words="Member exists.")),
+                f"GET {member_path(ADA)}": raising(NotFound("answered 404")),
+                f"GET {member_path(MOVE.email)}": there,
+            }
+        )
+        assert effects(Renamer(gateway(client), AUDIENCE_ID).rename(MOVE)) == {ADA: effect}
 
-    def test_nobody(self) -> None:
-        """Where nobody's address changed nothing is asked."""
-        permits = count()
-        assert rename_members([], gateway(FakeClient(), lambda: next(permits)), AUDIENCE_ID) == ()
-        assert next(permits) == 0
+    @pytest.mark.parametrize("error", [denied(), out_of_reach()])
+    def test_no_answer(self, error: Exception) -> None:
+        """A call that was given up, or that the key may not make, says nothing of the member."""
+        client = FakeClient({f"PUT {member_path(ADA)}": raising(error)})
+        with pytest.raises(type(error)):
+            Renamer(gateway(client), AUDIENCE_ID).rename(MOVE)
+
+    def test_consent_is_withdrawn(self) -> None:
+        """Without consent nobody is renamed."""
+        client = FakeClient()
+        with pytest.raises(ConfigError):
+            Renamer(gateway(client, Consent(ConfigError("off"), permits=0)), AUDIENCE_ID).rename(MOVE)
+        assert client.requests == []
+
+    def test_which_are_unanswered(self) -> None:
+        """Each has an answer of its own, and in what release 0.1.0 kept all have one together."""
+        other = Rename(hash_of(BO), BO, "b@mail.eu", "subscribed")
+        assert unanswered([MOVE, other], {rename_key(MOVE)}) == (other,)
+        assert unanswered([MOVE, other], {"renames"}) == ()
 
 
 def test_a_refusal_that_passes_is_not_the_persons() -> None:
