@@ -23,9 +23,10 @@ log = logging.getLogger(__name__)
 class Renamer:
     """Gives members their new addresses, so that they keep their history."""
 
-    def __init__(self, gateway: Gateway, audience_id: str) -> None:
+    def __init__(self, gateway: Gateway, audience_id: str, *, skip_merge_validation: bool = False) -> None:
         self._gateway = gateway
         self._audience_id = audience_id
+        self._skip_merge_validation = skip_merge_validation
 
     def rename(self, rename: Rename) -> Outcomes:
         """Return what became of a member; refused where the new address is taken.
@@ -42,7 +43,13 @@ class Renamer:
         return (Outcome(rename.old_email, Effect.RENAMED),)
 
     def _call(self, rename: Rename) -> Call[str]:
-        return calls.rename(self._audience_id, rename.old_hash, rename.email, status_if_new=rename.status)
+        return calls.rename(
+            self._audience_id,
+            rename.old_hash,
+            rename.email,
+            status_if_new=rename.status,
+            skip_merge_validation=self._skip_merge_validation,
+        )
 
     def _was_renamed_before(self, rename: Rename) -> bool:
         """Whether an attempt before, whose answer was lost, has done it: nobody has the old address any more."""

@@ -39,13 +39,12 @@ class Shipment:
     def __init__(self, run: RunFolder, gateway: Gateway) -> None:
         manifest = run.manifest
         self.connections = gateway.max_connections
-        self.upserter = Upserter(
-            gateway, manifest.audience_id, skip_merge_validation=manifest.skip_merge_validation
-        )
+        skips = manifest.skip_merge_validation
+        self.upserter = Upserter(gateway, manifest.audience_id, skip_merge_validation=skips)
         self.remover = Remover(gateway, manifest.audience_id)
         self._run = run
         self._tallies = manifest.tallies
-        self._renamer = Renamer(gateway, manifest.audience_id)
+        self._renamer = Renamer(gateway, manifest.audience_id, skip_merge_validation=skips)
         planned_at = datetime.fromisoformat(manifest.planned_at)
         self._opt_outs = OptOuts(gateway, manifest.audience_id, planned_at=planned_at)
 

@@ -303,10 +303,13 @@ def archive(audience_id: str, email: str) -> Call[tuple[Outcome, ...]]:
     return Call(request, lambda _: (Outcome(email, Effect.REMOVED),), carries_people=True)
 
 
-def rename(audience_id: str, old_hash: str, email: str, *, status_if_new: str) -> Call[str]:
+def rename(
+    audience_id: str, old_hash: str, email: str, *, status_if_new: str, skip_merge_validation: bool = False
+) -> Call[str]:
     """Give a member another address: an unused one in the body renames the member in the path."""
     body = orjson.dumps({"email_address": email, "status_if_new": status_if_new})
-    request = Request("PUT", _member(audience_id, old_hash), body=body)
+    query = _upsert_query(skip_merge_validation=skip_merge_validation, trimmed=False)
+    request = Request("PUT", _member(audience_id, old_hash), query, body)
     return Call(request, lambda answer: str(answer["email_address"]), carries_people=True)
 
 

@@ -267,3 +267,13 @@ def test_a_dry_run_renames_nobody(life: Life) -> None:
         report = life.run({"A": people(NEW, BO, id=["1", "2"])}, dry_run=True)
     assert report.address_changes["renamed"] == 1
     assert changing(seen) == []
+
+
+def test_required_fields_are_waived_for_renames_too(life: Life) -> None:
+    """With skip_merge_validation a member without a field that became required later is renamed all the same."""
+    waived = {"skip_merge_validation": True}
+    life.run({"A": people(ADA, id=["1"])}, **waived)
+    life.sandbox.call("PATCH", f"{LIST}/merge-fields/1", {"required": True})
+    report = life.run({"A": people(NEW, id=["1"])}, **waived)
+    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert life.audience() == {NEW: ("subscribed", {"A"})}

@@ -451,3 +451,10 @@ def test_rename() -> None:
     assert (call.request.method, call.request.path) == ("PUT", path)
     assert sent(call) == {"email_address": ADA, "status_if_new": "pending"}
     assert read(call, {"email_address": ADA}) == ADA
+    assert call.request.query == ()
+
+
+def test_rename_without_required_fields() -> None:
+    """A rename is told when members may lack the audience's required fields."""
+    call = calls.rename(ID, subscriber_hash(BOB), ADA, status_if_new="subscribed", skip_merge_validation=True)
+    assert call.request.query == (("skip_merge_validation", "true"),)
