@@ -1,7 +1,8 @@
-"""Finding out who is to blame when Mailchimp refuses a request as a whole."""
+"""Dividing requests: until who is to blame for a refusal is alone, and until Mailchimp answers in time."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Container
 from typing import TypeVar
 
@@ -38,3 +39,32 @@ def send_in_halves(
     return tuple(
         outcome for part in parts for outcome in send_in_halves(part, send, alone=alone, refusals=refusals)
     )
+
+
+class BearableSize:
+    """How many people a request may carry for Mailchimp to answer in time: found out, from any thread.
+
+    It does not grow again.
+
+    :param first: the number to begin with.
+    :param smallest: the least number; a request of so few is not divided any more.
+    """
+
+    def __init__(self, first: int, *, smallest: int) -> None:
+        self.smallest = smallest
+        self._size = first
+        self._lock = threading.Lock()
+
+    @property
+    def people(self) -> int:
+        """The number that is known to be bearable, or not known to be too many."""
+        return self._size
+
+    def is_divisible(self, people: int) -> bool:
+        """Whether a request of so many people may be divided when it times out."""
+        return people > self.smallest
+
+    def timed_out(self, people: int) -> None:
+        """Learn that a request of so many people is too big."""
+        with self._lock:
+            self._size = min(self._size, max(people // 2, self.smallest))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 
-from airflow_mailchimp_export.delivery.halving import send_in_halves
+from airflow_mailchimp_export.delivery.halving import BearableSize, send_in_halves
 from airflow_mailchimp_export.delivery.streak import Streak
-from airflow_mailchimp_export.errors import PermanentError
+from airflow_mailchimp_export.errors import PermanentError, TimedOut
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Call
 from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
-from airflow_mailchimp_export.model import Chunk, Member, Outcome
+from airflow_mailchimp_export.model import MAX_CHUNK_MEMBERS, Chunk, Member, Outcome
 
 _DIVISIBLE = frozenset({400, 413, 422})
 """The refusals of a whole request for which one of its members may be to blame."""
@@ -19,9 +19,12 @@ _DIVISIBLE = frozenset({400, 413, 422})
 MAX_CONSECUTIVE_REJECTIONS = 50
 """Members refused one by one, without any accepted between, after which the members are not to blame."""
 
+MAX_UNDIVIDED = 25
+"""Members of a request that is repeated like any other when it times out: so few are not what takes so long."""
+
 
 class Upserter:
-    """Sends a chunk, and divides it when Mailchimp refuses it whole."""
+    """Sends a chunk, and divides it when Mailchimp refuses it whole, or takes too long for it."""
 
     def __init__(self, gateway: Gateway, audience_id: str, *, skip_merge_validation: bool = False) -> None:
         self._gateway = gateway
@@ -31,20 +34,42 @@ class Upserter:
         self._trims: bool | None = None
         self._lock = threading.Lock()
         self._refusals = Streak(MAX_CONSECUTIVE_REJECTIONS)
+        self._size = BearableSize(MAX_CHUNK_MEMBERS, smallest=MAX_UNDIVIDED)
 
     def call(self, chunk: Chunk, *, trimmed: bool = True) -> Call[tuple[Outcome, ...]]:
         """Return the request for a chunk."""
         return calls.upsert(
-            self._audience_id, chunk, skip_merge_validation=self._skip_merge_validation, trimmed=trimmed
+            self._audience_id,
+            chunk,
+            skip_merge_validation=self._skip_merge_validation,
+            trimmed=trimmed,
+            divisible=self._size.is_divisible(len(chunk.members)),
         )
 
     def upsert(self, chunk: Chunk) -> tuple[Outcome, ...]:
         """Return what became of each member.
 
+        What Mailchimp did not answer in time is sent in smaller parts, and so are all chunks that follow.
+
         :raises RetryableError: when Mailchimp could not be reached in the end.
         :raises PermanentError: when it refuses for a reason that is not in the members.
         :raises AccessDenied: when the key may not do this.
         """
+        outcomes: list[Outcome] = []
+        left = chunk.members
+        while left:
+            part = left[: self._size.people]
+            try:
+                outcomes += self._upsert(Chunk(chunk.number, part))
+            except TimedOut:
+                if not self._size.is_divisible(len(part)):
+                    raise
+                self._size.timed_out(len(part))
+            else:
+                left = left[len(part) :]
+        return tuple(outcomes)
+
+    def _upsert(self, chunk: Chunk) -> tuple[Outcome, ...]:
         return send_in_halves(
             chunk.members,
             lambda members: self._send(Chunk(chunk.number, members)),

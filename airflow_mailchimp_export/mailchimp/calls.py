@@ -156,7 +156,12 @@ def _to_member_page(answer: Mapping[str, Any]) -> MemberPage:
 
 
 def upsert(
-    audience_id: str, chunk: Chunk, *, skip_merge_validation: bool = False, trimmed: bool = True
+    audience_id: str,
+    chunk: Chunk,
+    *,
+    skip_merge_validation: bool = False,
+    trimmed: bool = True,
+    divisible: bool = False,
 ) -> Call[tuple[Outcome, ...]]:
     """Create or update the members of a chunk, and add their tags.
 
@@ -164,12 +169,14 @@ def upsert(
     for it wipes the tags that others set.
 
     :param trimmed: ask for only what is needed of the answer; not documented for this call.
+    :param divisible: do not repeat it once it timed out.
     """
     body = (
         b'{"members":[' + b",".join(member.payload for member in chunk.members) + b'],"update_existing":true}'
     )
     query = _upsert_query(skip_merge_validation=skip_merge_validation, trimmed=trimmed)
-    return Call(Request("POST", _list(audience_id), query, body), to_outcomes, carries_people=True)
+    request = Request("POST", _list(audience_id), query, body)
+    return Call(request, to_outcomes, carries_people=True, divisible=divisible)
 
 
 def _upsert_query(*, skip_merge_validation: bool, trimmed: bool) -> tuple[tuple[str, str], ...]:

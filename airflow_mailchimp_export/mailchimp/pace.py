@@ -73,6 +73,7 @@ def exchange(
     for a broken connection; for a pause it sends ``None``.
 
     :raises RetryableError: the last one, once attempts or time are used up.
+    :raises TimedOut: of a call that can be divided, after the pause in which it may still hold a connection.
     :raises PermanentError: as soon as Mailchimp refuses.
     :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
     """
@@ -85,6 +86,9 @@ def exchange(
         except RetryableError as error:
             pause = pace.pause_after(attempt, error, chance=chance())
             if attempt >= pace.attempts or clock() + pause.seconds > give_up_at:
+                raise
+            if call.divisible and isinstance(error, TimedOut):
+                yield pause
                 raise
         yield pause
 

@@ -64,11 +64,13 @@ class Call(Generic[T]):
     """A request and the reader of its answer.
 
     :param carries_people: whether it changes members, so that it may not be sent without consent.
+    :param divisible: whether it is not repeated once it timed out, because its caller sends it in smaller parts.
     """
 
     request: Request
     read: Callable[[Any], T]
     carries_people: bool = False
+    divisible: bool = False
 
 
 class Sender(Protocol):

@@ -28,6 +28,7 @@ NUMBERS = {
     "good answers before one more connection is used": "mailchimp.limiter.GROW_AFTER",
     "chunks without an answer in a row before direct delivery fails": "delivery.pool.MAX_CONSECUTIVE_FAILURES",
     "members refused one by one, none accepted between, before it fails": "delivery.upserts.MAX_CONSECUTIVE_REJECTIONS",
+    "members in a call that is not divided when it times out, at most": "delivery.upserts.MAX_UNDIVIDED",
     "times that a batch's results are fetched": "delivery.results.DOWNLOADS",
     "seconds before the second fetch, doubled for each further one": "delivery.results.FIRST_PAUSE",
     "seconds between the first looks at a batch": "delivery.watch.FIRST_PAUSE",

@@ -150,3 +150,12 @@ def strange(request: Request, answers: Sequence[str]) -> dict[str, Any]:
 
 def _as_request(operation: dict[str, Any]) -> Request:
     return Request(operation["method"], operation["path"], body=operation["body"].encode())
+
+
+def test_a_call_that_takes_too_long(life: Life) -> None:
+    """A chunk whose call timed out is sent again in halves, though Mailchimp has applied it, and all are there once."""
+    life.sandbox.control("faults", {"method": "POST", "path": "/lists/*", "answer": "502", "applied": True})
+    report = life.run({"A": many(100)}, delivery=Delivery.DIRECT)
+    assert report.counts == Counts(rows_read=100, updated=100)
+    assert [len(members_of(request)) for request in life.carriers()] == [100, 50, 50]
+    assert len(life.audience()) == 100

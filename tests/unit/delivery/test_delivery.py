@@ -23,7 +23,13 @@ from airflow_mailchimp_export.delivery.batches import (
 )
 from airflow_mailchimp_export.delivery.pool import MAX_CONSECUTIVE_FAILURES, deliver_directly
 from airflow_mailchimp_export.delivery.upserts import MAX_CONSECUTIVE_REJECTIONS, Upserter
-from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, RetryableError
+from airflow_mailchimp_export.errors import (
+    AccessDenied,
+    ConfigError,
+    PermanentError,
+    RetryableError,
+    TimedOut,
+)
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason
@@ -167,6 +173,43 @@ class TestDividing:
         sender.upsert(chunk(1, "good@mail.eu"))
         outcomes = sender.upsert(chunk(2, *bad))
         assert {outcome.effect for outcome in outcomes} == {Effect.REJECTED}
+
+
+class TestTakingTooLong:
+    """Requests that Mailchimp does not answer in time."""
+
+    @staticmethod
+    def answering(most: int) -> FakeClient:
+        """Make a client that answers requests of at most so many members in time."""
+
+        def answer(request: Request) -> dict[str, Any]:
+            if len(members_of(request)) > most:
+                raise TimedOut("answered 502")
+            return accepted(request)
+
+        return FakeClient({UPSERT: answer})
+
+    def test_the_size_is_found_and_kept(self) -> None:
+        """What took too long is sent in halves, and later chunks in parts of the size that was answered."""
+        client = self.answering(130)
+        sender = upserter(client)
+        for number in range(2):
+            outcomes = sender.upsert(chunk(number, *persons(500)))
+            assert [outcome.email for outcome in outcomes] == persons(500)
+        sizes = [len(members_of(request)) for request in client.requests]
+        assert sizes == [500, 250, 125, 125, 125, 125, 125, 125, 125, 125]
+
+    def test_it_has_an_end(self) -> None:
+        """Where few members take too long as well, their number is not what it is about, and the chunk is given up."""
+        client = self.answering(0)
+        with pytest.raises(TimedOut):
+            upserter(client).upsert(chunk(0, *persons(500)))
+        assert [len(members_of(request)) for request in client.requests] == [500, 250, 125, 62, 31, 25]
+
+    @pytest.mark.parametrize(("people", "divisible"), [(500, True), (26, True), (25, False)])
+    def test_which_calls_are_divisible(self, people: int, *, divisible: bool) -> None:
+        """The client repeats a request of few members by itself, and leaves others to be divided."""
+        assert upserter(FakeClient()).call(chunk(0, *persons(people))).divisible is divisible
 
 
 class TestTrimming:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -30,14 +32,20 @@ Answer = Response | RetryableError | None
 
 
 def run(
-    answers: Iterable[Answer], pace: Pace, clock: FakeClock, *, chance: float = 1.0, each: float = 0.0
+    answers: Iterable[Answer],
+    pace: Pace,
+    clock: FakeClock,
+    *,
+    chance: float = 1.0,
+    each: float = 0.0,
+    call: Call[Any] = CALL,
 ) -> tuple[object, list[Pause], int]:
     """Drive an exchange; return its result or error, its pauses, and how many requests it sent.
 
     :param each: seconds that every request takes.
     """
     feed, pauses, sent = iter(answers), list[Pause](), 0
-    flow = exchange(CALL, pace, clock=clock, chance=lambda: chance)
+    flow = exchange(call, pace, clock=clock, chance=lambda: chance)
     result: Answer = None
     while True:
         try:
@@ -105,6 +113,15 @@ def test_chance_by_default() -> None:
         assert isinstance(step, Pause)
         found.add(step.seconds)
     assert len(found) > 1
+
+
+def test_a_divisible_call() -> None:
+    """A call that can be divided is not repeated once it timed out, but keeps its connection for a pause."""
+    divisible = replace(CALL, divisible=True)
+    error, pauses, sent = run([BROKEN, to_page(504)], Pace(timeout_pause=5.0), FakeClock(), call=divisible)
+    assert isinstance(error, TimedOut)
+    assert [(pause.seconds, pause.holds_connection) for pause in pauses] == [(1.0, False), (10.0, True)]
+    assert sent == 2
 
 
 def test_bounded_attempts() -> None:
