@@ -103,6 +103,7 @@ def shipped_dags(
 
 @pytest.fixture
 def mailchimp(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """The sandbox, with Airflow's connection ``mailchimp_default`` leading there."""
+    """The sandbox, with Airflow's connection ``mailchimp_default`` leading there, and no export that knows of it."""
+    shutil.rmtree(HOME / "exports", ignore_errors=True)
     monkeypatch.setenv("AIRFLOW_CONN_MAILCHIMP_DEFAULT", json.dumps(sandbox.connection()))
     return sandbox
