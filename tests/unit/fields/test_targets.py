@@ -113,9 +113,11 @@ class TestANewTarget:
         ]
 
     def test_its_column_is_checked(self, field_map: FieldMap) -> None:
-        """A column of which no value fits stops the run, in the target's words."""
+        """A column of 50 values of which none fits stops the run, in the target's words."""
         with pytest.raises(ConfigError) as caught:
-            field_map.resolve(AUDIENCE, SCHEMA).check_column("member:language", [(None,), ("Klingon",)])
+            field_map.resolve(AUDIENCE, SCHEMA).check_column(
+                "member:language", [(None,), *[("Klingon",)] * 50]
+            )
         assert str(caught.value) == (
             "no value of the column for member:language fits the type language. Value must be one of: de, en, pt."
         )
