@@ -228,7 +228,7 @@ class SegmentToMailchimpOperator(_ExportTask):
             folder = self._run_folder = self._folder(context, definition.name)
             run = RunContext(
                 definition=definition,
-                identity=_identity(context, settings),
+                identity=_identity(context, settings, self.task_id),
                 gateway=Gateway(client, hook.permit(self.dag_id)),
                 folder=folder,
                 path_factory=storage_path,
@@ -499,14 +499,14 @@ def _map_index(context: Context) -> int | None:
     return None if index is None or index < 0 else index
 
 
-def _identity(context: Context, settings: ConnectionSettings) -> RunIdentity:
+def _identity(context: Context, settings: ConnectionSettings, task_id: str) -> RunIdentity:
     map_index = _map_index(context)
     return RunIdentity(
         run_id=str(context["run_id"]),
         dag_id=context["ti"].dag_id,
         export_user=settings.export_user,
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        task_id=context["ti"].task_id,
+        task_id=task_id,
         map_index=-1 if map_index is None else map_index,
         data_moment=_data_moment(context),
     )

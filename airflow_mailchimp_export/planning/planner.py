@@ -68,12 +68,14 @@ class Planner:
         """
         definition = self._definition
         self._run.gateway.permit()
-        with self._opened_ledger() as known, self._open_sources() as sources:
+        with ExitStack() as stack:
+            known = stack.enter_context(self._opened_ledger())
             mark = known.mark if known else None
-            self._sources = tuple(source.identity() for source in sources)
             check_owners(self._run.folder.export_folder(), self._claim)
             tags = AudienceTags(self._gateway, definition.audience_id, definition.segments)
             audience = read_audience(self._gateway, definition.audience_id)
+            sources = stack.enter_context(self._open_sources())
+            self._sources = tuple(source.identity() for source in sources)
             columns = resolve_columns(
                 definition, sources, audience, mark.basis if mark else None, self._gateway
             )

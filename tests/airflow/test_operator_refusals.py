@@ -199,10 +199,10 @@ def test_an_unreachable_mailchimp_is_tried_again(
     mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While Mailchimp is away the task fails and is tried again; the second try succeeds."""
-    from airflow_mailchimp_export import operators
+    from airflow_mailchimp_export import hooks
 
-    impatient = partial(operators.to_client, pace=Pace(attempts=2, first_pause=0.01))
-    monkeypatch.setattr(operators, "to_client", impatient)
+    impatient = partial(hooks.to_client, pace=Pace(attempts=2, first_pause=0.01))
+    monkeypatch.setattr(hooks, "to_client", impatient)
     mailchimp.change(fault_rate=1.0, faults="unavailable")
     failures = Failures()
     settings = {
