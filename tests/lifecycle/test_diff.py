@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
-from airflow_mailchimp_export.state.manifest import Manifest
-from airflow_mailchimp_export.state.run import RUN
+from airflow_mailchimp_export.state.run import RunFolder
 from tests.kit.exports import AUDIENCE_ID
 from tests.kit.life import Life, changing, members_sent
 from tests.kit.people import people
@@ -33,7 +34,7 @@ def test_a_second_run_sends_nothing(life: Life, delivery: Delivery) -> None:
     }
     assert changing(seen) == []
     assert life.folder.read(LEDGER) == ledger
-    assert Manifest.from_json(life.folder.read(f"run2/{RUN}")).ledger_version == 1
+    assert RunFolder(Path(life.folder.uri) / "run2").manifest.ledger_version == 1
 
 
 def test_who_changed_is_sent(life: Life) -> None:
