@@ -199,7 +199,7 @@ def test_execution_timeout_is_kept(
 
     mailchimp.change(batch_stuck=-1)
     failures = Failures()
-    settings = {"execution_timeout": timedelta(seconds=3), "exports_root": str(kept), **failures.settings}
+    settings = {"execution_timeout": timedelta(seconds=20), "exports_root": str(kept), **failures.settings}
     settings["retries"] = 0
     run = run_dag(one_task(segments=write_segments(tmp_path, PEOPLE), deferrable=deferrable, **settings))
     assert states(run) == {"export": "failed"}

@@ -213,10 +213,10 @@ def test_oauth_token_finds_its_account(sandbox: Sandbox) -> None:
 
 
 def test_unknown_oauth_token_is_called_so(sandbox: Sandbox) -> None:
-    """The metadata answers an unknown token with 200; the error says all the same that it is unknown."""
+    """The metadata answers an unknown token with 200; the error says anyway that it is unknown."""
     from airflow_mailchimp_export.hooks import to_client
 
-    with pytest.raises(ConfigError, match=r"does not know this OAuth token.*Authorize anew") as refused:
+    with pytest.raises(ConfigError, match=r"does not know this OAuth token.*Authorize again") as refused:
         to_client(oauth(sandbox, "b" * 32))
     assert "b" * 32 not in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""Exports that must not go ahead: they fail at once, say what to mend, and send nothing."""
+"""Exports that must not go ahead: they fail at once, say what to fix, and send nothing."""
 
 from __future__ import annotations
 

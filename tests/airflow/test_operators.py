@@ -147,7 +147,7 @@ def test_profiles_in_memory_are_exported_and_never_shown(
 
 @pytest.mark.parametrize("mapped", [False, True], ids=["single", "mapped"])
 def test_profiles_of_an_upstream_task_are_exported_and_never_shown(
-    mapped: bool, mailchimp: Sandbox, run_dag: RunDag
+    mapped: bool, mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
 ) -> None:
     """A DataFrame that another task returned is a segment too, of a mapped task as well, and stays unseen."""
     from airflow.sdk import task
@@ -163,8 +163,8 @@ def test_profiles_of_an_upstream_task_are_exported_and_never_shown(
         settings: dict[str, Any] = {"field_map": {"EMAIL": "email", "FNAME": "first_name"}}
         segments = {"Pair": profiles()}
         if mapped:
-            SegmentToMailchimpOperator.partial(task_id="export", segments=segments, **settings).expand(
-                export_name=["first", "second"]
+            SegmentToMailchimpOperator.partial(task_id="export", segments=segments, **settings).expand_kwargs(
+                [{"export_name": name, "exports_root": str(tmp_path / name)} for name in ("first", "second")]
             )
         else:
             SegmentToMailchimpOperator(task_id="export", segments=segments, **settings)
@@ -261,11 +261,15 @@ def test_audience_is_the_connections_where_none_is_named(
     """The operator's audience_id outweighs the connection's, which is taken where the operator has none."""
     segments = write_segments(tmp_path, PAIR)
     monkeypatch.setenv("AIRFLOW_CONN_MAILCHIMP_DEFAULT", json.dumps(sandbox.connection(export_user="Ann")))
-    told = report_of(result(run_dag(one_task(segments=segments)))["run_uri"])
+    told = report_of(
+        result(run_dag(one_task(segments=segments, exports_root=str(tmp_path / "first"))))["run_uri"]
+    )
     assert (told["audience_id"], told["export_user"]) == (sandbox.audience_id, "Ann")
     elsewhere = json.dumps(sandbox.connection(audience_id="0000000000"))
     monkeypatch.setenv("AIRFLOW_CONN_MAILCHIMP_DEFAULT", elsewhere)
-    named = run_dag(one_task(segments=segments, audience_id=sandbox.audience_id))
+    named = run_dag(
+        one_task(segments=segments, audience_id=sandbox.audience_id, exports_root=str(tmp_path / "named"))
+    )
     assert report_of(result(named)["run_uri"])["audience_id"] == sandbox.audience_id
 
 

@@ -48,7 +48,8 @@ def batch_ids(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> list[str]
     """Two batches that Mailchimp never finishes."""
     mailchimp.change(batch_stuck=-1)
     segments = write_segments(tmp_path, PEOPLE)
-    return [batch_id for _ in range(2) for batch_id in submit(segments)["batch_ids"]]
+    roots = (str(tmp_path / name) for name in ("first", "second"))
+    return [batch_id for root in roots for batch_id in submit(segments, exports_root=root)["batch_ids"]]
 
 
 def make_sensor(batch_ids: Any, **settings: Any) -> MailchimpBatchSensor:

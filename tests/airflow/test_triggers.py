@@ -188,7 +188,7 @@ def test_an_outage_that_lasts_is_standing_still(
 def test_a_deadlock_of_airflow_travels_in_the_event(
     batch_ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Airflow's DeadlockImminentError is no Exception; it comes as an error event all the same."""
+    """Airflow's DeadlockImminentError is no Exception; it comes as an error event anyway."""
     from airflow.sdk.execution_time.comms import DeadlockImminentError
 
     from airflow_mailchimp_export import triggers

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.address import subscriber_hash
 from airflow_mailchimp_export.delivery.removals import REMOVAL_CALLS
-from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request
 from airflow_mailchimp_export.model import (
     Delivery,
@@ -33,7 +33,7 @@ UNSUBSCRIBE = RemovalKind(
 def unsubscribe(audience_id: str, chunk: RemovalChunk, _: object) -> Call[tuple[Outcome, ...]]:
     """Make the request by which one person is unsubscribed."""
     (email,) = chunk.emails
-    path = f"/lists/{audience_id}/members/{calls.subscriber_hash(email)}"
+    path = f"/lists/{audience_id}/members/{subscriber_hash(email)}"
     request = Request("PATCH", path, body=b'{"status":"unsubscribed"}')
     return Call(request, lambda _: (Outcome(email, Effect.REMOVED),))
 
@@ -64,7 +64,7 @@ class TestAnotherKind:
             CY: ("subscribed", {"B"}),
         }
         if delivery is Delivery.DIRECT:
-            member = f"/lists/{AUDIENCE}/members/{calls.subscriber_hash(BO)}"
+            member = f"/lists/{AUDIENCE}/members/{subscriber_hash(BO)}"
             assert [entry.path for entry in seen if entry.method == "PATCH"] == [member]
 
     def test_the_ledger_remembers_it(self, life: Life, delivery: Delivery) -> None:

@@ -56,6 +56,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "tag_members": calls.tag_members(ID, 42, offset=2000),
     "untag": calls.untag(ID, 42, [ADA, BOB]),
     "member_tags": calls.member_tags(ID, ADA),
+    "member_status": calls.member_status(ID, subscriber_hash(ADA)),
     "archive": calls.archive(ID, ADA),
     "rename": calls.rename(ID, subscriber_hash(BOB), ADA, status_if_new="subscribed"),
 }
