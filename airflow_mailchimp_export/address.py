@@ -62,7 +62,7 @@ def subscriber_hash(text: str) -> str:
 def stored_hash(address: str) -> str:
     """Return Mailchimp's key for an address that a ledger or a plan holds, as it was sent.
 
-    Release 0.1.0 left invisible characters in, so that these stand under another key than they would now.
+    Release 0.1.0 left invisible characters in, so that these are listed under another key than they would now.
     """
     return hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
 

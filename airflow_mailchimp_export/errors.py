@@ -3,17 +3,17 @@
 ::
 
     ExportError
-    ├── ConfigError          the set-up is wrong: mend it, then run again; never retried
+    ├── ConfigError          the set-up is wrong: fix it, then run again; never retried
     │   └── UnreadableFile   a file under exports_root is damaged
     │       └── NewerFormat  a newer release wrote it
-    ├── SourceError          a segment could not be read: mend the source, or retry when it is back
+    ├── SourceError          a segment could not be read: fix the source, or retry when it is back
     ├── RemovalLimitExceeded more would be removed than the export allows; nothing was sent
     ├── TooManyRejects       the run ended, but too many profiles were refused
     ├── ExportBusy           another run of the same export is at work
     └── MailchimpError
         ├── RetryableError   the client repeats it by itself; raised when it gave up
         │   ├── Throttled    Mailchimp pushed back (429, or 403 without JSON)
-        │   └── TimedOut     no answer in time; the call may have been applied all the same
+        │   └── TimedOut     no answer in time; the call may have been applied anyway
         ├── PermanentError   Mailchimp said no; the same call would be refused again
         │   └── NotFound     Mailchimp does not know what the call is about
         └── AccessDenied     the key, the role or the plan does not allow it; no member can be to blame

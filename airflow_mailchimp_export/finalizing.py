@@ -86,7 +86,7 @@ def recover_abandoned_runs(current: RunFolder, *, gateway: Gateway) -> None:
 
 
 def recover_attempt(run: RunFolder, *, gateway: Gateway, definition: str) -> None:
-    """Take in what an earlier attempt at a run got answered; a further attempt plans anew from what that changed.
+    """Take in what an earlier attempt at a run got answered; a further attempt plans again from what that changed.
 
     :param definition: what is asked for now; where it was something else, the batches of the attempt are called off,
         and otherwise waited for.
@@ -97,7 +97,7 @@ def recover_attempt(run: RunFolder, *, gateway: Gateway, definition: str) -> Non
             _wait(batch_ids, gateway)
         else:
             cancel_batches(gateway, batch_ids)
-    log.warning("An earlier attempt, %s, is accounted for; this one plans anew", run.name)
+    log.warning("An earlier attempt, %s, is accounted for; this one plans again", run.name)
     _recover(run, gateway, reason="A further attempt at the run took its place")
 
 

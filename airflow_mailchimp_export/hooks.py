@@ -241,7 +241,7 @@ def _located(settings: ConnectionSettings, pace: Pace | None) -> ConnectionSetti
     if not endpoint:  # a token that the metadata does not know is answered with status 200 too
         raise ConfigError(
             "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was "
-            "revoked. Authorize anew and put the new token into the connection"
+            "revoked. Authorize again and put the new token into the connection"
         )
     return settings.with_api_endpoint(endpoint)
 

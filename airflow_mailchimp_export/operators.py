@@ -120,7 +120,7 @@ class SegmentToMailchimpOperator(_ExportTask):
     :param mailchimp_conn_id: the Mailchimp connection.
     :param export_name: the folder of the export; ``<dag_id>.<task_id>`` unless set. Mapped exports need one each.
     :param delivery: ``"batch"`` hands jobs over to Mailchimp, ``"direct"`` makes the calls itself.
-    :param on_leave: what becomes of people whom this export put there and who left a segment: ``"untag"`` takes
+    :param on_leave: what becomes of people added by this export and who left a segment: ``"untag"`` takes
         the tag, ``"archive"`` archives who is in no segment any more, ``"keep"`` leaves them.
     :param dry_run: plan and report what would be done, and change nothing.
     :param full: send everybody, whatever the ledger says; a ledger that cannot be used is set aside.
@@ -135,7 +135,7 @@ class SegmentToMailchimpOperator(_ExportTask):
         or a folder of AIRFLOW_HOME, unless set.
     :param options: an :class:`~.options.ExportOptions`, or a mapping with its keys.
     :raises AirflowFailException: when the set-up is wrong, Mailchimp refuses for good, or too many
-        profiles are refused; mend what the message says, then run again.
+        profiles are refused; fix what the message says, then run again.
     :raises ExportBusy: when another run of the same export is at work; Airflow's retries apply.
     :raises RetryableError: when Mailchimp is out of reach; Airflow's retries apply.
     :raises SourceError: when a segment cannot be read; Airflow's retries apply.
@@ -457,7 +457,7 @@ class MailchimpExportReportOperator(_ExportTask):
             try:
                 accounts.append(self._finalize(RunFolder(storage_path(run_uri))))
             except Exception as error:
-                # The runs of other exports are to be accounted for all the same.
+                # The runs of other exports are to be accounted for anyway.
                 self.log.error("%s", error)
                 errors.append(error)
         if errors:

@@ -64,7 +64,7 @@ class MailchimpBatchTrigger(BaseTrigger):
         self.pause = pause
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what the triggerer needs to make the trigger anew."""
+        """Return what the triggerer needs to make the trigger again."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {

@@ -1,4 +1,4 @@
-"""Builds each customer segment anew from the unified profiles, once a day.
+"""Builds each customer segment again from the unified profiles, once a day.
 
 Every segment of `exports.yaml` becomes one Parquet file with the profiles that meet its condition.
 A file is written whole and then put in place: a reader sees the old segment or the new one, never half of it.

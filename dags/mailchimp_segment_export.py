@@ -40,7 +40,7 @@ with DAG(
     # Two exports of the same segments at once would only get into each other's way. Refreshes that end while an
     # export is at work start one more: it begins after them, so it reads what the last of them has built.
     max_active_runs=1,
-    # A mistake in the set-up fails at once all the same; these are for a Mailchimp or a source that is away.
+    # A mistake in the set-up fails at once anyway; these are for a Mailchimp or a source that is away.
     default_args={
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
@@ -76,7 +76,7 @@ with DAG(
                 "keep": "Leave them as they are",
             },
             title="Who left a segment",
-            description="Only people whom this export put there.",
+            description="Only people added by this export.",
         ),
         "max_removal_ratio": Param(
             0.3,
@@ -84,7 +84,7 @@ with DAG(
             minimum=0,
             maximum=1,
             title="Stop when more would leave",
-            description="The part of the people whom this export put there, 0 to 1. Raise it for one run that is "
+            description="The part of the people added by this export, 0 to 1. Raise it for one run that is "
             "meant to remove more; 1 allows everything.",
         ),
         "dry_run": Param(

@@ -101,7 +101,7 @@ class FieldMap:
 
         :param schema: the source's.
         :param skip_merge_validation: let required merge fields be left out.
-        :raises ConfigError: listing all that does not fit, and the audience's merge fields; mend the map.
+        :raises ConfigError: listing all that does not fit, and the audience's merge fields; fix the map.
         """
         if skip_merge_validation:
             audience = _without_required(audience)

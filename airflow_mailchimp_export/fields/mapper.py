@@ -60,7 +60,7 @@ class FieldMapper:
         """Read values until one fits the target, or is such as the target takes but for what is wrong with it.
 
         :param rows: for each profile the values of the target's columns.
-        :raises ConfigError: there are :data:`ENOUGH_TO_JUDGE` values or more, and all are something else; mend the
+        :raises ConfigError: there are :data:`ENOUGH_TO_JUDGE` values or more, and all are something else; fix the
             column, or map another one.
         """
         target, problem, wrong = self._targets[name], None, 0

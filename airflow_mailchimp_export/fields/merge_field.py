@@ -61,7 +61,7 @@ class MergeFieldTarget(Target):
             hint = did_you_mean(self.name, audience.merge_fields)
             yield (
                 f"{self.name} is no merge field of the audience{hint}: "
-                "mend the tag, or set create_merge_fields=True"
+                "fix the tag, or set create_merge_fields=True"
             )
             return
         if self.parts and field.type != "address":

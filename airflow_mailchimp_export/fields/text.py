@@ -47,7 +47,7 @@ Sendable = str | int | float | dict[str, str]
 class Problem:
     """A value that the merge field does not take.
 
-    :param instead: what is sent all the same; ``None`` leaves the field out.
+    :param instead: what is sent anyway; ``None`` leaves the field out.
     """
 
     kind: WarningKind

@@ -113,7 +113,7 @@ def zoned(convert: Convert, zone: tzinfo) -> Convert:
 
 
 def is_akin(value: object, kind: WarningKind) -> bool:
-    """Tell whether a value that does not fit is of the right kind all the same.
+    """Tell whether a value that does not fit is of the right kind anyway.
 
     Such are an address that is not whole, the phone number or postcode of another country, and a day that no
     calendar has or that is too far away.

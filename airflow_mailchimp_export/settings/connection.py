@@ -203,7 +203,7 @@ def _token(password: object) -> str:
     )
     if unusable is not None:
         raise ConfigError(
-            f"{_TOKEN} holds a blank or a character that no key has, at place {unusable}: copy it anew."
+            f"{_TOKEN} holds a blank or a character that no key has, at place {unusable}: copy it again."
         )
     return token
 

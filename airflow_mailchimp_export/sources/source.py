@@ -24,7 +24,7 @@ class Source(Protocol):
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read from the first row to the last, at most :data:`BATCH_ROWS` rows at a time.
 
-        It may be called again and then starts anew.
+        It may be called again and then starts again.
 
         :raises SourceError: the source cannot be read to its end.
         """

@@ -170,7 +170,7 @@ def check_owner(mark: LedgerMark | None, *, export: str, audience_id: str) -> No
         raise ConfigError(
             f"The ledger belongs to export {mark.export!r} of audience {mark.audience_id}, not to {export!r} of "
             f"{audience_id}. Give this export another export_name, or run it once with full=True, which sets the "
-            "old ledger aside and starts anew: whom it put into the old audience stays there"
+            "old ledger aside and starts again: whom it put into the old audience stays there"
         )
 
 

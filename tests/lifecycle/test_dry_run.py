@@ -77,7 +77,7 @@ def test_the_next_run_is_not_misled(life: Life) -> None:
 
 
 def test_it_creates_no_merge_fields(life: Life) -> None:
-    """Merge fields that would be created are not, and the plan is made all the same."""
+    """Merge fields that would be created are not, and the plan is made anyway."""
     life.field_map = {"EMAIL": "email", "TIER": "tier"}
     report = dry(life, {"A": people(ADA, tier=["gold"])}, create_merge_fields=True)
     assert report.counts == Counts(rows_read=1, created=1)

@@ -70,7 +70,7 @@ class TestUntag:
         assert all(tags == ({"A"} if email == ADA else set()) for email, (_, tags) in life.audience().items())
 
     def test_the_tag_is_gone(self, life: Life, delivery: Delivery) -> None:
-        """Where somebody has deleted the tag in Mailchimp, whoever left is removed all the same."""
+        """Where somebody has deleted the tag in Mailchimp, whoever left is removed anyway."""
         life.run({"A": people(ADA), "B": people(BO, CY)}, delivery=delivery)
         audience = life.account.audiences["a1b2c3d4e5"]
         (tag_id,) = [tag_id for tag_id, tag in audience.tags.items() if tag.name == "B"]

@@ -131,7 +131,7 @@ class TestMark:
         assert str(error.value) == (
             f"The ledger belongs to export {export!r} of audience {audience}, not to 'life' of {AUDIENCE_ID}. "
             "Give this export another export_name, or run it once with full=True, which sets the old ledger aside "
-            "and starts anew: whom it put into the old audience stays there"
+            "and starts again: whom it put into the old audience stays there"
         )
 
     def test_its_own_ledger_is_none(self) -> None:

@@ -123,7 +123,7 @@ def test_what_is_answered_is_not_asked_again(moving: Life) -> None:
 
 @pytest.mark.parametrize("delivery", Delivery)
 def test_a_lost_answer(moving: Life, delivery: Delivery) -> None:
-    """Whose rename was done though its answer was lost counts as renamed: the old address is nobody's any more."""
+    """Whose rename was done though its answer was lost counts as renamed: nobody has the old address."""
     moving.sandbox.control("faults", {"method": "PUT", "path": "/lists/*/members/*", "answer": "reset-after"})
     report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
     assert report.counts == Counts(rows_read=4, updated=4)
@@ -272,7 +272,7 @@ def test_a_dry_run_renames_nobody(life: Life) -> None:
 
 
 def test_required_fields_are_waived_for_renames_too(life: Life) -> None:
-    """With skip_merge_validation a member without a field that became required later is renamed all the same."""
+    """With skip_merge_validation a member without a field that became required later is renamed anyway."""
     waived = {"skip_merge_validation": True}
     life.run({"A": people(ADA, id=["1"])}, **waived)
     life.sandbox.call("PATCH", f"{LIST}/merge-fields/1", {"required": True})

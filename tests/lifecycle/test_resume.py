@@ -60,7 +60,7 @@ class TestRetry:
         assert [email for email, (_, tags) in life.audience().items() if tags] == [ADA, BO]
 
     def test_a_corrected_file(self, life: Life, tmp_path: Path) -> None:
-        """A file that was replaced after all was handed over is planned anew; one that was not is waited for."""
+        """A file that was replaced after all was handed over is planned again; one that was not is waited for."""
         file = tmp_path / "a.parquet"
         pq.write_table(people(*CROWD), file)
         first, _ = life.submit({"A": str(file)}, delivery=Delivery.BATCH, name="run")

@@ -61,7 +61,7 @@ class TestOptions:
         assert ExportOptions.from_value(options) == options
 
     def test_made_options_are_checked(self) -> None:
-        """Options that were made in Python are checked all the same."""
+        """Options that were made in Python are checked anyway."""
         with pytest.raises(ConfigError, match="options: max_profiles must be a whole number from 1 upwards"):
             ExportOptions.from_value(ExportOptions(max_profiles=0))
 

@@ -75,7 +75,7 @@ class TestReasons:
         }
 
     def test_how_long_it_lasts(self) -> None:
-        """A refusal lasts until the profile changes, unless it passes or the status decides anew in each run."""
+        """A refusal lasts until the profile changes, unless it passes or the status decides again in each run."""
         assert {reason: rule.lasting for reason, rule in REASON_RULES.items()} == {
             **dict.fromkeys(Reason, Lasting.UNTIL_PROFILE_CHANGES),
             **dict.fromkeys((Reason.REQUIRED_FIELD, Reason.INVALID_FIELD), Lasting.UNTIL_FIELDS_CHANGE),

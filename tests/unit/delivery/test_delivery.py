@@ -166,7 +166,7 @@ class TestDividing:
             sender.upsert(chunk(1, "one.more@mail.eu"))
 
     def test_an_accepted_member_gives_hope(self) -> None:
-        """One accepted request between the refusals, and counting starts anew."""
+        """One accepted request between the refusals, and counting starts again."""
         bad = persons(MAX_CONSECUTIVE_REJECTIONS - 1)
         sender = upserter(FakeClient({UPSERT: refusing(bad)}))
         sender.upsert(chunk(0, *bad))
@@ -471,7 +471,7 @@ class TestPacking:
         assert [[one.number for one in group] for group in group_into_batches(fives)] == [[0, 1], [2, 3], [4]]
 
     def test_a_chunk_that_is_too_large_travels_alone(self) -> None:
-        """What is too large by itself is sent all the same."""
+        """What is too large by itself is sent anyway."""
         each = [operation(0), operation(1, bulk=MAX_BATCH_BYTES + 1), operation(2)]
         assert [[one.number for one in group] for group in group_into_batches(each)] == [[0], [1], [2]]
 

@@ -78,7 +78,7 @@ class TestPauses:
         assert [watch.pause() for _ in range(7)] == [5, 10, 20, 40, 60, 60, 60]
 
     def test_progress_makes_them_short_again(self, watch: BatchWatch) -> None:
-        """Any progress of any batch begins with five seconds anew; none does not."""
+        """Any progress of any batch begins with five seconds again; none does not."""
         watch.note(started("a"), now=101)
         assert [watch.pause(), watch.pause()] == [5, 10]
         watch.note(started("a"), now=102)

@@ -178,7 +178,7 @@ class TestResolving:
             merge_fields=required("LNAME"),
         )
         assert told.splitlines()[1:] == [
-            "- FNAM is no merge field of the audience (did you mean 'FNAME'?): mend the tag, "
+            "- FNAM is no merge field of the audience (did you mean 'FNAME'?): fix the tag, "
             "or set create_merge_fields=True",
             "- column 'vip' of type bool can never fill BORN of type date",
             "- the source has no column 'ages' for AGE (did you mean 'age'?); it has "
@@ -497,7 +497,7 @@ class TestColumnCheck:
         assert len([*values]) == 1
 
     def test_parts(self) -> None:
-        """An address in parts is checked as a whole; one that lacks a part is an address all the same."""
+        """An address in parts is checked as a whole; one that lacks a part is an address anyway."""
         mapper = mapper_for({"HOME": PARTS})
         mapper.check_column("HOME", [("1 Main St", "Springfield", "", None), ("", "", "", "")] * 60)
         mapper.check_column("HOME", [("", "", "", ""), ("1 Main St", "Springfield", "IL", "62701")])

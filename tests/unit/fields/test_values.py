@@ -145,7 +145,7 @@ def test_cut_between_flags() -> None:
 
 
 def test_cut_of_one_endless_sign() -> None:
-    """A single sign that is longer than the limit is cut all the same."""
+    """A single sign that is longer than the limit is cut anyway."""
     assert sent("text", "e" + "\u0301" * 200) == Problem(WarningKind.TEXT_CUT, "e" + "\u0301" * 127)
 
 

@@ -104,7 +104,7 @@ def test_one_operation_that_failed_on_the_way() -> None:
 
 @pytest.mark.parametrize("item", [{}, {"operation_id": None, "status_code": None}, {"operation_id": ""}])
 def test_lacking_ids(item: dict[str, Any]) -> None:
-    """A result without id and status is a result all the same, of nobody knows what."""
+    """A result without id and status is a result anyway, of nobody knows what."""
     assert read(to_archive([item])) == [OperationResult("", 0, None)]
 
 

@@ -95,7 +95,7 @@ def test_growing_slowly() -> None:
 
 
 def test_a_push_back_ends_the_row() -> None:
-    """After a push-back the row of good answers begins anew."""
+    """After a push-back the row of good answers begins again."""
     clock = FakeClock()
     limiter = AdaptiveLimiter(8, clock=clock)
     limit_after(limiter, GROW_AFTER - 1)

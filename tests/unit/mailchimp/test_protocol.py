@@ -128,7 +128,7 @@ def test_passing_failures(response: Response, kind: type[RetryableError]) -> Non
     ],
 )
 def test_remedies(status: int, remedy: str) -> None:
-    """A refusal that the reader can mend names the remedy."""
+    """A refusal that the reader can fix names the remedy."""
     assert remedy in str(failure(to_problem(status, "ComplianceRelated")))
 
 

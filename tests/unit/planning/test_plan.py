@@ -341,7 +341,7 @@ class TestMerging:
             assert {len(sent.segments) for sent in upserts(plan)[1:]} == {1}
 
     def test_it_tells_where_each_row_stands(self, scratch_dir: Path) -> None:
-        """Rows are numbered through a segment's batches and anew in the next segment."""
+        """Rows are numbered through a segment's batches and again in the next segment."""
         batches = [people("a@mail.eu", "bad"), people("c@mail.eu")]
         with planned(scratch_dir, {"A": batches, "B": people(None, "d@mail.eu")}) as plan:
             assert [sent.source for sent in upserts(plan)] == ["A row 1", "A row 3", "B row 2"]

@@ -238,7 +238,7 @@ def test_a_spoilt_key(password: object) -> None:
 
 def test_where_a_key_is_spoilt() -> None:
     """The reader learns at which place of the key the trouble is."""
-    assert "at place 5: copy it anew" in refusal("abcd ef-us1")
+    assert "at place 5: copy it again" in refusal("abcd ef-us1")
 
 
 def test_a_padded_key() -> None:

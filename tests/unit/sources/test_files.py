@@ -44,7 +44,7 @@ def test_files_follow_each_other(tmp_path: Path) -> None:
 
 
 def test_a_source_can_be_read_again(tmp_path: Path) -> None:
-    """Reading anew begins at the first row, also where the first reading was not finished."""
+    """Reading again begins at the first row, also where the first reading was not finished."""
     source = opened(written(tmp_path, pa.array(range(BATCH_ROWS + 1)), pa.array([7])))
     unfinished = source.batches()
     next(unfinished)
