@@ -383,7 +383,10 @@ class SegmentToMailchimpOperator(_ExportTask):
             self._close = client.close
             while keep_looking(client, watch, clock=time.time):
                 left = end - time.time()
-                if left <= 0 or watch.stalled(now=time.time()):
+                if watch.stalled(now=time.time()):
+                    return
+                if left <= 0:
+                    self._check_execution_timeout()
                     return
                 time.sleep(min(left, watch.pause()))
 
