@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -21,6 +22,8 @@ from airflow_mailchimp_export.sandbox.problems import INTERNAL, Problem, Refused
 from airflow_mailchimp_export.sandbox.reading import MAX_COUNT
 from airflow_mailchimp_export.sandbox.routes import ROUTER
 from airflow_mailchimp_export.sandbox.settings import FOR_EVER
+
+log = logging.getLogger(__name__)
 
 
 def members_in(payload: Any) -> int:
@@ -112,7 +115,12 @@ class BatchRunner:
 
     def _answer(self, operation: Operation, payload: Any) -> Reply:
         call = Call(operation.method, operation.path, operation.query, payload)
-        return dispatch(self._account, call)
+        try:
+            return dispatch(self._account, call)
+        except Exception:
+            # One operation that the sandbox fails at must not end all batches for good.
+            log.exception("%s %s failed inside the sandbox", operation.method, operation.path)
+            return problem_reply(self._account, INTERNAL, "(failed operation)")
 
     def _broken(self) -> Reply:
         return problem_reply(self._account, INTERNAL, "(broken operation)")

@@ -8,6 +8,7 @@ from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
+from tests.kit.exports import LIST
 from tests.kit.life import Life, changing, one_by_one
 from tests.kit.people import people
 
@@ -72,11 +73,9 @@ class TestUntag:
     def test_the_tag_is_gone(self, life: Life, delivery: Delivery) -> None:
         """Where somebody has deleted the tag in Mailchimp, whoever left is removed anyway."""
         life.run({"A": people(ADA), "B": people(BO, CY)}, delivery=delivery)
-        audience = life.account.audiences["a1b2c3d4e5"]
-        (tag_id,) = [tag_id for tag_id, tag in audience.tags.items() if tag.name == "B"]
-        for member in audience.members:
-            audience.set_tags(member, {held: at for held, at in member.tags.items() if held != tag_id})
-        del audience.tags[tag_id]
+        segments = life.sandbox.call("GET", f"{LIST}/segments")["segments"]
+        (tag_id,) = [segment["id"] for segment in segments if segment["name"] == "B"]
+        life.sandbox.call("DELETE", f"{LIST}/segments/{tag_id}")
         report = life.run({"A": people(ADA), "B": people(CY)}, delivery=delivery)
         assert (report.counts.removed, report.counts.removal_failed) == (1, 0)
         assert BO not in life.ledger()
