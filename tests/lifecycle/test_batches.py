@@ -7,8 +7,7 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.errors import ConfigError, PermanentError, RetryableError
 from airflow_mailchimp_export.model import Delivery, Verdict
-from airflow_mailchimp_export.state.manifest import batches_from_json
-from airflow_mailchimp_export.state.run import BATCHES, REPORT, ExportFolder
+from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.kit.client import in_turn, out_of_reach, raising, refusal
 from tests.kit.exports import LIST
 from tests.kit.life import Life
@@ -33,16 +32,16 @@ class TestHandingOver:
         journal: list[int] = []
 
         def permit() -> None:
-            found = life.folder.exists(f"run1/{BATCHES}")
-            journal.append(len(batches_from_json(life.folder.read(f"run1/{BATCHES}"))) if found else 0)
+            journal.append(len(life.folder.run("run1").batches))
 
         submission, folder = life.submit({"S": TWO_BATCHES}, permit=permit, on_batch=told.append)
         assert submission.report is None
         assert submission.batch_ids == tuple(told)
         assert journal == [0, 0, 1]
-        assert [
-            (one.id, one.chunks[0], one.chunks[-1]) for one in batches_from_json(folder.read(BATCHES))
-        ] == [(told[0], 0, 39), (told[1], 40, 40)]
+        assert [(one.id, one.chunks[0], one.chunks[-1]) for one in folder.batches] == [
+            (told[0], 0, 39),
+            (told[1], 40, 40),
+        ]
         life.wait(told)
         report = life.finalize(folder)
         assert report.counts == Counts(rows_read=20_300, created=20_300)
@@ -58,11 +57,12 @@ class TestHandingOver:
         assert not any(request.method == "DELETE" for request in life.requests)
         del life.script["POST /batches"]
         second: list[str] = []
-        submission, folder = life.submit({"S": people()}, name="r", on_batch=second.append)
-        assert submission.batch_ids == (*first, *second)
+        submission, folder = life.submit({"S": TWO_BATCHES}, name="r", on_batch=second.append)
+        assert submission.batch_ids == tuple(second)
         assert (len(first), len(second)) == (1, 1)
         life.wait(submission.batch_ids)
-        assert life.finalize(folder).counts == Counts(rows_read=20_300, created=20_300)
+        assert life.finalize(folder).counts == Counts(rows_read=20_300, unchanged=20_000, created=300)
+        assert life.report("r").counts == Counts(rows_read=20_300, created=20_000, unconfirmed=300)
 
     def test_without_any_batch_the_run_is_over(self, life: Life) -> None:
         """Where not even the first batch got an answer, the report says so, and a retry is a new run."""

@@ -190,15 +190,30 @@ class TestItsOwnFiles:
 
     @damaged
     @pytest.mark.parametrize("name", [RUN, PLAN])
-    def test_it_stops(self, life: Life, name: str, damage: Damage) -> None:
-        """The run fails with the name of the file and the remedy, which helps; nothing is sent before."""
+    def test_a_further_attempt_plans_again(
+        self, life: Life, name: str, damage: Damage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """What an earlier attempt left is set aside by name, and everybody is sent whom the sources hold now."""
         own = killed_directly(life)
         own.put(name, damage(own.read(name)))
+        report = life.run({"A": people(*CROWD)}, name="run1")
+        assert report.verdict is Verdict.SUCCESS
+        assert report.counts.created + report.counts.updated == 700
+        assert f"{own.uri}/{name} is damaged: run run1 is set aside" in warnings(caplog)
+        assert json.loads(own.read(SET_ASIDE))["file"] == f"{own.uri}/{name}"
+        assert not life.folder.exists(LOCK)
+
+    @damaged
+    @pytest.mark.parametrize("name", [RUN, PLAN])
+    def test_accounting_stops(self, life: Life, name: str, damage: Damage) -> None:
+        """Whoever accounts for the run is told the file and the remedy, which helps; nothing is sent before."""
+        own = killed_waiting(life)
+        own.put(name, damage(own.read(name)))
         with life.watched() as seen, pytest.raises(UnreadableFile, match=rf"run1/{name} is damaged\. Remove"):
-            life.run({"A": people(ADA)}, name="run1")
+            life.finalize(run_of(life, "run1"))
         assert changing(seen) == []
         assert not own.is_finished()
-        assert not life.folder.exists(LOCK)
+        life.account.settings.change({"batch_pending": 0.0})
         life.folder.remove_run(own)
         assert life.run({"A": people(ADA)}, name="run1").verdict is Verdict.SUCCESS
 
@@ -206,10 +221,12 @@ class TestItsOwnFiles:
     def test_answers_are_given_again(
         self, life: Life, damage: Damage, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """Answers that cannot be read are none, so their people are sent again, by the same run."""
+        """Answers that cannot be read are none, so their people are sent again by the next attempt."""
         own = killed_directly(life)
         (name,) = own.answers()
         own.put(name, damage(own.read(name)))
-        report = life.run({"A": people(ADA)}, name="run1")
+        with life.watched() as seen:
+            report = life.run({"A": people(*CROWD)}, name="run1")
+        assert members_sent(seen) == 700
         assert report.counts.created + report.counts.updated == 700
         assert f"{own.uri}/{name} " in warnings(caplog)
