@@ -22,6 +22,7 @@ from tests.airflow.runs import (
     submit,
     xcoms,
 )
+from tests.kit.waiting import wait_until
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -168,6 +169,7 @@ def test_report_is_tried_again_where_that_may_help(
     from airflow_mailchimp_export.operators import MailchimpExportReportOperator
 
     run_uris = [submit(export.pop("segments"), **export)["run_uri"] for export in each_alone(tmp_path)]
+    wait_until(lambda: {batch["status"] for batch in batches(mailchimp)} == {"finished"})
     monkeypatch.delenv(CONNECTION)
     failures = Failures()
 

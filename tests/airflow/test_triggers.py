@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scripts.sandbox_service import Sandbox
 
 CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
-PEOPLE = {"VIP": crowd("vip", 30)}
+PEOPLE = {"VIP": crowd("vip", 30), "Regulars": crowd("regular", 30)}
 LOOKS, CANCELLATIONS = "GET /batches/{batch_id}", "DELETE /batches/{batch_id}"
 
 
@@ -46,7 +46,7 @@ def batch_ids(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> list[str]
     """Two batches that are worked off in a moment."""
     mailchimp.change(batch_pending=0, batch_preprocessing=0, batch_finalizing=0.2)
     segments = write_segments(tmp_path, PEOPLE)
-    return [batch_id for _ in range(2) for batch_id in submit(segments)["batch_ids"]]
+    return [batch_id for tag, uri in segments.items() for batch_id in submit({tag: uri})["batch_ids"]]
 
 
 @pytest.fixture

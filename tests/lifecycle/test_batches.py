@@ -11,7 +11,7 @@ from airflow_mailchimp_export.state.run import REPORT, ExportFolder
 from tests.kit.client import in_turn, out_of_reach, raising, refusal
 from tests.kit.exports import LIST
 from tests.kit.life import Life
-from tests.kit.people import many, people
+from tests.kit.people import many
 
 TWO_BATCHES = many(20_300)
 

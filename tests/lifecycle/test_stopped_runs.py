@@ -82,7 +82,8 @@ def test_a_place_that_cannot_be_written_to(
     life.folder = ExportFolder(tmp_path / "file")
     with pytest.raises(ConfigError, match=r"Cannot write files"):
         life.run({"S": people("ada@mail.eu")})
-    life.folder = ExportFolder(tmp_path)
+    life.folder = ExportFolder(tmp_path / "exports" / "life")
+    life.folder.put("file", b"")
     with pytest.raises(ConfigError, match=r"Cannot write plan\.parquet"):
         life.run({"S": people("ada@mail.eu")}, name="file")
     assert life.carriers() == []
