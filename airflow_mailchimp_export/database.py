@@ -158,6 +158,8 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     )
     # DuckDB takes the worker's zone otherwise, and with it other days and other fingerprints.
     connection.execute("SET TimeZone = 'UTC'")
+    # The file goes with its folder, so what is left in memory need not be written to it in the end.
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
     connection.create_function(
         "python_normal_address", normal_addresses, [VARCHAR], VARCHAR, type=PythonUDFType.ARROW
     )
