@@ -70,6 +70,8 @@ class Lasting(StrEnum):
     """It passes by itself: the next run tries again."""
     WHILE_STATUS = "while_status"
     """The member's status decides in each run."""
+    UNTIL_SUBSCRIBED = "until_subscribed"
+    """The same, and who is not in the audience any more stays so until they subscribe by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,14 @@ class ReasonRule:
     :param effect: under which the person is counted.
     :param remedy: what to do about it, as users read it.
     :param retries: in how many of the next runs the person is sent again anyway.
+    :param carries_over: whether it holds under a changed address too, where the audience has no status of the person.
     """
 
     effect: Effect
     lasting: Lasting
     remedy: str
     retries: int = 0
+    carries_over: bool = False
 
 
 REASON_RULES: Mapping[Reason, ReasonRule] = {
@@ -125,8 +129,9 @@ REASON_RULES: Mapping[Reason, ReasonRule] = {
     ),
     Reason.UNSUBSCRIBED: ReasonRule(
         Effect.SUPPRESSED,
-        Lasting.WHILE_STATUS,
+        Lasting.UNTIL_SUBSCRIBED,
         "None: the person opted out. Only they can come back, through a signup form.",
+        carries_over=True,
     ),
     Reason.CLEANED: ReasonRule(
         Effect.SUPPRESSED,
@@ -155,11 +160,13 @@ REASON_RULES: Mapping[Reason, ReasonRule] = {
         Lasting.UNTIL_PROFILE_CHANGES,
         "None: the person unsubscribed, bounced or is under review; only they can come back, "
         "through a signup form.",
+        carries_over=True,
     ),
     Reason.FORGOTTEN: ReasonRule(
         Effect.SUPPRESSED,
         Lasting.UNTIL_PROFILE_CHANGES,
         "None: the person was permanently deleted; only they can come back, through a signup form.",
+        carries_over=True,
     ),
     Reason.NO_ANSWER: ReasonRule(
         Effect.UNCONFIRMED,

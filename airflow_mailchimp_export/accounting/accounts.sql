@@ -127,8 +127,9 @@ SELECT count(DISTINCT subscriber_hash) FROM (
     SELECT subscriber_hash, flatten(list(tags)) AS lost FROM outcomes
     WHERE change = 'leave' AND effect = 'removed' GROUP BY subscriber_hash
 ) JOIN ledger USING (subscriber_hash)
-ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE coalesce(change, '') NOT IN ('leave', 'rename')) AS present
-    USING (subscriber_hash)
+ANTI JOIN (
+    SELECT subscriber_hash FROM outcomes WHERE coalesce(change, '') NOT IN ('leave', 'rename') AND len(segments) > 0
+) AS present USING (subscriber_hash)
 WHERE len(lost) > 0 AND len(lost) = len(ledger.tags);
 
 -- name: examples
@@ -164,7 +165,10 @@ SELECT * EXCLUDE (changed) FROM (
         coalesce(updates.profile_id, ledger.profile_id) AS profile_id,
         CASE
             WHEN removed.state IS NOT NULL THEN removed.state
-            WHEN ledger.state = 'archived' AND NOT coalesce(updates.delivered, false) THEN ledger.state
+            -- Who is not archived any more is a member like any other, and who opted out since is suppressed.
+            WHEN ledger.state = 'archived' AND updates.effect = 'unchanged' THEN 'member'
+            WHEN ledger.state = 'archived' AND coalesce(updates.effect, '') NOT IN ('created', 'updated', 'suppressed')
+            THEN ledger.state
             ELSE coalesce(updates.state, ledger.state)
         END AS state,
         CASE WHEN updates.delivered OR ledger.status IS NULL THEN updates.status ELSE ledger.status END AS status,
@@ -197,10 +201,11 @@ SELECT * EXCLUDE (changed) FROM (
                 OR updates.fingerprint IS DISTINCT FROM ledger.fingerprint THEN 1
             ELSE greatest(coalesce(ledger.attempts, 1), 1) + CASE WHEN updates.change IS NULL THEN 0 ELSE 1 END
         END AS attempts,
-        -- Who was suppressed and came back by themselves was not created by this export.
+        -- Who was suppressed or archived and came back by themselves was not created by this export.
         CASE
             WHEN updates.effect = 'created' THEN true
-            WHEN updates.delivered AND ledger.state = 'suppressed' THEN false
+            WHEN updates.delivered AND ledger.state IN ('archived', 'suppressed') THEN false
+            WHEN updates.effect = 'unchanged' AND ledger.state = 'archived' THEN false
             ELSE coalesce(ledger.created, renamed.created, false)
         END AS created,
         CASE WHEN changed THEN $now::TIMESTAMPTZ ELSE ledger.changed_at END AS changed_at,
@@ -215,7 +220,8 @@ SELECT * EXCLUDE (changed) FROM (
     ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN reason_rules ON reason_rules.reason = updates.reason
     LEFT JOIN (
-        SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags, bool_or(ledger.created) AS created
+        SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags,
+            bool_or(ledger.created AND ledger.state NOT IN ('archived', 'suppressed')) AS created
         FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'renamed' GROUP BY outcomes.new_email
     ) AS renamed ON renamed.email = updates.email
     LEFT JOIN (

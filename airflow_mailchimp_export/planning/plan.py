@@ -98,6 +98,7 @@ class Staging:
         with self._database.incoming(empty_block(layout)):
             self._database.run("tables")
         self._respell({segment.tag for segment in segments})
+        self._database.run("audience")
         self._database.run("remembered")
         position = 0
         for index, segment in enumerate(segments):
@@ -175,7 +176,7 @@ class StagedPlan:
         :param others_known: whether all ledgers of other exports could be read.
         """
         self._database.run("people", last_segment=len(self._sources) - 1)
-        for statement in ("audience", "memberships", "moves" if self._has_ids else "no_moves", "comebacks"):
+        for statement in ("memberships", "comebacks", "moves" if self._has_ids else "no_moves"):
             self._database.run(statement)
         self._database.run("decisions", gone_tags=list(gone_tags))
         if on_leave == OnLeave.KEEP:

@@ -109,14 +109,30 @@ SELECT {columns} FROM staged;
 INSERT INTO member_status
 SELECT unnest([id, subscriber_hash(email)]), $status FROM incoming;
 
+-- name: audience
+-- The statuses are not read in one moment: whoever is found under several of them is not sent if one forbids it, and
+-- of those that forbid it the first of the rules counts.
+CREATE VIEW audience AS
+SELECT subscriber_hash, unnest(min({
+    may_be_sent: list_contains(sent_under, getvariable('new_status')), rank: rank,
+    status: status, carries_over: carries_over
+}))
+FROM member_status JOIN status_rules USING (status) GROUP BY subscriber_hash;
+
 -- name: remembered
--- Who is not sent because of what an earlier run found, until they subscribe by themselves.
+-- Who is not sent because of what an earlier run found, and has no status now that forbids it: once they subscribe by
+-- themselves they are sent. Who was archived by this export and is not archived any more may have done so too.
 CREATE VIEW remembered AS
-SELECT subscriber_hash, email, changed_at FROM ledger JOIN reason_rules USING (reason)
-WHERE state IN ('rejected', 'suppressed') AND lasting NOT IN ('one_run', 'while_status');
+SELECT ledger.subscriber_hash, ledger.email, ledger.state, ledger.changed_at,
+    state <> 'archived' AND reason = '' AS came_back
+FROM ledger
+LEFT JOIN reason_rules USING (reason)
+ANTI JOIN (SELECT subscriber_hash FROM audience WHERE NOT may_be_sent) AS held_back
+    ON held_back.subscriber_hash = ledger.subscriber_hash
+WHERE state IN ('archived', 'suppressed') OR (state = 'rejected' AND lasting IS DISTINCT FROM 'one_run');
 
 -- name: remembered_since
-SELECT epoch(min(changed_at)) FROM remembered;
+SELECT epoch(min(changed_at)) FROM remembered WHERE NOT came_back;
 
 -- name: record_subscribed_since
 INSERT INTO subscribed_since SELECT unnest([id, subscriber_hash(email)]) FROM incoming;
@@ -132,16 +148,6 @@ SELECT email, md5(email) AS subscriber_hash, min(position) AS position, count(*)
     bitstring_agg(segment, 0, $last_segment) AS segments
 FROM staged WHERE problem IS NULL GROUP BY email;
 
--- name: audience
--- The statuses are not read in one moment: whoever is found under several of them is not sent if one forbids it, and
--- of those that forbid it the first of the rules counts.
-CREATE VIEW audience AS
-SELECT subscriber_hash, unnest(min({
-    may_be_sent: list_contains(sent_under, getvariable('new_status')), rank: rank,
-    status: status, carries_over: carries_over
-}))
-FROM member_status JOIN status_rules USING (status) GROUP BY subscriber_hash;
-
 -- name: memberships
 -- There are few combinations of segments, so their names are made once each.
 CREATE TABLE memberships AS
@@ -156,29 +162,47 @@ SELECT names, tags FROM memberships ORDER BY membership;
 
 -- name: moves
 -- Whose address changed: the same profile id under another address, and no profile has the old one any more.
--- Who was archived by this export is gone, so a new address is a new start. old_status is what forbids to send them
--- under the old address, and carried_over what forbids it under the new one too.
+-- Who was archived by this export is gone, and who was never given a tag was never there: for them a new address is a
+-- new start. held_back says that something forbids to send them under the old address, and carried_over what forbids
+-- it under the new one too; where the audience has no status of them, what an earlier run found may do so.
 CREATE TABLE moves AS
-SELECT new_address.subscriber_hash, any_value(old.subscriber_hash) AS old_hash, any_value(old.email) AS old_email,
-    any_value(audience.status) FILTER (NOT may_be_sent) AS old_status,
-    any_value(audience.status) FILTER (NOT may_be_sent AND carries_over) AS carried_over
+SELECT subscriber_hash,
+    any_value(old_hash) FILTER (is_member) AS old_hash, any_value(old_email) FILTER (is_member) AS old_email,
+    bool_or(forbidden_by IS NOT NULL) AS held_back, any_value(forbidden_by) FILTER (carries_over) AS carried_over
 FROM (
-    SELECT profile_id, min_by(people.subscriber_hash, people.position) AS subscriber_hash
-    FROM people JOIN staged USING (position) WHERE profile_id IS NOT NULL GROUP BY profile_id
-) AS new_address
-JOIN ledger AS old ON old.profile_id = new_address.profile_id
-    AND old.subscriber_hash <> new_address.subscriber_hash AND len(old.tags) > 0 AND old.state <> 'archived'
-ANTI JOIN people ON people.subscriber_hash = old.subscriber_hash
-LEFT JOIN audience ON audience.subscriber_hash = old.subscriber_hash
-GROUP BY new_address.subscriber_hash;
+    SELECT new_address.subscriber_hash, old.subscriber_hash AS old_hash, old.email AS old_email,
+        len(old.tags) > 0 AND old.state <> 'archived' AS is_member,
+        CASE
+            WHEN old.state = 'archived' AND audience.status = 'archived' THEN NULL
+            WHEN NOT audience.may_be_sent THEN audience.status
+            WHEN old.state = 'suppressed' AND comebacks.subscriber_hash IS NULL AND reason_rules.carries_over
+            THEN old.reason
+        END AS forbidden_by,
+        CASE WHEN NOT audience.may_be_sent THEN audience.carries_over ELSE true END AS carries_over
+    FROM (
+        SELECT profile_id, min_by(people.subscriber_hash, people.position) AS subscriber_hash
+        FROM people JOIN staged USING (position) WHERE profile_id IS NOT NULL GROUP BY profile_id
+    ) AS new_address
+    JOIN ledger AS old ON old.profile_id = new_address.profile_id
+        AND old.subscriber_hash <> new_address.subscriber_hash
+    ANTI JOIN people ON people.subscriber_hash = old.subscriber_hash
+    LEFT JOIN reason_rules ON reason_rules.reason = old.reason
+    LEFT JOIN audience ON audience.subscriber_hash = old.subscriber_hash
+    LEFT JOIN comebacks ON comebacks.subscriber_hash = old.subscriber_hash
+)
+GROUP BY subscriber_hash;
 
 -- name: no_moves
 CREATE TABLE moves (
-    subscriber_hash VARCHAR, old_hash VARCHAR, old_email VARCHAR, old_status VARCHAR, carried_over VARCHAR
+    subscriber_hash VARCHAR, old_hash VARCHAR, old_email VARCHAR, held_back BOOLEAN, carried_over VARCHAR
 );
 
 -- name: comebacks
-CREATE TABLE comebacks AS SELECT subscriber_hash, email FROM remembered SEMI JOIN subscribed_since USING (subscriber_hash);
+-- Who came back by themselves, now or, where they were in no segment then, before an earlier run.
+CREATE TABLE comebacks AS
+SELECT DISTINCT subscriber_hash, email, came_back AS known
+FROM remembered LEFT JOIN subscribed_since AS since USING (subscriber_hash)
+WHERE came_back OR since.subscriber_hash IS NOT NULL;
 
 -- name: decisions
 -- What is to be done with each person. Those who were archived by this export may be sent again, as what they were.
@@ -201,11 +225,13 @@ FROM (
         ledger.state, ledger.status AS known_status, ledger.fingerprint AS known_fingerprint,
         ledger.tags AS known_tags, ledger.reason AS known_reason, ledger.profile_id AS known_id,
         reason_rules.lasting, reason_rules.retries, greatest(coalesce(ledger.attempts, 1), 1) AS known_attempts,
-        comebacks.subscriber_hash IS NOT NULL OR ledger.reason = '' AS came_back,
+        comebacks.subscriber_hash IS NOT NULL AS came_back,
         coalesce(ledger.state = 'archived' AND audience.status = 'archived', false) AS returns,
         CASE
             WHEN NOT audience.may_be_sent AND NOT returns THEN audience.status
-            ELSE moves.carried_over
+            WHEN came_back THEN NULL
+            WHEN moves.carried_over IS NOT NULL AND ledger.state IS DISTINCT FROM 'member' THEN moves.carried_over
+            WHEN ledger.state = 'suppressed' AND lasting = 'until_subscribed' THEN ledger.reason
         END AS suppressed_as
     FROM people
     JOIN staged USING (position)
@@ -238,13 +264,14 @@ WHERE disposition = 'send' AND (returns OR audience.status IS NULL);
 -- name: renames
 SELECT old_hash, old_email, staged.email, getvariable('new_status') AS status
 FROM moves JOIN decisions USING (subscriber_hash) JOIN staged USING (position)
-WHERE moves.old_status IS NULL AND disposition = 'send' AND state IS NULL AND audience_status IS NULL;
+WHERE old_hash IS NOT NULL AND NOT held_back AND disposition = 'send' AND state IS NULL AND audience_status IS NULL;
 
 -- name: removals
 -- Who loses a tag that this export gave, by the segments of this run. People who may not be sent keep what they have,
 -- and so do those who were archived by this export, unless they return. $kind removes people who are in no segment of
 -- the run and would keep no tag of this export; where it removes only those whom this export created, it leaves
--- alone whom another export has, and everybody unless it is $certain that all other exports are known.
+-- alone whom another export has, who came back by themselves, and everybody unless it is $certain that all other
+-- exports are known.
 CREATE TABLE removals AS
 SELECT subscriber_hash, email, profile_id, removed_tags,
     CASE WHEN gone AND takes_out THEN $kind ELSE $otherwise END AS kind, gone AND NOT takes_out AS instead
@@ -255,15 +282,19 @@ FROM (
             lambda tag: list_contains($run_tags, tag) AND NOT list_contains(coalesce(memberships.tags, []), tag)
         ) AS removed_tags,
         decisions.subscriber_hash IS NULL AND len(removed_tags) = len(ledger.tags) AS gone,
-        NOT $only_created OR (coalesce(ledger.created, false) AND $certain AND others.subscriber_hash IS NULL)
-            AS takes_out
+        NOT $only_created OR (
+            coalesce(ledger.created, false) AND ledger.state NOT IN ('archived', 'suppressed')
+            AND $certain AND others.subscriber_hash IS NULL
+        ) AS takes_out
     FROM ledger
     LEFT JOIN decisions ON decisions.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN memberships USING (membership)
     LEFT JOIN audience ON audience.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN (SELECT DISTINCT subscriber_hash FROM elsewhere) AS others
         ON others.subscriber_hash = ledger.subscriber_hash
-    WHERE (coalesce(may_be_sent, true) AND ledger.state <> 'archived') OR coalesce(returns, false)
+    LEFT JOIN comebacks ON comebacks.subscriber_hash = ledger.subscriber_hash
+    WHERE (coalesce(may_be_sent, true) AND (ledger.state <> 'archived' OR comebacks.subscriber_hash IS NOT NULL))
+        OR coalesce(returns, false)
 )
 WHERE len(removed_tags) > 0;
 
@@ -290,7 +321,7 @@ WITH added AS (
     WHERE len(tags) > 0 AND state <> 'archived' AND NOT (state = 'unconfirmed' AND list_contains($attempts, run))
 ), taken AS (
     SELECT removed_tags FROM removals SEMI JOIN added USING (subscriber_hash)
-    ANTI JOIN moves ON moves.old_hash = removals.subscriber_hash AND moves.old_status IS NULL
+    ANTI JOIN moves ON moves.old_hash = removals.subscriber_hash AND NOT moves.held_back
 ), owned AS (SELECT tags FROM added)
 SELECT '' AS tag, (SELECT count(*) FROM taken), (SELECT count(*) FROM owned)
 UNION ALL
@@ -313,7 +344,8 @@ ORDER BY segments.segment;
 -- Who is not sent, and why: rows without a usable address, people who may not be sent, and people whom Mailchimp
 -- refused before and whose profile is as it was. Who is unchanged but has another profile id is here too, so that
 -- the ledger learns it: the id has to be known before the address changes. And so is who came back and is in no
--- segment, so that the ledger forgets why they were not sent.
+-- segment, so that the ledger forgets why they were not sent, and who is not archived any more, so that nobody is
+-- taken for archived by this export whom somebody else archives later.
 SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_row, fingerprint, profile_id FROM (
     SELECT 'rejected' AS effect, problem AS reason, 'EMAIL' AS field, '' AS subscriber_hash,
         coalesce(email, '') AS email, [name] AS segments, segment, source_row, position,
@@ -327,7 +359,12 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
         OR (disposition = 'unchanged' AND profile_id IS NOT NULL AND profile_id IS DISTINCT FROM known_id)
     UNION ALL
     SELECT 'unchanged', '', '', subscriber_hash, email, [], NULL, NULL, NULL, NULL, NULL
-    FROM comebacks ANTI JOIN decisions USING (subscriber_hash)
+    FROM (
+        SELECT subscriber_hash, email FROM comebacks WHERE NOT known
+        UNION ALL
+        SELECT subscriber_hash, email FROM ledger JOIN audience USING (subscriber_hash)
+        WHERE state = 'archived' AND NOT may_be_sent AND audience.status <> 'archived'
+    ) ANTI JOIN decisions USING (subscriber_hash)
 ) ORDER BY position;
 
 -- name: counts

@@ -104,6 +104,30 @@ def test_who_came_back_by_themselves_is_untagged(life: Life) -> None:
     assert life.audience()[BO] == ("subscribed", set())
 
 
+def test_who_was_archived_and_signed_up_is_untagged(life: Life) -> None:
+    """Who was archived by this export and subscribed by themselves since loses the tag, and is not archived again."""
+    life.run({"A": people(ADA, BO)})
+    life.run({"A": people(ADA)})
+    assert life.audience()[BO] == ("archived", {"A"})
+    life.sandbox.control("signup", {"email": BO})
+    report = life.run({"A": people(ADA)})
+    assert (report.counts.removed, report.untagged_instead) == (1, 1)
+    assert life.audience()[BO] == ("subscribed", set())
+    assert life.ledger().keys() == {ADA}
+
+
+@pytest.mark.parametrize("status", ["subscribed", "unsubscribed"])
+def test_who_is_archived_by_somebody_else_later_stays_archived(life: Life, status: str) -> None:
+    """Who was in the audience again after this export archived them is not restored where others archive them."""
+    life.run({"A": people(ADA, BO)})
+    life.run({"A": people(ADA)})
+    life.change(BO, status=status)
+    life.run({"A": people(ADA)})
+    life.change(BO, status="archived")
+    assert life.run({"A": people(ADA, BO)}).suppressed_by_reason == {"archived": 1}
+    assert life.audience()[BO][0] == "archived"
+
+
 def test_a_dry_run_says_it_too(life: Life) -> None:
     """A dry run counts who would be untagged in place of archived; with untag nobody is."""
     life.put(BO)

@@ -85,6 +85,36 @@ def test_it_is_looked_up_by_what_changed_since(life: Life) -> None:
     assert [query["since_last_changed"] for query in lookups(life)] == ["2030-01-02T02:59:05+00:00"]
 
 
+def test_who_opted_out_and_vanished(life: Life) -> None:
+    """Who opted out and is not in the audience any more is not subscribed anew, until they come back by themselves."""
+    life.options = {"profile_id": "id"}
+    life.put(BO, status="unsubscribed")
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    life.sandbox.reset()
+    life.put(ADA, tags=["A"])
+    for segments in (people(ADA, BO, id=["1", "2"]), people(ADA, CY, id=["1", "2"])):
+        assert life.run({"A": segments}).suppressed_by_reason == {"unsubscribed": 1}
+        assert life.run({"A": segments}, full=True).suppressed_by_reason == {"unsubscribed": 1}
+    assert life.audience().keys() == {ADA}
+
+
+def test_who_comes_back_under_a_new_address(life: Life) -> None:
+    """A new address is no new consent, but to sign up with it is; and it stays one."""
+    life.options = {"profile_id": "id"}
+    life.put(BO, status="unsubscribed")
+    life.run({"A": people(ADA, BO, id=["1", "2"])})
+    segments = {"A": people(ADA, CY, id=["1", "2"])}
+    assert life.run(segments).suppressed_by_reason == {"unsubscribed": 1}
+    sign_up(life, CY)
+    assert life.run(segments).counts == Counts(rows_read=2, unchanged=1, updated=1)
+    assert life.run(segments).counts == Counts(rows_read=2, unchanged=2)
+    assert life.audience() == {
+        ADA: ("subscribed", {"A"}),
+        BO: ("unsubscribed", set()),
+        CY: ("subscribed", {"A"}),
+    }
+
+
 def test_a_ledger_that_does_not_say_when_it_looked(life: Life) -> None:
     """For a ledger of release 0.1.0 it is asked since the oldest of the refusals."""
     life.change(BO, forgotten=True)

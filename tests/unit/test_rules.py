@@ -81,7 +81,13 @@ class TestReasons:
             **dict.fromkeys((Reason.REQUIRED_FIELD, Reason.INVALID_FIELD), Lasting.UNTIL_FIELDS_CHANGE),
             **dict.fromkeys((Reason.TOO_MANY_SIGNUPS, Reason.NO_ANSWER), Lasting.ONE_RUN),
             **dict.fromkeys(map(Reason, HELD_BACK), Lasting.WHILE_STATUS),
+            Reason.UNSUBSCRIBED: Lasting.UNTIL_SUBSCRIBED,
         }
+
+    def test_a_new_address(self) -> None:
+        """Who opted out or was deleted for good stays out under another address too."""
+        held = {reason for reason, rule in REASON_RULES.items() if rule.carries_over}
+        assert held == {Reason.UNSUBSCRIBED, Reason.COMPLIANCE, Reason.FORGOTTEN}
 
     @pytest.mark.parametrize("reason", Reason)
     def test_remedies(self, reason: Reason) -> None:
