@@ -230,6 +230,11 @@ class Batch:
         """Whether Mailchimp says that the job is over."""
         return self.status == "finished"
 
+    @property
+    def worked_off(self) -> bool:
+        """Whether all operations are done, and only the results are still to be packed."""
+        return self.status == "finalizing" and self.finished_operations >= self.total_operations > 0
+
 
 @dataclass(frozen=True, slots=True)
 class Audience:

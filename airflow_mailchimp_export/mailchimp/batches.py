@@ -13,10 +13,14 @@ log = logging.getLogger(__name__)
 
 
 def cancel_batches(sender: Sender, batch_ids: Iterable[str]) -> None:
-    """Stop batches that are not finished; what they did so far stays done."""
+    """Stop batches that are not finished; what they did so far stays done.
+
+    One that has only its results to pack can do nothing later, and is left alone: its results may still be fetched.
+    """
     for batch_id in batch_ids:
         try:
-            if not sender.send(calls.batch(batch_id)).finished:
+            batch = sender.send(calls.batch(batch_id))
+            if not (batch.finished or batch.worked_off):
                 sender.send(calls.cancel_batch(batch_id))
                 log.info("Batch %s is cancelled", batch_id)
         except NotFound:

@@ -120,6 +120,18 @@ def test_an_incomplete_archive(life: Life) -> None:
     assert (again.unchanged, again.created + again.updated) == (counts.created, counts.unconfirmed)
 
 
+def test_a_batch_that_only_lacks_its_results_is_left_alone(life: Life) -> None:
+    """A batch whose operations are all done is not called off, and its people are sent again."""
+    life.account.settings.change({"batch_stuck": -1})
+    submission, folder = life.submit({"A": people(ADA, *CROWD)}, delivery=Delivery.BATCH)
+    (batch,) = life.account.batches.batches.values()
+    wait_until(lambda: batch.status is BatchStatus.FINALIZING)
+    assert life.finalize(folder).counts == Counts(rows_read=701, unconfirmed=701)
+    assert not [request for request in life.requests if request.method == "DELETE"]
+    assert life.account.batches.batches.keys() == set(submission.batch_ids)
+    assert life.run({"A": people(ADA, *CROWD)}, delivery=Delivery.DIRECT).counts.updated == 701
+
+
 def test_a_batch_that_was_given_up_does_no_harm_later(life: Life) -> None:
     """A batch that is given up is called off, so that it cannot give a tag after the person has left."""
     life.run({"A": people(ADA)})

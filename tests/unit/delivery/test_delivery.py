@@ -507,6 +507,23 @@ class TestCancelling:
         assert len(client.requests) == 3
 
     @pytest.mark.parametrize(
+        ("status", "done", "cancelled"),
+        [
+            ("finalizing", 3, 0),
+            ("finalizing", 2, 1),
+            ("finalizing", 0, 1),
+            ("started", 3, 1),
+            ("pending", 0, 1),
+        ],
+    )
+    def test_what_is_worked_off_is_left_alone(self, status: str, done: int, cancelled: int) -> None:
+        """A batch that has only its results to pack can do nothing later, so it is not cancelled; any other is."""
+        state = finished("one", status=status, total_operations=3 if done else 0, finished_operations=done)
+        client = FakeClient({"GET /batches/one": lambda _: state, "DELETE /batches/one": lambda _: None})
+        cancel_batches(client, ["one"])
+        assert len(client.sent("DELETE /batches/one")) == cancelled
+
+    @pytest.mark.parametrize(
         ("error", "warns"),
         [
             (refusal(404), False),

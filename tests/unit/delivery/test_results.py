@@ -173,12 +173,27 @@ def test_a_batch_that_is_not_finished(
     folder: RunFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A batch that is still at work is not waited for, that has been done before, but called off."""
-    client = client_with(finished("one", status="finalizing"))
+    client = client_with(finished("one", status="started"))
     client.answers["DELETE /batches/one"] = lambda request: None
     assert collected(client, folder, clock, "one") == []
     assert [request.method for request in client.requests][-1] == "DELETE"
     assert clock.pauses == []
-    assert "Batch one is not finished: finalizing" in _warnings(caplog)
+    assert "Batch one is not finished: started" in _warnings(caplog)
+
+
+def test_a_batch_that_is_worked_off(
+    folder: RunFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A batch of which all operations are done is left alone, and its members are unconfirmed."""
+    client = client_with(
+        finished("one", status="finalizing", total_operations=3, finished_operations=3, errored_operations=1)
+    )
+    assert collected(client, folder, clock, "one") == []
+    assert {request.method for request in client.requests} == {"GET"}
+    assert _warnings(caplog) == [
+        "Batch one is not finished: finalizing",
+        "Batch one: its members stay unconfirmed and are sent again next time",
+    ]
 
 
 def test_a_link_that_comes_late(folder: RunFolder, clock: FakeClock) -> None:
