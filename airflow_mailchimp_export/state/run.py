@@ -259,7 +259,8 @@ class ExportFolder(Folder):
         try:
             self._storage.remove_folder(self._folder / run.name)
         except OSError as error:
-            log.warning("The folder %s could not be removed: %s", run.uri, error.strerror)
+            said = f"{type(error).__name__}: {error.strerror}" if error.strerror else type(error).__name__
+            log.warning("The folder %s could not be removed (%s). The next run tries it again", run.uri, said)
 
     def others(self) -> list[ExportFolder]:
         """Return the folders of the other exports under the same root."""

@@ -125,8 +125,10 @@ class LocalDisk:
         yield path
 
     def remove_folder(self, folder: Path) -> None:
-        """Remove the folder as far as it can be removed."""
+        """Remove the folder as far as it can be removed, and raise what keeps the rest there."""
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
 
     def sweep(self, folder: Path) -> None:
         """Remove the folders of drafts, which lie beside their targets."""

@@ -14,6 +14,7 @@ from upath import UPath
 
 from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
 from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder, RunFolder
+from airflow_mailchimp_export.state.storage import LocalDisk
 
 
 @pytest.fixture(params=["path", "file url", "memory"])
@@ -267,6 +268,50 @@ class TestRuns:
             export.run(name).put(REPORT, b"damaged")
         export.tidy(3)
         assert caplog.messages == []
+
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (PermissionError(13, "Permission denied"), "PermissionError: Permission denied"),
+            (OSError("no words of the system"), "OSError"),
+        ],
+        ids=["with words", "without"],
+    )
+    def test_a_folder_that_cannot_be_removed(
+        self,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        error: OSError,
+        said: str,
+    ) -> None:
+        """The log names the folder and the kind of error, and that is no reason to stop."""
+
+        def refuse(storage: LocalDisk, folder: Path) -> None:
+            raise error
+
+        monkeypatch.setattr(LocalDisk, "remove_folder", refuse)
+        ExportFolder(tmp_path).remove_run(ExportFolder(tmp_path).run("a"))
+        assert caplog.messages == [
+            f"The folder {tmp_path}/a could not be removed ({said}). The next run tries it again"
+        ]
+
+    def test_what_keeps_a_folder_there_is_said(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A folder that only leads to another place stays, with what is there, and the log says so; others go."""
+        elsewhere = tmp_path / "elsewhere"
+        export = ExportFolder(tmp_path / "export")
+        done = b'{"finished_at": "2026-01-01T00:00:00+00:00"}'
+        RunFolder(elsewhere).put(REPORT, done)
+        export.run("b").put(REPORT, done)
+        (tmp_path / "export" / "a").symlink_to(elsewhere)
+        export.tidy(0)
+        assert caplog.messages == [
+            f"The folder {export.uri}/a could not be removed (OSError). The next run tries it again"
+        ]
+        assert [run.name for run in export.runs()] == ["a"]
+        assert (elsewhere / REPORT).exists()
 
     def test_a_run_can_be_set_aside(self, place: Path | UPath) -> None:
         """A run that is given up is over, says why in place of its report, and goes in its turn."""
