@@ -68,6 +68,7 @@ class Reconciliation:
             members=self._numbers("members"),
             joined=self._numbers("joined", names=names, tags=tags),
             removed=self._numbers("removed"),
+            unconfirmed_renames=int(self._database.rows("unconfirmed_renames")[0][0]),
             untagged_instead=self._untagged_instead(),
             examples=dict(self._database.rows("examples")) if self._manifest.dry_run else {},
         )

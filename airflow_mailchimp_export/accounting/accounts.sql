@@ -82,10 +82,13 @@ FROM (
 LEFT JOIN effect_rules USING (effect);
 
 -- name: drop_renamed
--- Who kept their membership under a new address was not removed under the old one; and of whom that is not known
--- nobody was.
-DELETE FROM outcomes WHERE change = 'leave' AND subscriber_hash IN (
-    SELECT subscriber_hash FROM outcomes WHERE change = 'rename' AND effect IN ('renamed', 'unconfirmed')
+-- Who kept their membership under a new address was not removed under the old one; who did not, lost no tag under the
+-- new one; and of whom that is not known, nobody was removed.
+DELETE FROM outcomes WHERE change = 'leave' AND (
+    subscriber_hash IN (
+        SELECT subscriber_hash FROM outcomes WHERE change = 'rename' AND effect IN ('renamed', 'unconfirmed')
+    )
+    OR email IN (SELECT new_email FROM outcomes WHERE change = 'rename' AND effect <> 'renamed')
 );
 
 -- name: effects
@@ -98,6 +101,9 @@ SELECT effect, count(*) FROM (
     SELECT arg_max(effect, rank) AS effect FROM outcomes JOIN effect_rules USING (effect)
     WHERE change = 'leave' GROUP BY subscriber_hash
 ) GROUP BY effect;
+
+-- name: unconfirmed_renames
+SELECT count(*) FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed';
 
 -- name: reasons
 SELECT reason, count(*) FROM outcomes WHERE effect = $effect GROUP BY reason ORDER BY count(*) DESC, reason;
@@ -116,7 +122,7 @@ WHERE NOT list_contains(coalesce(known, []), tag) GROUP BY segment;
 SELECT tag, count(*) FROM (
     SELECT unnest(CASE WHEN removal_kinds.state IS NULL THEN outcomes.tags ELSE ledger.tags END) AS tag
     FROM outcomes
-    JOIN ledger USING (subscriber_hash)
+    LEFT JOIN ledger USING (subscriber_hash)
     JOIN removal_kinds ON removal_kinds.kind = removal_kind
     WHERE effect = 'removed'
 ) GROUP BY tag;
@@ -179,7 +185,7 @@ SELECT * EXCLUDE (changed) FROM (
         list_sort(list_filter(
             list_distinct(list_concat(
                 coalesce(ledger.tags, []),
-                -- Who was renamed keeps their tags in Mailchimp; those of other segments are taken by the next run.
+                -- Who was renamed keeps their tags in Mailchimp, but for those that are taken from them.
                 coalesce(renamed.tags, []),
                 CASE WHEN updates.state IN ('member', 'unconfirmed') THEN updates.tags ELSE [] END
             )),
@@ -229,7 +235,7 @@ SELECT * EXCLUDE (changed) FROM (
             any_value(removal_kinds.reason) AS reason
         FROM outcomes JOIN removal_kinds ON removal_kinds.kind = removal_kind
         WHERE effect = 'removed' GROUP BY subscriber_hash
-    ) AS removed ON removed.subscriber_hash = ledger.subscriber_hash
+    ) AS removed ON removed.subscriber_hash = coalesce(ledger.subscriber_hash, updates.subscriber_hash)
     ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed') AS gone
         ON gone.subscriber_hash = ledger.subscriber_hash
 )

@@ -14,6 +14,9 @@ from airflow_mailchimp_export.model import Effect, Verdict
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally
 from airflow_mailchimp_export.state.run import REPORT_FORMAT
 
+RENAME_UNCONFIRMED = "rename_unconfirmed"
+"""Beside the effects, among the numbers of changed addresses."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentSummary:
@@ -35,7 +38,7 @@ class SegmentSummary:
 class Report:
     """The account of one run, as ``report.json`` holds it.
 
-    :param address_changes: how many members were renamed, and how many could not be.
+    :param address_changes: how many members were renamed, how many could not be, and of how many that is not known.
     :param untagged_instead: of those removed, who lost their tags in place of being archived.
     :param examples: of a dry run, masked addresses for each effect.
     :param differing: merged rows whose mapped values differ from those of the row that counts.
@@ -118,6 +121,7 @@ class Aggregates:
     :param joined: by segment, who of them did not carry its tag before.
     :param removed: by tag, who lost it.
     :param untagged_instead: who lost all tags in place of being archived.
+    :param unconfirmed_renames: of how many members it is not known whether they were renamed.
     """
 
     effects: Mapping[str, int] = field(default_factory=dict)
@@ -127,6 +131,7 @@ class Aggregates:
     joined: Mapping[str, int] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
     untagged_instead: int = 0
+    unconfirmed_renames: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -151,10 +156,7 @@ def build_report(
         suppressed_by_reason=aggregates.suppressed_by_reason,
         segments={segment.name: _segment_summary(segment, aggregates) for segment in manifest.segments},
         batch_ids=batch_ids,
-        address_changes={
-            effect.value: aggregates.effects.get(effect.value, 0)
-            for effect in (Effect.RENAMED, Effect.RENAME_REFUSED)
-        },
+        address_changes=_address_changes(aggregates),
         untagged_instead=aggregates.untagged_instead,
         examples=aggregates.examples,
         differing=manifest.tallies.differing,
@@ -162,6 +164,14 @@ def build_report(
         error=error,
         versions=_versions(),
     )
+
+
+def _address_changes(aggregates: Aggregates) -> dict[str, int]:
+    answered = (Effect.RENAMED, Effect.RENAME_REFUSED)
+    return {
+        **{effect.value: aggregates.effects.get(effect.value, 0) for effect in answered},
+        RENAME_UNCONFIRMED: aggregates.unconfirmed_renames,
+    }
 
 
 def _segment_summary(segment: SegmentTally, aggregates: Aggregates) -> SegmentSummary:

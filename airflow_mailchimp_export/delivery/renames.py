@@ -114,6 +114,6 @@ class HeldBack:
     def without_leaving(self, chunks: Iterable[RemovalChunk]) -> Iterator[RemovalChunk]:
         """Yield chunks of who leaves without these people; a chunk of nobody else is left out."""
         for chunk in chunks:
-            emails = tuple(email for email in chunk.emails if email not in self.old)
+            emails = tuple(email for email in chunk.emails if email not in self.old | self.new)
             if emails:
                 yield replace(chunk, emails=emails)

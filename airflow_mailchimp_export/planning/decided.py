@@ -73,7 +73,7 @@ class DecidedPlan:
 
     def renames(self) -> list[Rename]:
         """Return the members whose address changed."""
-        return [Rename(*row) for row in self._database.rows("renames")]
+        return [Rename(*row) for row in self._database.rows("rename_rows")]
 
     def removals(self) -> Iterator[Removal]:
         """Yield who loses which tag, tag by tag, and then who is taken out."""

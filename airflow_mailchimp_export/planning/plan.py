@@ -179,6 +179,7 @@ class StagedPlan:
         for statement in ("memberships", "comebacks", "moves" if self._has_ids else "no_moves"):
             self._database.run(statement)
         self._database.run("decisions", gone_tags=list(gone_tags))
+        self._database.run("renames")
         if on_leave == OnLeave.KEEP:
             self._database.run("no_removals")
         else:
@@ -191,4 +192,5 @@ class StagedPlan:
                 only_created=kind.only_created,
                 certain=others_known,
             )
+            self._database.run("removals_of_renamed", run_tags=self._tags, otherwise=UNTAG.name)
         return DecidedPlan(self._database, self._sources)

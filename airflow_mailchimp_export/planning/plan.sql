@@ -262,9 +262,13 @@ SELECT count(*) FROM decisions LEFT JOIN audience USING (subscriber_hash)
 WHERE disposition = 'send' AND (returns OR audience.status IS NULL);
 
 -- name: renames
-SELECT old_hash, old_email, staged.email, getvariable('new_status') AS status
+CREATE VIEW renames AS
+SELECT old_hash, old_email, subscriber_hash, staged.email, membership
 FROM moves JOIN decisions USING (subscriber_hash) JOIN staged USING (position)
 WHERE old_hash IS NOT NULL AND NOT held_back AND disposition = 'send' AND state IS NULL AND audience_status IS NULL;
+
+-- name: rename_rows
+SELECT old_hash, old_email, email, getvariable('new_status') AS status FROM renames;
 
 -- name: removals
 -- Who loses a tag that this export gave, by the segments of this run. People who may not be sent keep what they have,
@@ -274,7 +278,8 @@ WHERE old_hash IS NOT NULL AND NOT held_back AND disposition = 'send' AND state 
 -- exports are known.
 CREATE TABLE removals AS
 SELECT subscriber_hash, email, profile_id, removed_tags,
-    CASE WHEN gone AND takes_out THEN $kind ELSE $otherwise END AS kind, gone AND NOT takes_out AS instead
+    CASE WHEN gone AND takes_out THEN $kind ELSE $otherwise END AS kind, gone AND NOT takes_out AS instead,
+    subscriber_hash AS known_hash
 FROM (
     SELECT ledger.subscriber_hash, ledger.email, ledger.profile_id,
         list_filter(
@@ -298,9 +303,24 @@ FROM (
 )
 WHERE len(removed_tags) > 0;
 
+-- name: removals_of_renamed
+-- Who is renamed keeps the tags of segments that they left on the same day, so these are taken under the new address;
+-- known_hash is that of the old one.
+INSERT INTO removals
+SELECT renames.subscriber_hash, renames.email, ledger.profile_id,
+    list_filter(
+        ledger.tags, lambda tag: list_contains($run_tags, tag) AND NOT list_contains(memberships.tags, tag)
+    ) AS removed_tags,
+    $otherwise, false, renames.old_hash
+FROM renames
+JOIN ledger ON ledger.subscriber_hash = renames.old_hash
+JOIN memberships USING (membership)
+WHERE len(removed_tags) > 0;
+
 -- name: no_removals
 CREATE TABLE removals (
-    subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, removed_tags VARCHAR[], kind VARCHAR, instead BOOLEAN
+    subscriber_hash VARCHAR, email VARCHAR, profile_id VARCHAR, removed_tags VARCHAR[], kind VARCHAR, instead BOOLEAN,
+    known_hash VARCHAR
 );
 
 -- name: removal_rows
@@ -320,7 +340,7 @@ WITH added AS (
     SELECT subscriber_hash, tags FROM ledger
     WHERE len(tags) > 0 AND state <> 'archived' AND NOT (state = 'unconfirmed' AND list_contains($attempts, run))
 ), taken AS (
-    SELECT removed_tags FROM removals SEMI JOIN added USING (subscriber_hash)
+    SELECT removed_tags FROM removals SEMI JOIN added ON added.subscriber_hash = known_hash
     ANTI JOIN moves ON moves.old_hash = removals.subscriber_hash AND NOT moves.held_back
 ), owned AS (SELECT tags FROM added)
 SELECT '' AS tag, (SELECT count(*) FROM taken), (SELECT count(*) FROM owned)

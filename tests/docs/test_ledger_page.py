@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from airflow_mailchimp_export import forget
+from airflow_mailchimp_export.accounting.report import RENAME_UNCONFIRMED
 from airflow_mailchimp_export.model import Effect
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state import claims, ledger, lock
@@ -57,11 +58,12 @@ def test_leaving() -> None:
 
 
 def test_address_changes() -> None:
-    """The report's key of address changes names both that are counted."""
+    """The report's key of address changes names all that are counted."""
     row = next(
         row for row in page("report").table("report.json", "key", "meaning") if row[0] == "`address_changes`"
     )
-    assert spans(row[1]) == [Effect.RENAMED.value, Effect.RENAME_REFUSED.value]
+    counted = [Effect.RENAMED.value, Effect.RENAME_REFUSED.value, RENAME_UNCONFIRMED]
+    assert spans(row[1]) == [*counted, Effect.UNCONFIRMED.value]
 
 
 def test_places_of_people() -> None:

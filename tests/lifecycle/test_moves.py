@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
-from airflow_mailchimp_export.errors import RetryableError
+from airflow_mailchimp_export.errors import RemovalLimitExceeded, RetryableError
 from airflow_mailchimp_export.mailchimp.protocol import Request, Response
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.options import OnLeave
@@ -27,6 +30,11 @@ def life(life: Life) -> Life:
     return life
 
 
+def changes(*, renamed: int = 0, refused: int = 0, unconfirmed: int = 0) -> dict[str, int]:
+    """What a report says of changed addresses."""
+    return {"renamed": renamed, "rename_refused": refused, "rename_unconfirmed": unconfirmed}
+
+
 @pytest.mark.parametrize("delivery", Delivery)
 def test_the_member_follows(life: Life, delivery: Delivery) -> None:
     """The same member has the new address, with all that others gave it, and there is no second one."""
@@ -34,7 +42,7 @@ def test_the_member_follows(life: Life, delivery: Delivery) -> None:
     life.change(ADA, tags=["A", "by hand"])
     report = life.run({"A": people(NEW, BO, id=["1", "2"])}, delivery=delivery)
     assert report.counts == Counts(rows_read=2, unchanged=1, updated=1)
-    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=1)
     assert life.audience() == {NEW: ("subscribed", {"A", "by hand"}), BO: ("subscribed", {"A"})}
     assert life.ledger().keys() == {NEW, BO}
     assert report.verdict is Verdict.SUCCESS
@@ -53,7 +61,7 @@ def test_the_member_is_renamed_once(life: Life) -> None:
         life.run(changed, name="run")
     del life.script[f"POST {LIST}"]
     report = life.run(changed, name="run")
-    assert report.address_changes == {"renamed": 0, "rename_refused": 0}
+    assert report.address_changes == changes()
     assert life.audience() == {NEW: ("subscribed", {"A"})}
     assert len([request for request in life.requests if request.method == "PUT"]) == 1
 
@@ -117,7 +125,7 @@ def test_what_is_answered_is_not_asked_again(moving: Life) -> None:
     renamed = {request.path for request in moving.requests if request.method == "PUT"}
     assert len(answered) == 2
     assert renamed == {member(email) for email in OLD} - answered
-    assert report.address_changes == {"renamed": 2, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=2)
     assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
 
 
@@ -127,7 +135,7 @@ def test_a_lost_answer(moving: Life, delivery: Delivery) -> None:
     moving.sandbox.control("faults", {"method": "PUT", "path": "/lists/*/members/*", "answer": "reset-after"})
     report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
     assert report.counts == Counts(rows_read=4, updated=4)
-    assert report.address_changes == {"renamed": 4, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=4)
     assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
 
 
@@ -142,11 +150,11 @@ def test_a_rename_without_an_answer(moving: Life, delivery: Delivery, answer: st
         moving.sandbox.control("faults", {"method": method, "path": path, "answer": word, "count": count})
     report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
     assert report.counts == Counts(rows_read=4, updated=3, unconfirmed=1)
-    assert report.address_changes == {"renamed": 3, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=3, unconfirmed=1)
     assert report.verdict is Verdict.PARTIAL
     assert moving.ledger().keys() == {OLD[1], MOVED[0], MOVED[2], MOVED[3]}
     report = moving.run({"A": people(*MOVED, id=IDS)}, delivery=delivery)
-    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=1)
     assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
     assert moving.ledger().keys() == set(MOVED)
 
@@ -156,10 +164,11 @@ def test_mailchimp_is_out_of_reach(moving: Life) -> None:
     moving.script.update({f"PUT {member(email)}": raising(RetryableError("503")) for email in OLD})
     report = moving.run({"A": people(*MOVED, id=IDS)})
     assert report.counts == Counts(rows_read=4, unconfirmed=4)
+    assert report.address_changes == changes(unconfirmed=4)
     assert moving.audience().keys() == set(OLD)
     moving.script.clear()
     report = moving.run({"A": people(*MOVED, id=IDS)})
-    assert report.address_changes == {"renamed": 4, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=4)
     assert moving.audience() == {email: ("subscribed", {"A", "by hand"}) for email in MOVED}
 
 
@@ -168,7 +177,7 @@ def test_an_id_that_changes_first(life: Life) -> None:
     life.run({"A": people(ADA, BO, id=["1", "2"])})
     assert life.run({"A": people(ADA, BO, id=["one", "2"])}).counts == Counts(rows_read=2, unchanged=2)
     report = life.run({"A": people(NEW, BO, id=["one", "2"])})
-    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=1)
     assert life.audience().keys() == {NEW, BO}
 
 
@@ -232,7 +241,7 @@ def test_an_address_that_somebody_else_has_now(life: Life) -> None:
     """Where two people swap addresses both are members already: nobody is renamed, and both keep their tags."""
     life.run({"A": people(ADA, BO, id=["1", "2"])})
     report = life.run({"A": people(BO, ADA, id=["1", "2"])})
-    assert report.address_changes == {"renamed": 0, "rename_refused": 0}
+    assert report.address_changes == changes()
     assert report.counts.removed == 0
     assert life.audience() == {ADA: ("subscribed", {"A"}), BO: ("subscribed", {"A"})}
 
@@ -250,7 +259,7 @@ def test_a_new_address_that_mailchimp_refuses(life: Life) -> None:
     life.run({"A": people(ADA, BO, id=["1", "2"])})
     report = life.run({"A": people("ada@example.com", BO, id=["1", "2"])})
     assert report.counts == Counts(rows_read=2, unchanged=1, rejected=1, removed=1)
-    assert report.address_changes == {"renamed": 0, "rename_refused": 1}
+    assert report.address_changes == changes(refused=1)
     assert life.audience() == {ADA: ("subscribed", set()), BO: ("subscribed", {"A"})}
 
 
@@ -277,5 +286,83 @@ def test_required_fields_are_waived_for_renames_too(life: Life) -> None:
     life.run({"A": people(ADA, id=["1"])}, **waived)
     life.sandbox.call("PATCH", f"{LIST}/merge-fields/1", {"required": True})
     report = life.run({"A": people(NEW, id=["1"])}, **waived)
-    assert report.address_changes == {"renamed": 1, "rename_refused": 0}
+    assert report.address_changes == changes(renamed=1)
     assert life.audience() == {NEW: ("subscribed", {"A"})}
+
+
+class TestLeavingOnTheSameDay:
+    """Who moves and leaves a segment in one run."""
+
+    BEFORE: Mapping[str, Any] = {"A": people(ADA, BO, id=["1", "2"]), "B": people(ADA, BO, id=["1", "2"])}
+    AFTER: Mapping[str, Any] = {"A": people(NEW, BO, id=["1", "2"]), "B": people(BO, id=["2"])}
+
+    @pytest.mark.parametrize("on_leave", [OnLeave.UNTAG, OnLeave.ARCHIVE])
+    @pytest.mark.parametrize("delivery", Delivery)
+    def test_they_lose_the_tag_at_once(self, life: Life, delivery: Delivery, on_leave: OnLeave) -> None:
+        """Under the new address they have the tags of their segments, those that others gave them, and no other."""
+        how = {"delivery": delivery, "on_leave": on_leave}
+        life.run(self.BEFORE, **how)
+        life.change(ADA, tags=["A", "B", "by hand"])
+        report = life.run(self.AFTER, **how)
+        assert report.counts == Counts(rows_read=3, merged=1, unchanged=1, updated=1, removed=1)
+        assert report.address_changes == changes(renamed=1)
+        assert {name: segment.left for name, segment in report.segments.items()} == {"A": 0, "B": 1}
+        assert life.audience() == {NEW: ("subscribed", {"A", "by hand"}), BO: ("subscribed", {"A", "B"})}
+        assert {email: row["tags"] for email, row in life.ledger().items()} == {NEW: ["A"], BO: ["A", "B"]}
+        again = life.run(self.AFTER, **how).counts
+        assert again == Counts(rows_read=3, merged=1, unchanged=2)
+
+    def test_a_dry_run_counts_them(self, life: Life) -> None:
+        """A dry run says the same of them."""
+        life.run(self.BEFORE)
+        report = life.run(self.AFTER, dry_run=True)
+        assert (report.counts.removed, report.segments["B"].left) == (1, 1)
+        assert report.address_changes == changes(renamed=1)
+
+    def test_with_on_leave_keep(self, life: Life) -> None:
+        """Where nobody loses a tag, neither do they."""
+        life.run(self.BEFORE)
+        report = life.run(self.AFTER, on_leave=OnLeave.KEEP)
+        assert (report.counts.removed, life.tags(NEW)) == (0, {"A", "B"})
+
+    def test_a_refused_rename(self, life: Life) -> None:
+        """Where the new address is refused, the old one loses all tags, and the person counts once as removed."""
+        life.run(self.BEFORE)
+        gone = {**self.AFTER, "A": people("ada@example.com", BO, id=["1", "2"])}
+        report = life.run(gone)
+        assert report.counts == Counts(rows_read=3, merged=1, unchanged=1, rejected=1, removed=1)
+        assert {name: segment.left for name, segment in report.segments.items()} == {"A": 1, "B": 1}
+        assert life.audience() == {ADA: ("subscribed", set()), BO: ("subscribed", {"A", "B"})}
+
+    def test_a_rename_without_an_answer(self, life: Life) -> None:
+        """Who is held back keeps the tag as well, and loses it by the run that renames them."""
+        life.run(self.BEFORE)
+        life.script[f"PUT {member(ADA)}"] = raising(RetryableError("503"))
+        report = life.run(self.AFTER)
+        assert report.counts == Counts(rows_read=3, merged=1, unchanged=1, unconfirmed=1)
+        assert life.tags(ADA) == {"A", "B"}
+        life.script.clear()
+        assert life.run(self.AFTER).counts.removed == 1
+        assert life.tags(NEW) == {"A"}
+
+    def test_a_tag_that_cannot_be_taken(self, life: Life) -> None:
+        """Whose tag stays is remembered with it under the new address, and the next run takes it."""
+        life.run(self.BEFORE)
+        life.sandbox.control(
+            "faults", {"method": "POST", "path": "/lists/*/segments/*", "answer": "503", "count": 6}
+        )
+        report = life.run(self.AFTER)
+        assert (report.counts.removed, report.counts.removal_failed) == (0, 1)
+        assert life.ledger()[NEW]["tags"] == ["A", "B"]
+        assert life.run(self.AFTER).counts == Counts(rows_read=3, merged=1, unchanged=2, removed=1)
+        assert life.tags(NEW) == {"A"}
+
+    def test_they_count_towards_the_limit(self, life: Life) -> None:
+        """What is taken from those who move counts, and no more than that."""
+        life.options = {"profile_id": "id", "max_removal_ratio": 0.5, "removal_floor": 0}
+        life.run({"A": people(*OLD, id=IDS), "B": people(*OLD, id=IDS)})
+        moved = {"A": people(*MOVED, id=IDS), "B": people(MOVED[0], id=["1"])}
+        with pytest.raises(RemovalLimitExceeded, match=r"'B'.* 3 of 4"):
+            life.run(moved)
+        moved["B"] = people(*MOVED[:2], id=IDS[:2])
+        assert life.run(moved).counts.removed == 2

@@ -68,7 +68,7 @@ def outcome(report: Report) -> Mapping[str, Any]:
         "verdict": report.verdict.value,
         "error": report.error,
         "counts": asdict(report.counts),
-        "address_changes": report.address_changes,
+        "address_changes": {name: report.address_changes[name] for name in ("renamed", "rename_refused")},
         "segments": {name: asdict(account) for name, account in report.segments.items()},
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_mailchimp_export import counts, model, rules
-from airflow_mailchimp_export.accounting.report import Aggregates, Counts, build_report
+from airflow_mailchimp_export.accounting.report import RENAME_UNCONFIRMED, Aggregates, Counts, build_report
 from airflow_mailchimp_export.model import Audience, Batch, Effect, MemberStatus, Reason
 from tests.kit.exports import MANIFEST
 
@@ -32,8 +32,9 @@ def test_a_batch_is_over_when_mailchimp_says_so(status: str, finished: bool) -> 
 def test_every_effect_is_counted() -> None:
     """Each effect has a count of its own name in the report; changed addresses have a place of their own there."""
     changed = {Effect.RENAMED, Effect.RENAME_REFUSED}
+    counted = {*changed, RENAME_UNCONFIRMED}
     assert set(Effect) - changed <= {count.name for count in dataclasses.fields(Counts)}
-    assert build_report(MANIFEST, Aggregates(), batch_ids=()).address_changes.keys() == changed
+    assert build_report(MANIFEST, Aggregates(), batch_ids=()).address_changes.keys() == counted
 
 
 def test_every_status_that_suppresses_is_a_reason() -> None:

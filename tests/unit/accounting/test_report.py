@@ -185,7 +185,7 @@ class TestReport:
             suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
             segments={"VIP": SegmentSummary(1500, 1050, 900, 20), "Empty": SegmentSummary(0, 0, 0, 0)},
             batch_ids=("b1", "b2"),
-            address_changes={"renamed": 4, "rename_refused": 0},
+            address_changes={"renamed": 4, "rename_refused": 0, "rename_unconfirmed": 0},
             differing=17,
             warnings=MANIFEST.warnings,
         )
