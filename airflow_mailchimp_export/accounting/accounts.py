@@ -24,6 +24,9 @@ from airflow_mailchimp_export.tag_names import respellings
 
 REJECT_COLUMNS = ("segments", "source", "email", "field", "reason", "mailchimp_says", "remedy")
 
+ALL_CHUNKS = 2**31 - 1
+"""Above the number of any chunk."""
+
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -49,8 +52,15 @@ class Reconciliation:
         self._load_ledger(self._known.path if self._known else None)
         with self._database.incoming(self._run.answer_log.reading()):
             self._database.run("answers")
-        self._database.run("outcomes", plan=str(plan), dry_run=self._manifest.dry_run)
+        begun = self._run.begun.chunks
+        self._database.run(
+            "outcomes",
+            plan=str(plan),
+            dry_run=self._manifest.dry_run,
+            begun=ALL_CHUNKS if begun is None else begun,
+        )
         self._database.run("drop_renamed")
+        self._database.run("remember_renamed")
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -40,7 +40,8 @@ SELECT email, chunk, unnest(arg_max(answer, rank)) FROM (
 
 -- name: outcomes
 -- One row for each person sent, each tag removed and each profile set aside: what happened, and why. Who was taken
--- with another status than was sent, and would not be sent with it, said no.
+-- with another status than was sent, and would not be sent with it, said no. $begun is above the numbers of all chunks
+-- that may have been sent.
 CREATE TABLE outcomes AS
 SELECT decided.* EXCLUDE (opted_out_as), effect_rules.delivered, effect_rules.state
 FROM (
@@ -70,6 +71,7 @@ FROM (
             WHEN answers.email IS NULL THEN 'no_answer'
             ELSE coalesce(opted_out_as, answers.reason)
         END AS reason,
+        plan.change = 'upsert' AND answers.email IS NULL AND plan.chunk >= $begun AS unsent,
         coalesce(plan.field, answers.field, '') AS field,
         coalesce(answers.words, CASE WHEN plan.reason = ledger.reason THEN ledger.words END, '') AS words
     FROM read_parquet($plan) AS plan
@@ -90,6 +92,11 @@ DELETE FROM outcomes WHERE change = 'leave' AND (
     )
     OR email IN (SELECT new_email FROM outcomes WHERE change = 'rename' AND effect <> 'renamed')
 );
+
+-- name: remember_renamed
+-- Who was renamed is known under the new address from then on, also where nothing was sent to it.
+UPDATE outcomes SET unsent = false
+WHERE unsent AND email IN (SELECT new_email FROM outcomes WHERE change = 'rename' AND effect = 'renamed');
 
 -- name: effects
 -- A person may lose several tags; they are counted once, and as failed if one of them stayed.
@@ -148,7 +155,7 @@ SELECT effect, list(address) FROM (
 SELECT segments, source, email, field, reason, words FROM outcomes WHERE effect = 'rejected';
 
 -- name: write_outcomes
-COPY (SELECT * EXCLUDE (delivered, state) RENAME (removal_kind AS leave) FROM outcomes WHERE effect <> 'unchanged')
+COPY (SELECT * EXCLUDE (delivered, state, unsent) RENAME (removal_kind AS leave) FROM outcomes WHERE effect <> 'unchanged')
 TO {path} (FORMAT parquet, COMPRESSION zstd);
 
 -- name: ledger_changes
@@ -160,8 +167,9 @@ WHERE outcomes.change IS NOT NULL OR (
 
 -- name: next_ledger
 -- Only what was confirmed counts as done. Who got no answer may carry the tags anyway, so they are remembered,
--- without a fingerprint, which has the person sent again. Whose rename got no answer stays as they were, under the
--- old address only, so that the next run renames them.
+-- without a fingerprint, which has the person sent again. Who was surely not sent stays what they were, but is sent
+-- again too. Whose rename got no answer stays as they were, under the old address only, so that the next run renames
+-- them.
 CREATE TABLE next_ledger AS
 SELECT * EXCLUDE (changed) FROM (
     SELECT
@@ -178,8 +186,8 @@ SELECT * EXCLUDE (changed) FROM (
             ELSE coalesce(updates.state, ledger.state)
         END AS state,
         CASE WHEN updates.delivered OR ledger.status IS NULL THEN updates.status ELSE ledger.status END AS status,
-        CASE updates.state
-            WHEN 'unconfirmed' THEN NULL
+        CASE
+            WHEN updates.state = 'unconfirmed' OR unsent.subscriber_hash IS NOT NULL THEN NULL
             ELSE coalesce(updates.fingerprint, ledger.fingerprint)
         END AS fingerprint,
         list_sort(list_filter(
@@ -222,8 +230,10 @@ SELECT * EXCLUDE (changed) FROM (
         ANTI JOIN (
             SELECT new_email FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed'
         ) AS held_back ON held_back.new_email = outcomes.email
-        WHERE (change = 'upsert' OR change IS NULL) AND subscriber_hash <> ''
+        WHERE ((change = 'upsert' AND NOT unsent) OR change IS NULL) AND subscriber_hash <> ''
     ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
+    LEFT JOIN (SELECT DISTINCT subscriber_hash FROM outcomes WHERE unsent) AS unsent
+        ON unsent.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN reason_rules ON reason_rules.reason = updates.reason
     LEFT JOIN (
         SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags,

@@ -55,7 +55,7 @@ class BatchDelivery:
             shipment.progress("Handing over") as progress,
         ):
             for operations in (_upserts(shipment, chunks.upserts), _removals(shipment, chunks.removals)):
-                for batch, people in submit_batches(operations, self._gateway):
+                for batch, people in submit_batches(operations, self._gateway, begin=shipment.begin):
                     on_batch(batch.id)
                     run.note_batch(batch)
                     progress.advance(people)
@@ -102,9 +102,15 @@ def to_operation(number: int, people: int, call: Call[Any]) -> Operation:
     return Operation(number, people, calls.operation(number, call.request))
 
 
-def submit_batches(operations: Iterable[Operation], gateway: Gateway) -> Iterator[tuple[SubmittedBatch, int]]:
-    """Hand chunks over as batches; yield each one that was taken, with the number of people in it."""
+def submit_batches(
+    operations: Iterable[Operation], gateway: Gateway, *, begin: Callable[[int], object] = lambda number: None
+) -> Iterator[tuple[SubmittedBatch, int]]:
+    """Hand chunks over as batches; yield each one that was taken, with the number of people in it.
+
+    :param begin: called with the highest number of a chunk in a batch before that is handed over.
+    """
     for group in group_into_batches(operations):
+        begin(group[-1].number)
         taken = gateway.send(calls.submit_batch(operation.content for operation in group))
         numbers = tuple(operation.number for operation in group)
         yield SubmittedBatch(taken.id, numbers), sum(operation.people for operation in group)

@@ -102,6 +102,13 @@ class Shipment:
         in_batches = {number for batch in self._run.batches for number in batch.chunks}
         return not self._open_numbers() - in_batches
 
+    def begin(self, number: int, *, ahead: int = 0) -> None:
+        """Note that a chunk is about to be sent.
+
+        :param ahead: for how many chunks behind it no further note is wanted.
+        """
+        self._run.begun.reach(number, ahead=ahead)
+
     def without_opt_outs(self, chunk: Chunk) -> tuple[Outcomes, Chunk]:
         """Part those from a chunk who opted out since the run was planned."""
         opted_out = self._opt_outs.among(chunk.members)

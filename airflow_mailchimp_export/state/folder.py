@@ -3,9 +3,10 @@
 ::
 
     <export>/ledger.parquet     what this export has put into the audience
-    <export>/lock.json          which run is at work
+    <export>/lock.json          which run is at work, or waits
     <export>/tags.json          which tags of the audience are this export's
-    <export>/<run>/             plan.parquet, run.json, batches.json, outcomes.parquet, rejects.csv, report.json
+    <export>/<run>/             plan.parquet, run.json, begun.json, batches.json, watch.json, outcomes.parquet,
+                                rejects.csv, report.json
 
 Every file is written under another name and then put in place, so that a reader never meets half a file; on a local
 disk it has reached the disk by then, and only the owner may read it: the files hold addresses.

@@ -29,6 +29,7 @@ from airflow_mailchimp_export.state.manifest import (
     SubmittedBatch,
     SubmittedBatches,
 )
+from airflow_mailchimp_export.state.notes import BegunMark
 from airflow_mailchimp_export.state.parquet import is_whole
 from airflow_mailchimp_export.state.plan_file import PlanWriter
 
@@ -72,11 +73,13 @@ class RunFolder(Folder):
     """The folder of one run.
 
     :ivar answer_log: what Mailchimp answered.
+    :ivar begun: which chunks may have been sent.
     """
 
     def __init__(self, location: Path | UPath) -> None:
         super().__init__(location)
         self.answer_log = AnswerLog(self)
+        self.begun = BegunMark(self)
         self._plan_is_whole = False
         self._manifest: Manifest | None = None
 
@@ -136,7 +139,8 @@ class RunFolder(Folder):
         return self._manifest
 
     def begin(self, manifest: Manifest) -> None:
-        """Write down what the run sets out to do; from then on it is planned."""
+        """Write down what the run sets out to do; from then on it is planned, and nothing of it is sent yet."""
+        self.begun.start()
         self.put(RUN, MANIFEST_FORMAT.encode(manifest))
         self._manifest = manifest
 

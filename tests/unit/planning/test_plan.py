@@ -576,7 +576,7 @@ class TestDatabase:
             Database(scratch_dir, "accounting/accounts.sql") as database,
             pytest.raises(ConfigError, match="temporary"),
         ):
-            database.run("outcomes", plan=str(scratch_dir / "nowhere.parquet"), dry_run=False)
+            database.run("outcomes", plan=str(scratch_dir / "nowhere.parquet"), dry_run=False, begun=0)
 
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""
