@@ -16,6 +16,8 @@ from airflow_mailchimp_export.accounting.report import Aggregates, Report, build
 from airflow_mailchimp_export.definition import RunContext
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.shipment import Shipment
+from airflow_mailchimp_export.delivery.waiting import WaitingRuns
+from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT
 from airflow_mailchimp_export.errors import (
     ConfigError,
     ExportError,
@@ -53,24 +55,32 @@ class Submission:
 
 
 class Export:
-    """One run of one export."""
+    """One run of one export.
 
-    def __init__(self, run: RunContext) -> None:
+    :param stall_timeout: seconds without any progress after which batches that were handed over, by an earlier attempt
+        or by another run, are not waited for any more.
+    """
+
+    def __init__(self, run: RunContext, *, stall_timeout: float = DEFAULT_STALL_TIMEOUT) -> None:
         self._dry_run = run.definition.dry_run
         self._gateway = run.gateway
+        self._stall_timeout = stall_timeout
+        self._waiting_runs = WaitingRuns(run.gateway, stall_timeout)
         self._begin(run)
 
     def _begin(self, run: RunContext) -> None:
         self._context = run
         self._run = run.folder
-        self._lock = Lock(run.folder.export_folder(), run.folder.name)
+        self._lock = Lock(
+            run.folder.export_folder(), run.folder.name, progress_of=self._waiting_runs.progress_of
+        )
         self._planner = Planner(run)
 
     def submit(self, *, on_batch: Callable[[str], None] = lambda batch_id: None) -> Submission:
         """Plan the run and send it; with direct delivery, finalize it too.
 
         :param on_batch: called with the id of each batch that Mailchimp took.
-        :raises ExportBusy: when another run of the export is at work; nothing was sent.
+        :raises ExportBusy: when another run of the export is at work, or waits for batches that move; nothing was sent.
         :raises ConfigError: when the set-up is wrong; nothing was sent.
         :raises SourceError: when a segment cannot be read; nothing was sent.
         :raises RemovalLimitExceeded: when too many would leave; nothing was sent.
@@ -87,10 +97,12 @@ class Export:
             self._run.export_folder().sweep()
             recover_abandoned_runs(self._run, gateway=self._gateway)
             batch_ids = self._shipped(self._planned(), on_batch)
-            if not batch_ids:
-                return Submission((), finalize(self._run, gateway=self._gateway), self._run)
-            self._lock.keep_waiting()
-        return Submission(batch_ids, None, self._run)
+            if batch_ids:
+                self._lock.keep_waiting()
+                return Submission(batch_ids, None, self._run)
+            report = finalize(self._run, gateway=self._gateway, holds_lock=True)
+        self._lock.release()
+        return Submission((), report, self._run)
 
     def _check_task(self) -> None:
         """Let no other task take a run for its own: it would answer for what it has not sent."""
@@ -121,7 +133,12 @@ class Export:
         """Take in what an earlier attempt got answered, and go on in the folder of a further one."""
         if not self._dry_run:
             with self._lock.held():
-                recover_attempt(self._run, gateway=self._gateway, definition=self._context.definition.digest)
+                recover_attempt(
+                    self._run,
+                    gateway=self._gateway,
+                    definition=self._context.definition.digest,
+                    stall_timeout=self._stall_timeout,
+                )
         folder = self._run.export_folder().run(self._run.first_attempt, fresh=True)
         self._begin(replace(self._context, folder=folder))
 
@@ -155,7 +172,7 @@ class Export:
         """
         try:
             if not (self._run.batches and isinstance(error, RetryableError)):
-                finalize(self._run, gateway=self._gateway, error=str(error))
+                finalize(self._run, gateway=self._gateway, error=str(error), holds_lock=True)
         except ExportError as further:
             log.warning("No report could be written: %s", further)
 

@@ -17,7 +17,13 @@ from airflow_mailchimp_export.accounting.accounts import Reconciliation
 from airflow_mailchimp_export.accounting.report import Report, build_report
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, keep_looking
-from airflow_mailchimp_export.errors import AccessDenied, ConfigError, PermanentError, UnreadableFile
+from airflow_mailchimp_export.errors import (
+    AccessDenied,
+    ConfigError,
+    ExportBusy,
+    PermanentError,
+    UnreadableFile,
+)
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.state import ledger
@@ -40,13 +46,21 @@ _DAMAGE = (
 """What accounting for a run may raise whose files, or whose answers, are not what they should be."""
 
 
-def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: bool = False) -> Report:
+LOCK_PAUSE = 5.0
+"""Seconds between two attempts to get the export's lock for the accounts of a run."""
+
+LOCK_ATTEMPTS = 120
+"""Times that it is tried: whoever has it begins by accounting for this very run."""
+
+
+def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", holds_lock: bool = False) -> Report:
     """Collect what Mailchimp answered, account for every row, write the ledger, and return the report.
 
     A run that is over is not accounted for again.
 
     :param error: what stopped the run, if something did; then nothing more is sent.
-    :param keep_lock: leave the export's lock with its holder.
+    :param holds_lock: whether the caller holds the export's lock, and lets go of it.
+    :raises ExportBusy: when another run of the export keeps the lock; finalize it again then.
     :raises UnreadableFile: when a file of the run is damaged, or was written by a newer release.
     :raises MailchimpError: when Mailchimp refuses or is out of reach; finalize it again then.
     """
@@ -56,13 +70,37 @@ def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", keep_lock: bo
         raise ConfigError(
             f"There is no run to account for at {run.uri}. Set exports_root to a place that all workers share"
         )
+    if holds_lock or run.manifest.dry_run:
+        return _finalize(run, gateway, error)
+    return _finalize_alone(run, gateway, error)
+
+
+def _finalize_alone(run: RunFolder, gateway: Gateway, error: str) -> Report:
+    """Finalize a run once nobody else holds the export's lock; who does may be about to finalize this very run."""
+    for _ in range(LOCK_ATTEMPTS - 1):
+        with suppress(ExportBusy):
+            return _finalize_locked(run, gateway, error)
+        gateway.sleep(LOCK_PAUSE)
+    return _finalize_locked(run, gateway, error)
+
+
+def _finalize_locked(run: RunFolder, gateway: Gateway, error: str) -> Report:
+    if run.is_finished():
+        return run.report(Report)
+    lock = Lock(run.export_folder(), run.name)
+    with lock.held():
+        # Whoever had the lock before may have done it in the meantime.
+        report = run.report(Report) if run.is_finished() else _finalize(run, gateway, error)
+    lock.release()
+    return report
+
+
+def _finalize(run: RunFolder, gateway: Gateway, error: str) -> Report:
     stopped = _collect(run, gateway, further=not error)
     report = _account(run, error=error or stopped)
     publish(run, report)
     run.answer_log.drop()
     run.export_folder().tidy(run.manifest.keep_runs)
-    if not keep_lock:
-        Lock(run.export_folder(), run.name).release()
     return report
 
 
@@ -85,24 +123,27 @@ def recover_abandoned_runs(current: RunFolder, *, gateway: Gateway) -> None:
             folder.remove_run(run)
 
 
-def recover_attempt(run: RunFolder, *, gateway: Gateway, definition: str) -> None:
+def recover_attempt(
+    run: RunFolder, *, gateway: Gateway, definition: str, stall_timeout: float = DEFAULT_STALL_TIMEOUT
+) -> None:
     """Take in what an earlier attempt at a run got answered; a further attempt plans again from what that changed.
 
     :param definition: what is asked for now; where it was something else, the batches of the attempt are called off,
         and otherwise waited for.
+    :param stall_timeout: seconds without any progress after which they are not.
     """
     with suppress(UnreadableFile):
         batch_ids = [batch.id for batch in run.batches]
         if run.manifest.definition == definition:
-            _wait(batch_ids, gateway)
+            _wait(batch_ids, gateway, stall_timeout)
         else:
             cancel_batches(gateway, batch_ids)
     log.warning("An earlier attempt, %s, is accounted for; this one plans again", run.name)
     _recover(run, gateway, reason="A further attempt at the run took its place")
 
 
-def _wait(batch_ids: Sequence[str], gateway: Gateway) -> None:
-    watch = BatchWatch(batch_ids, stall_timeout=DEFAULT_STALL_TIMEOUT, now=time.monotonic())
+def _wait(batch_ids: Sequence[str], gateway: Gateway, stall_timeout: float) -> None:
+    watch = BatchWatch(batch_ids, stall_timeout=stall_timeout, now=time.monotonic())
     while batch_ids and keep_looking(gateway, watch, clock=time.monotonic):
         if watch.stalled(now=time.monotonic()):
             return
@@ -118,7 +159,7 @@ def publish(run: RunFolder, report: Report) -> None:
 def _recover(run: RunFolder, gateway: Gateway, *, reason: str = "") -> None:
     try:
         run.check()
-        finalize(run, gateway=gateway, error=reason, keep_lock=True)
+        finalize(run, gateway=gateway, error=reason, holds_lock=True)
     except _DAMAGE as error:
         _give_up(run, gateway, error)
 

@@ -233,7 +233,9 @@ class SegmentToMailchimpOperator(_ExportTask):
                 folder=folder,
                 path_factory=storage_path,
             )
-            submission = Export(run).submit(on_batch=self._note_batch)
+            submission = Export(run, stall_timeout=to_seconds(self.stall_timeout)).submit(
+                on_batch=self._note_batch
+            )
         folder = self._run_folder = submission.run
         if submission.report:
             return _told(submission.report, folder)

@@ -29,7 +29,7 @@ from airflow_mailchimp_export.state.manifest import (
     SubmittedBatch,
     SubmittedBatches,
 )
-from airflow_mailchimp_export.state.notes import BegunMark
+from airflow_mailchimp_export.state.notes import BegunMark, WatchNote
 from airflow_mailchimp_export.state.parquet import is_whole
 from airflow_mailchimp_export.state.plan_file import PlanWriter
 
@@ -74,12 +74,14 @@ class RunFolder(Folder):
 
     :ivar answer_log: what Mailchimp answered.
     :ivar begun: which chunks may have been sent.
+    :ivar watch_note: what was seen of the batches.
     """
 
     def __init__(self, location: Path | UPath) -> None:
         super().__init__(location)
         self.answer_log = AnswerLog(self)
         self.begun = BegunMark(self)
+        self.watch_note = WatchNote(self)
         self._plan_is_whole = False
         self._manifest: Manifest | None = None
 
@@ -247,11 +249,15 @@ class ExportFolder(Folder):
     def attempts(self, name: str) -> Iterator[RunFolder]:
         """Yield the folders of all attempts at a run, also of those that were never made."""
         names = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
-        return (RunFolder(self._folder / attempt) for attempt in names)
+        return map(self.run_named, names)
+
+    def run_named(self, name: str) -> RunFolder:
+        """Return the folder of that name."""
+        return RunFolder(self._folder / name)
 
     def has_finished(self, name: str) -> bool:
         """Return whether the run of a folder is over."""
-        return RunFolder(self._folder / name).is_finished()
+        return self.run_named(name).is_finished()
 
     def runs(self) -> list[RunFolder]:
         """Return the folders of all runs."""

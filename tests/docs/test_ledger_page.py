@@ -13,7 +13,7 @@ from airflow_mailchimp_export import forget
 from airflow_mailchimp_export.accounting.report import RENAME_UNCONFIRMED
 from airflow_mailchimp_export.model import Effect
 from airflow_mailchimp_export.options import OnLeave
-from airflow_mailchimp_export.state import claims, ledger, lock
+from airflow_mailchimp_export.state import claims, ledger, lock, notes
 from airflow_mailchimp_export.state import run as run_files
 from tests.docs.pages import REPOSITORY, names, page, spans
 
@@ -78,6 +78,8 @@ def test_places_of_people() -> None:
         run_files.REJECTS,
         run_files.REPORT,
         run_files.SET_ASIDE,
+        notes.BEGUN,
+        notes.WATCH,
     }
     assert {*searched, *spans(sentence)} == {*files, ledger.LEDGER, ledger.SET_ASIDE}
 

@@ -38,7 +38,7 @@ NUMBERS = {
     "seconds by which clocks may differ": "delivery.opt_outs.CLOCK_MARGIN",
     "seconds for which a run that is at work holds the lock": "state.lock.LEASE",
     "seconds between two renewals of it": "state.lock.RENEW_EVERY",
-    "seconds for which a run holds it that waits for Mailchimp": "state.lock.WAITING_LEASE",
+    "seconds for which a run that waits keeps out who cannot ask Mailchimp": "state.lock.WAITING_LEASE",
 }
 """Where the code has each number."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -11,9 +12,9 @@ import orjson
 import pytest
 from upath import UPath
 
-from airflow_mailchimp_export.errors import ExportBusy
+from airflow_mailchimp_export.errors import ExportBusy, RetryableError
 from airflow_mailchimp_export.state.lock import LEASE, LOCK, WAITING_LEASE, Lock
-from airflow_mailchimp_export.state.run import REPORT, ExportFolder
+from airflow_mailchimp_export.state.run import REPORT, ExportFolder, RunFolder
 from tests.kit.clock import FakeClock
 from tests.kit.waiting import wait_until
 
@@ -88,7 +89,7 @@ class TestHolding:
         assert take(Lock(folder, "run-2", now=clock))
 
     @pytest.mark.parametrize(
-        "content", [b"", b"{", b"[]", b'{"run": "x"}', b'{"run": "x", "until": 1, "z": 2}']
+        "content", [b"", b"{", b"[]", b'{"run": "x"}', b'{"run": "x", "until": 1, "waiting": 2}']
     )
     def test_an_unreadable_lock_is_nobodys(
         self, folder: ExportFolder, clock: FakeClock, content: bytes
@@ -125,19 +126,209 @@ def test_whoever_creates_the_lock_has_it(tmp_path: Path, clock: FakeClock, place
     assert until(folder)[0] == "quicker"
 
 
+class Mailchimp:
+    """What is asked how far the batches of a run are.
+
+    :ivar asked: for which runs.
+    """
+
+    def __init__(self, *answers: str | Exception | Callable[[], object]) -> None:
+        self.asked: list[str] = []
+        self._answers = list(answers)
+
+    def __call__(self, run: RunFolder) -> str:
+        """Give the next answer, the last one again and again; what can be called is called first, and is no answer."""
+        self.asked.append(run.name)
+        answer = self._answers[0] if len(self._answers) == 1 else self._answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        if callable(answer):
+            answer()
+            return ""
+        return answer
+
+
+def wait(folder: ExportFolder, run: str, clock: FakeClock) -> None:
+    """Let a run take the lock and wait for Mailchimp with it."""
+    lock = Lock(folder, run, now=clock)
+    with lock.held():
+        lock.keep_waiting()
+
+
+def fail_late(lock: Lock) -> None:
+    """Fail when all is handed over."""
+    lock.keep_waiting()
+    raise ValueError("late")
+
+
+LATER = [0.0, LEASE, WAITING_LEASE - 1, WAITING_LEASE, 10 * WAITING_LEASE]
+"""Seconds after a run began to wait."""
+
+
 class TestWaiting:
     """While Mailchimp works."""
 
-    def test_a_waiting_run_holds_on_for_longer(self, folder: ExportFolder, clock: FakeClock) -> None:
-        """A run that waits for Mailchimp keeps others out for two hours, and then no more."""
-        lock = Lock(folder, "first", now=clock)
-        with lock.held():
-            lock.keep_waiting()
+    @pytest.mark.parametrize("later", LATER)
+    def test_a_run_whose_batches_move_is_left_alone(
+        self, folder: ExportFolder, clock: FakeClock, later: float
+    ) -> None:
+        """However long a run waits, the other one is told how far it is, and which file to remove if it is dead."""
+        wait(folder, "first", clock)
+        clock.now += later
+        mailchimp = Mailchimp("1 of 2 batches finished, 5 of 9 operations")
+        with pytest.raises(ExportBusy) as busy, Lock(folder, "b", progress_of=mailchimp, now=clock).held():
+            pytest.fail("Two runs at once")
+        assert str(busy.value) == (
+            "Run 'first' of this export waits for Mailchimp: 1 of 2 batches finished, 5 of 9 operations. It is left "
+            "alone as long as its batches move. Wait for it; if you know that it is dead, remove "
+            f"{folder.uri}/{LOCK}"
+        )
+        assert mailchimp.asked == ["first"]
+        assert until(folder)[0] == "first"
+
+    @pytest.mark.parametrize("later", LATER)
+    def test_a_run_that_waits_for_nothing_is_taken_over(
+        self, folder: ExportFolder, clock: FakeClock, later: float
+    ) -> None:
+        """However short a run has waited, where nothing is left to wait for, the other one has the lock at once."""
+        wait(folder, "first", clock)
+        clock.now += later
+        assert take(Lock(folder, "second", progress_of=Mailchimp(""), now=clock))
+        assert until(folder) == ("second", clock.now + LEASE)
+
+    @pytest.mark.parametrize("later", LATER)
+    def test_what_cannot_be_asked_is_not_taken_over(
+        self, folder: ExportFolder, clock: FakeClock, later: float
+    ) -> None:
+        """Where Mailchimp is out of reach, that is the error, and the lock stays."""
+        wait(folder, "first", clock)
+        clock.now += later
+        lock = Lock(folder, "second", progress_of=Mailchimp(RetryableError("503")), now=clock)
+        with pytest.raises(RetryableError, match="503"), lock.held():
+            pytest.fail("Two runs at once")
+        assert until(folder)[0] == "first"
+
+    def test_nobody_is_asked_about_a_run_at_work(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A run that is at work renews its lease: only the clock decides there."""
+        assert take(Lock(folder, "first", now=clock))
+        mailchimp = Mailchimp("moves")
+        assert not take(Lock(folder, "second", progress_of=mailchimp, now=clock))
+        clock.now += LEASE
+        assert take(Lock(folder, "second", progress_of=mailchimp, now=clock))
+        assert mailchimp.asked == []
+
+    def test_nobody_is_asked_about_a_run_with_a_report(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """Nor about the run itself, or one that is over."""
+        mailchimp = Mailchimp("moves")
+        wait(folder, "first", clock)
+        assert take(Lock(folder, "first", progress_of=mailchimp, now=clock))
+        wait(folder, "first", clock)
+        folder.put(f"first/{REPORT}", b"{}")
+        assert take(Lock(folder, "second", progress_of=mailchimp, now=clock))
+        assert mailchimp.asked == []
+
+    def test_the_lock_changes_hands_meanwhile(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """Whose report begins while Mailchimp is asked is at work, and is not taken over."""
+        wait(folder, "first", clock)
+        mailchimp = Mailchimp(lambda: take(Lock(folder, "first", now=clock)))
+        with (
+            pytest.raises(ExportBusy, match=r"Run 'first' .* ends in 120 s"),
+            Lock(folder, "second", progress_of=mailchimp, now=clock).held(),
+        ):
+            pytest.fail("Two runs at once")
+        assert mailchimp.asked == ["first"]
+
+    def test_another_run_waits_by_then(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """Where another run has taken its place and waits, that one is asked about too."""
+        wait(folder, "first", clock)
+
+        def overtake() -> None:
+            """Take the place of the run that waits for nothing."""
+            with Lock(folder, "quicker", progress_of=Mailchimp(""), now=clock).held():
+                pass
+            wait(folder, "quicker", clock)
+
+        mailchimp = Mailchimp(overtake, "moves")
+        with pytest.raises(ExportBusy, match="Run 'quicker'"):
+            Lock(folder, "second", progress_of=mailchimp, now=clock).held().__enter__()
+        assert mailchimp.asked == ["first", "quicker"]
+
+    def test_who_cannot_ask_goes_by_the_clock(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """Without Mailchimp at hand, as when a person is forgotten, a run that waits has the lock for two hours."""
+        wait(folder, "first", clock)
         assert until(folder) == ("first", clock.now + WAITING_LEASE)
         clock.now += WAITING_LEASE - 1
         assert not take(Lock(folder, "second", now=clock))
         clock.now += 1
         assert take(Lock(folder, "second", now=clock))
+
+    def test_a_renewal_does_not_end_the_waiting(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """However often the lock is renewed, it says in the end that the run waits."""
+        lock = Lock(folder, "run", now=clock, renew_every=0.0)
+        with lock.held():
+            lock.keep_waiting()
+        assert orjson.loads(folder.read(LOCK))["waiting"] is True
+
+    def test_one_that_was_overtaken_does_not_wait(
+        self, folder: ExportFolder, clock: FakeClock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A run whose place was taken while it stood still leaves the other one its lock."""
+        lock = Lock(folder, "slow", now=clock)
+        with lock.held():
+            lock.keep_waiting()
+            clock.now += LEASE
+            assert take(Lock(folder, "new", now=clock))
+        assert until(folder)[0] == "new"
+        assert "Run new has taken the lock over" in caplog.text
+
+    def test_one_that_fails_after_all_does_not_wait(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """A run that fails once it has handed all over lets go of the lock."""
+        lock = Lock(folder, "run", now=clock)
+        with pytest.raises(ValueError, match="late"), lock.held():
+            fail_late(lock)
+        assert not folder.exists(LOCK)
+
+
+class TestEarlierReleases:
+    """Leases that do not say whether their run waits."""
+
+    @pytest.mark.parametrize(
+        ("left", "answer", "taken"),
+        [
+            (WAITING_LEASE, "moves", False),
+            (WAITING_LEASE, "", True),
+            (LEASE + 1, "moves", False),
+            (LEASE + 1, "", True),
+            (0, "moves", False),
+            (0, "", True),
+            (-WAITING_LEASE, "moves", False),
+        ],
+    )
+    def test_mailchimp_is_asked(
+        self, folder: ExportFolder, clock: FakeClock, left: float, answer: str, *, taken: bool
+    ) -> None:
+        """A lease that is longer than that of a run at work, or has ended, may be that of one that waits."""
+        folder.put(LOCK, orjson.dumps({"run": "old", "until": clock.now + left}))
+        mailchimp = Mailchimp(answer)
+        assert take(Lock(folder, "new", progress_of=mailchimp, now=clock)) is taken
+        assert mailchimp.asked == ["old"]
+
+    @pytest.mark.parametrize("left", [1, LEASE])
+    def test_one_that_may_be_at_work_is_waited_for(
+        self, folder: ExportFolder, clock: FakeClock, left: float
+    ) -> None:
+        """A shorter one may be that of a run at work, and keeps everybody out until it ends."""
+        folder.put(LOCK, orjson.dumps({"run": "old", "until": clock.now + left}))
+        assert not take(Lock(folder, "new", progress_of=Mailchimp(""), now=clock))
+
+    def test_what_they_read(self, folder: ExportFolder, clock: FakeClock) -> None:
+        """Whom an earlier release would ask the clock about, it finds a lease of two hours."""
+        wait(folder, "run", clock)
+        assert orjson.loads(folder.read(LOCK)) == {
+            "run": "run",
+            "until": clock.now + WAITING_LEASE,
+            "waiting": True,
+        }
 
 
 class TestReleasing:
