@@ -197,7 +197,7 @@ def test_execution_timeout_is_kept(
     """Deferred or not, the task ends when execution_timeout is over: batches called off, lock freed, retries apply."""
     from airflow.sdk.exceptions import AirflowTaskTimeout
 
-    mailchimp.change(batch_stuck=-1)
+    mailchimp.change(batch_pending=3600.0)
     failures = Failures()
     settings = {"execution_timeout": timedelta(seconds=20), "exports_root": str(kept), **failures.settings}
     settings["retries"] = 0

@@ -306,7 +306,7 @@ def test_logs_hold_no_address_and_no_key(
 
 def test_a_killed_task_cancels_its_batches(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> None:
     """With a killed task all ends that it had under way: its calls, its batches, and its lock."""
-    mailchimp.change(batch_stuck=-1)
+    mailchimp.change(batch_pending=3600.0)
     kept = tmp_path / "kept"
     dag = one_task(segments=write_segments(tmp_path, PAIR), exports_root=str(kept))
     export = dag.task_dict["export"]

@@ -124,7 +124,7 @@ def test_ending_a_waiting_task_after_it(keys: KeyHolder, mailchimp: Sandbox, tmp
     """A user who ends the waiting task calls its batches off with the new key."""
     from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
-    mailchimp.change(batch_stuck=-1)
+    mailchimp.change(batch_pending=3600.0)
     handed_over = submit(write_segments(tmp_path, PEOPLE))
     keys.rotate()
     asyncio.run(MailchimpBatchTrigger(handed_over["batch_ids"], run_uri=handed_over["run_uri"]).on_kill())

@@ -52,6 +52,14 @@ def batch_ids(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> list[str]
     return [batch_id for root in roots for batch_id in submit(segments, exports_root=root)["batch_ids"]]
 
 
+@pytest.fixture
+def not_begun(mailchimp: Sandbox, request: pytest.FixtureRequest) -> list[str]:
+    """Two batches that Mailchimp does not begin with."""
+    mailchimp.change(batch_pending=3600.0)
+    never_begun: list[str] = request.getfixturevalue("batch_ids")
+    return never_begun
+
+
 def make_sensor(batch_ids: Any, **settings: Any) -> MailchimpBatchSensor:
     """Make a sensor in a DAG of its own."""
     from airflow_mailchimp_export.sensors import MailchimpBatchSensor
@@ -258,7 +266,7 @@ def test_execution_timeout_ends_a_deferred_sensor(
     """While it is deferred execution_timeout runs on; then its batches are called off, and retries apply."""
     from airflow.sdk.exceptions import AirflowTaskTimeout
 
-    mailchimp.change(batch_stuck=-1)
+    mailchimp.change(batch_pending=3600.0)
     failures = Failures()
     sensor = {"execution_timeout": timedelta(seconds=2), **failures.settings}
     run = run_dag(three_tasks(segments=write_segments(tmp_path, PEOPLE), deferrable=True, sensor=sensor))
@@ -326,9 +334,9 @@ def test_a_refused_key_is_not_retried(mailchimp: Sandbox, monkeypatch: pytest.Mo
         make_sensor(["0123456789"]).poke({})
 
 
-def test_a_killed_sensor_cancels_the_batches(mailchimp: Sandbox, batch_ids: list[str]) -> None:
+def test_a_killed_sensor_cancels_the_batches(mailchimp: Sandbox, not_begun: list[str]) -> None:
     """Batches that a killed sensor waits for are called off, and those that are over are left alone."""
-    make_sensor([*batch_ids, "0123456789"]).on_kill()
+    make_sensor([*not_begun, "0123456789"]).on_kill()
     assert mailchimp.stats()["requests"]["DELETE /batches/{batch_id}"] == {"204": 2}
 
 

@@ -330,9 +330,14 @@ def test_event_loop_is_free_while_waiting(sandbox: Sandbox, monkeypatch: pytest.
     assert len(server.received) == 1
 
 
-def test_ending_the_waiting_task_cancels_the_batches(mailchimp: Sandbox, stuck: list[str]) -> None:
-    """When a user ends the waiting task, all its batches that are not finished are called off."""
-    asyncio.run(make_trigger([*stuck, "0123456789"]).on_kill())
+def test_ending_the_waiting_task_cancels_the_batches(
+    mailchimp: Sandbox, airflow_db: None, tmp_path: Path
+) -> None:
+    """When a user ends the waiting task, all its batches that have yet to do something are called off."""
+    mailchimp.change(batch_pending=3600.0)
+    segments = write_segments(tmp_path, PEOPLE)
+    not_begun = [batch_id for tag, uri in segments.items() for batch_id in submit({tag: uri})["batch_ids"]]
+    asyncio.run(make_trigger([*not_begun, "0123456789"]).on_kill())
     assert mailchimp.stats()["requests"][CANCELLATIONS] == {"204": 2}
 
 

@@ -19,6 +19,7 @@ from airflow_mailchimp_export.model import MergeField
 from airflow_mailchimp_export.options import OPTIONS, ExportOptions
 from airflow_mailchimp_export.sandbox.merge_fields import MergeType
 from airflow_mailchimp_export.settings.segments import parse_segments
+from airflow_mailchimp_export.state import notes
 from airflow_mailchimp_export.state import run as run_files
 from tests.docs.pages import REPOSITORY, columns, names, page, pairs, plain, spans
 
@@ -100,7 +101,8 @@ def test_values() -> None:
 
 def test_files() -> None:
     """The table has the files that a run leaves."""
-    constants = {name: value for name, value in vars(run_files).items() if name.isupper() and name[0] != "_"}
+    known = {**vars(run_files), **vars(notes)}
+    constants = {name: value for name, value in known.items() if name.isupper() and name[0] != "_"}
     files = {value for value in constants.values() if isinstance(value, str) and "." in value[1:]}
     assert set(names(page("export").table("Files", "file", "what is in it"))) == files
 
