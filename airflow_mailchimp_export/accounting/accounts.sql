@@ -183,6 +183,9 @@ SELECT * EXCLUDE (changed) FROM (
             WHEN ledger.state = 'archived' AND updates.effect = 'unchanged' THEN 'member'
             WHEN ledger.state = 'archived' AND coalesce(updates.effect, '') NOT IN ('created', 'updated', 'suppressed')
             THEN ledger.state
+            -- Who had all these tags before has them whatever the answer would have been.
+            WHEN updates.state = 'unconfirmed' AND ledger.state = 'member' AND list_has_all(ledger.tags, updates.tags)
+            THEN ledger.state
             ELSE coalesce(updates.state, ledger.state)
         END AS state,
         CASE WHEN updates.delivered OR ledger.status IS NULL THEN updates.status ELSE ledger.status END AS status,
