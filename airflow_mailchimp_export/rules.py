@@ -192,10 +192,11 @@ EFFECT_RULES: Mapping[Effect, EffectRule] = {
     Effect.CREATED: EffectRule(delivered=True, state=LedgerState.MEMBER),
     Effect.UPDATED: EffectRule(delivered=True, state=LedgerState.MEMBER),
     Effect.UNCHANGED: EffectRule(),
+    # Worse is that the person opted out before: then the tag was not asked to be taken.
+    Effect.REMOVED: EffectRule(),
     Effect.REJECTED: EffectRule(state=LedgerState.REJECTED),
     Effect.SUPPRESSED: EffectRule(state=LedgerState.SUPPRESSED),
     Effect.UNCONFIRMED: EffectRule(state=LedgerState.UNCONFIRMED),
-    Effect.REMOVED: EffectRule(),
     Effect.REMOVAL_FAILED: EffectRule(),
     Effect.RENAMED: EffectRule(),
     Effect.RENAME_REFUSED: EffectRule(),

@@ -99,21 +99,23 @@ UPDATE outcomes SET unsent = false
 WHERE unsent AND email IN (SELECT new_email FROM outcomes WHERE change = 'rename' AND effect = 'renamed');
 
 -- name: effects
--- A person may lose several tags; they are counted once, and as failed if one of them stayed.
+-- A person may lose several tags; they are counted once, and as failed if one of them stayed. Who opted out before
+-- they lost anything is left as they are, and is not counted: they have no row any more.
 -- Whose rename got no answer is counted once, as the profile that was held back.
 SELECT effect, count(*) FROM outcomes
 WHERE change IS DISTINCT FROM 'leave' AND NOT (change = 'rename' AND effect = 'unconfirmed') GROUP BY effect
 UNION ALL
 SELECT effect, count(*) FROM (
     SELECT arg_max(effect, rank) AS effect FROM outcomes JOIN effect_rules USING (effect)
-    WHERE change = 'leave' GROUP BY subscriber_hash
+    WHERE change = 'leave' AND effect <> 'suppressed' GROUP BY subscriber_hash
 ) GROUP BY effect;
 
 -- name: unconfirmed_renames
 SELECT count(*) FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed';
 
 -- name: reasons
-SELECT reason, count(*) FROM outcomes WHERE effect = $effect GROUP BY reason ORDER BY count(*) DESC, reason;
+SELECT reason, count(*) FROM outcomes
+WHERE effect = $effect AND change IS DISTINCT FROM 'leave' GROUP BY reason ORDER BY count(*) DESC, reason;
 
 -- name: members
 SELECT segment, count(*) FROM (SELECT unnest(segments) AS segment FROM outcomes WHERE delivered) GROUP BY segment;

@@ -90,11 +90,14 @@ def _upserts(shipment: Shipment, chunks: Iterable[Chunk]) -> Iterator[Operation]
 
 def _removals(shipment: Shipment, chunks: Iterable[RemovalChunk]) -> Iterator[Operation]:
     for chunk in chunks:
-        call = shipment.remover.call(chunk)
-        if call:
-            yield to_operation(chunk.number, len(chunk.emails), call)
-        else:
-            shipment.keep_removed(chunk, removed(chunk))
+        opted_out, left = shipment.without_opt_outs_leaving(chunk)
+        call = shipment.remover.call(left) if left.emails else None
+        if not call:
+            shipment.keep_removed(chunk, (*opted_out, *removed(left)))
+            continue
+        if opted_out:
+            shipment.keep_opted_out_leaving(chunk, opted_out)
+        yield to_operation(chunk.number, len(left.emails), call)
 
 
 def to_operation(number: int, people: int, call: Call[Any]) -> Operation:

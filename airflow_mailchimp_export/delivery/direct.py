@@ -9,7 +9,7 @@ from airflow_mailchimp_export.delivery.pool import deliver_directly
 from airflow_mailchimp_export.delivery.removals import Outcomes
 from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.model import Chunk
+from airflow_mailchimp_export.model import Chunk, RemovalChunk
 from airflow_mailchimp_export.state.run import RunFolder
 
 
@@ -43,11 +43,15 @@ def deliver_chunks(shipment: Shipment, *, only: frozenset[int] | None = None) ->
         opted_out, left = shipment.without_opt_outs(chunk)
         return (*opted_out, *(shipment.upserter.upsert(left) if left.members else ()))
 
+    def remove(chunk: RemovalChunk) -> Outcomes:
+        opted_out, left = shipment.without_opt_outs_leaving(chunk)
+        return (*opted_out, *(shipment.remover.remove(left) if left.emails else ()))
+
     connections = shipment.connections
     with shipment.open_chunks(only=only) as chunks, shipment.progress("Sending") as progress:
         sent = deliver_directly(chunks.upserts, upsert, connections=connections, keep=shipment.keep)
         removed = deliver_directly(
-            chunks.removals, shipment.remover.remove, connections=connections, keep=shipment.keep_removed
+            chunks.removals, remove, connections=connections, keep=shipment.keep_removed
         )
         for people in chain(sent, removed):
             progress.advance(people)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from airflow_mailchimp_export.address import normal_address
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import read_members
 from airflow_mailchimp_export.model import Member, MemberStatus
-from airflow_mailchimp_export.rules import HELD_BACK
+from airflow_mailchimp_export.rules import HELD_BACK, STATUS_RULES
+
+T = TypeVar("T")
 
 FRESH_FOR = timedelta(seconds=30)
 """For how long what is known of opt-outs is good enough."""
@@ -33,6 +36,7 @@ class OptOuts:
         self._since = (planned_at - CLOCK_MARGIN).isoformat(timespec="seconds")
         self._looked_at: datetime | None = None
         self._known: dict[str, MemberStatus] = {}
+        self._planned_for: set[str] = set()
         self._one_at_a_time = threading.Lock()
 
     def among(self, members: Iterable[Member]) -> dict[str, MemberStatus]:
@@ -40,15 +44,31 @@ class OptOuts:
 
         Who is sent in, or was planned with, that very status has not changed since.
         """
+        opted_out: dict[str, MemberStatus] = {}
+        for member, status in self._found(members, lambda member: member.email):
+            if status not in (member.status, member.was):
+                opted_out[member.email] = status
+            else:
+                self._planned_for.add(normal_address(member.email))
+        return opted_out
+
+    def among_leaving(self, emails: Iterable[str]) -> dict[str, MemberStatus]:
+        """Return which of these people, who leave, are not to be touched any more, and what their status is now.
+
+        Who returns in this run, as it was planned, is not among them, nor who has a status that some exports send.
+        """
+        return {
+            email: status
+            for email, status in self._found(emails, lambda email: email)
+            if not STATUS_RULES[status].sent_under and normal_address(email) not in self._planned_for
+        }
+
+    def _found(self, people: Iterable[T], address: Callable[[T], str]) -> list[tuple[T, MemberStatus]]:
         with self._one_at_a_time:
             if self._looked_at is None or self._gateway.now() - self._looked_at >= FRESH_FOR:
                 self._refresh()
-        found = ((member, self._known.get(normal_address(member.email))) for member in members)
-        return {
-            member.email: status
-            for member, status in found
-            if status and status not in (member.status, member.was)
-        }
+        known = ((person, self._known.get(normal_address(address(person)))) for person in people)
+        return [(person, status) for person, status in known if status]
 
     def _refresh(self) -> None:
         looked_at = self._gateway.now()

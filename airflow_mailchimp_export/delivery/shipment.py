@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from airflow_mailchimp_export.delivery.opt_outs import OptOuts
@@ -13,7 +13,7 @@ from airflow_mailchimp_export.delivery.removals import Outcomes, Remover
 from airflow_mailchimp_export.delivery.renames import HeldBack, Renamer, rename_key, unanswered
 from airflow_mailchimp_export.delivery.upserts import Upserter
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
-from airflow_mailchimp_export.model import Chunk, Effect, Outcome, Reason, RemovalChunk
+from airflow_mailchimp_export.model import Chunk, Effect, MemberStatus, Outcome, Reason, RemovalChunk
 from airflow_mailchimp_export.progress import Progress
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.plan_file import Rename, read_chunks, read_removal_chunks, read_renames
@@ -112,12 +112,14 @@ class Shipment:
     def without_opt_outs(self, chunk: Chunk) -> tuple[Outcomes, Chunk]:
         """Part those from a chunk who opted out since the run was planned."""
         opted_out = self._opt_outs.among(chunk.members)
-        outcomes = tuple(
-            Outcome(email, Effect.SUPPRESSED, reason=Reason(status.value))
-            for email, status in opted_out.items()
-        )
         left = tuple(member for member in chunk.members if member.email not in opted_out)
-        return outcomes, Chunk(chunk.number, left)
+        return _suppressed(opted_out), Chunk(chunk.number, left)
+
+    def without_opt_outs_leaving(self, chunk: RemovalChunk) -> tuple[Outcomes, RemovalChunk]:
+        """Part those from a chunk of people who leave who opted out since the run was planned: they stay as is."""
+        opted_out = self._opt_outs.among_leaving(chunk.emails)
+        left = tuple(email for email in chunk.emails if email not in opted_out)
+        return _suppressed(opted_out), replace(chunk, emails=left)
 
     def keep(self, chunk: Chunk, outcomes: Sequence[Outcome]) -> None:
         """Keep what became of the members of a chunk."""
@@ -126,6 +128,10 @@ class Shipment:
     def keep_opted_out(self, chunk: Chunk, outcomes: Sequence[Outcome]) -> None:
         """Keep who is left out of a chunk that has yet to be answered."""
         self._run.keep(answers.opted_out_key(chunk.number), [(None, outcomes)])
+
+    def keep_opted_out_leaving(self, chunk: RemovalChunk, outcomes: Sequence[Outcome]) -> None:
+        """Keep who is left out of a chunk of people who leave, which has yet to be answered."""
+        self._run.keep(answers.opted_out_key(chunk.number), [(chunk.number, outcomes)])
 
     def keep_removed(self, chunk: RemovalChunk, outcomes: Sequence[Outcome]) -> None:
         """Keep what became of the people of a chunk who leave."""
@@ -139,3 +145,9 @@ class Shipment:
         answered = self._run.answer_log.answered()
         numbers = range(self._tallies.upsert_chunks + self._tallies.removal_chunks)
         return frozenset(number for number in numbers if answers.chunk_key(number) not in answered)
+
+
+def _suppressed(opted_out: Mapping[str, MemberStatus]) -> Outcomes:
+    return tuple(
+        Outcome(email, Effect.SUPPRESSED, reason=Reason(status.value)) for email, status in opted_out.items()
+    )

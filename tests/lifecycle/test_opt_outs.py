@@ -8,6 +8,7 @@ import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery
+from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.rules import HELD_BACK
 from tests.kit.client import in_turn, members_of, out_of_reach
 from tests.kit.clock import FakeCalendar
@@ -99,6 +100,33 @@ def test_without_an_answer_nobody_is_sent(life: Life, calendar: FakeCalendar) ->
     report = life.run({"S": many(3)})
     assert report.counts == Counts(rows_read=3, unconfirmed=3)
     assert life.carriers() == []
+
+
+@pytest.mark.parametrize("on_leave", [OnLeave.UNTAG, OnLeave.ARCHIVE])
+@pytest.mark.parametrize("delivery", Delivery)
+def test_who_leaves_and_says_no_is_left_as_they_are(
+    life: Life, delivery: Delivery, on_leave: OnLeave
+) -> None:
+    """Nobody who said no after planning is untagged, nor archived, to be taken for archived by the export later."""
+    ada, bo, cy, dee = (f"{name}@mail.eu" for name in ("ada", "bo", "cy", "dee"))
+    life.options = {"on_leave": on_leave, "max_removal_ratio": 1, "delivery": delivery}
+    life.run({"A": people(ada, bo, cy, dee)})
+
+    def say_no() -> None:
+        for email in (ada, cy):
+            life.change(email, status="unsubscribed")
+
+    planning = [None] * len(HELD_BACK)
+    life.script[f"GET {LIST}/members"] = meanwhile(*planning, say_no)
+    report = life.run({"A": people(dee)})
+    life.script.clear()
+    assert report.counts == Counts(rows_read=1, unchanged=1, removed=1)
+    assert report.suppressed_by_reason == {}
+    assert {email: life.audience()[email] for email in (ada, cy)} == dict.fromkeys(
+        (ada, cy), ("unsubscribed", {"A"})
+    )
+    assert life.ledger()[ada]["state"] == "member"
+    assert life.run({"A": people(dee)}).counts == Counts(rows_read=1, unchanged=1)
 
 
 @pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "pending", "transactional", "archived"])
