@@ -151,7 +151,7 @@ def test_the_audience_follows_the_segments_whatever_happens() -> None:
 
 
 _EFFORT = settings(
-    max_examples=int(os.environ.get("MAILCHIMP_SOAK_LIVES", "150")) if THOROUGH else 6,
+    max_examples=int(os.environ.get("MAILCHIMP_SOAK_LIVES", "150")) if THOROUGH else 5,
     stateful_step_count=30 if THOROUGH else 10,
     # The same lives each time in CI, others each time in a soak.
     derandomize=not THOROUGH,

@@ -39,6 +39,7 @@ class World:
     """Who there is, and who said no.
 
     :ivar said_no: by address, the status in which somebody said no and has not come back from.
+    :ivar began_again: who was deleted for good and signed up again: what they had is gone, and no run sees that.
     """
 
     def __init__(self, sandbox: InProcessSandbox) -> None:
@@ -47,6 +48,7 @@ class World:
         self.people: dict[int, Person] = {}
         self.spelling: dict[str, str] = {}
         self.said_no: dict[str, str] = {}
+        self.began_again: set[str] = set()
 
     def person(self, number: int) -> Person:
         """Return somebody, whom there is from now on."""
@@ -99,7 +101,8 @@ class World:
         """Somebody fills in the signup form."""
         if not person.is_refused:
             self._sandbox.control("signup", {"email": person.email})
-            self.said_no.pop(person.email, None)
+            if self.said_no.pop(person.email, "") == "forgotten":
+                self.began_again.add(person.email)
 
     def renamed(self, old: str, new: str) -> None:
         """Somebody who said no while a run was about to rename them has the new address."""
@@ -109,7 +112,7 @@ class World:
         """Whether somebody may be left out, under a former address too; that mail did not reach that is no reason."""
         return (
             person.is_refused
-            or person.email in self.said_no
+            or person.email in self.began_again | self.said_no.keys()
             or any(self.said_no.get(email, "cleaned") != "cleaned" for email in person.former)
         )
 
