@@ -90,7 +90,7 @@ class ModelledExport:
             self.let_batches_end()
             self._watch.look()
         if report:
-            self._check(report, delivery, faults=faults)
+            self._check(report)
 
     def _end(self, name: str, client: EventfulClient, **how: Any) -> Report | None:
         try:
@@ -112,16 +112,11 @@ class ModelledExport:
         wait_until(lambda: all(client.send(calls.batch(each)).finished for each in submission.batch_ids))
         return self._life.finalize(folder, client=client)
 
-    def _check(self, report: Report, delivery: Delivery, *, faults: float) -> None:
+    def _check(self, report: Report) -> None:
         rows = sum(table.num_rows for table in self._world.tables(self._segments).values())
         self._watch.check_report(report, rows)
         counts = report.counts
         if report.verdict is Verdict.FAILED or counts.unconfirmed or counts.removal_failed:
-            return
-        if report.address_changes["renamed"]:
-            # Who was renamed loses the tags of segments they left with the next run.
-            if not faults:
-                self.run(delivery)
             return
         self._watch.check_tags(self._segments)
 

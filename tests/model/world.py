@@ -20,6 +20,7 @@ class Person:
     """A person at the source.
 
     :ivar former: the addresses that they had before.
+    :ivar ever: the segments in which they have ever been.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Person:
     segments: set[str] = field(default_factory=set)
     twice: bool = False
     former: list[str] = field(default_factory=list)
+    ever: set[str] = field(default_factory=set)
 
     @property
     def is_refused(self) -> bool:
@@ -62,6 +64,7 @@ class World:
     def _apply(self, what: str, person: Person, value: str) -> None:
         if what == "join":
             person.segments.add(value)
+            person.ever.add(value)
         elif what == "leave":
             person.segments.discard(value)
         elif what == "name":
@@ -114,6 +117,15 @@ class World:
             person.is_refused
             or person.email in self.began_again | self.said_no.keys()
             or any(self.said_no.get(email, "cleaned") != "cleaned" for email in person.former)
+        )
+
+    def is_moved_by_another(self, email: str, segments: Iterable[str]) -> bool:
+        """Whether an export may not know an address, because another one has renamed the member."""
+        mine = set(segments)
+        return any(
+            person.email == email or email in person.former
+            for person in self.people.values()
+            if person.former and person.ever & mine and person.ever - mine
         )
 
     def tags_of(self, email: str, segments: Iterable[str]) -> set[str]:
