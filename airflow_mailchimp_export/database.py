@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +21,7 @@ from duckdb.sqltypes import VARCHAR
 from airflow_mailchimp_export import rules
 from airflow_mailchimp_export.address import normal_addresses
 from airflow_mailchimp_export.errors import ConfigError, SourceError
+from airflow_mailchimp_export.masking import masked_texts
 
 MEMORY_LIMIT = "256MB"
 
@@ -146,6 +147,13 @@ def _unreadable(segment: str, schema: pa.Schema, error: Exception) -> SourceErro
     )
 
 
+_FUNCTIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {
+    "python_normal_address": normal_addresses,
+    "masked_words": masked_texts,
+}
+"""The rules that SQL shares with Python, each of one text."""
+
+
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a database that knows what one address is."""
     connection = duckdb.connect(
@@ -160,9 +168,8 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     # The file goes with its folder, so what is left in memory need not be written to it in the end.
     connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-    connection.create_function(
-        "python_normal_address", normal_addresses, [VARCHAR], VARCHAR, type=PythonUDFType.ARROW
-    )
+    for name, function in _FUNCTIONS.items():
+        connection.create_function(name, function, [VARCHAR], VARCHAR, type=PythonUDFType.ARROW)
     connection.execute(_read("address.sql"))
     return connection
 

@@ -2,7 +2,6 @@
 
 -- name: macros
 CREATE MACRO masked(address) AS left(address, 1) || '***@' || left(split_part(address, '@', 2), 1) || '***';
-CREATE MACRO masked_words(words) AS regexp_replace(words, '[^\s]*@[^\s]*', '<address>', 'g');
 
 -- name: no_ledger
 CREATE TABLE ledger (

@@ -71,7 +71,7 @@ class Collector:
                 self._gateway.sleep(FIRST_PAUSE * 2 ** (attempt - 1))
             try:
                 batch = self._ready(submitted.id)
-                return self._download(batch) if batch else None
+                return self._download(batch, submitted) if batch else None
             except RetryableError as error:
                 log.warning("Batch %s: %s", submitted.id, error)
         return None
@@ -92,18 +92,20 @@ class Collector:
             raise RetryableError("finished, but without a link to its results")
         return batch
 
-    def _download(self, batch: Batch) -> Collected:
+    def _download(self, batch: Batch, submitted: SubmittedBatch) -> Collected:
         collected = Collected()
         with self._gateway.download(batch.response_body_url) as stream:
-            results = self._answered(operation_results(stream), collected)
+            results = self._answered(operation_results(stream), collected, frozenset(submitted.chunks))
             collected.members = self._run.keep(
                 answers.batch_key(batch.id), results, refused=collected.refused
             )
         return collected
 
-    def _answered(self, results: Iterable[OperationResult], collected: Collected) -> Iterator[Answer]:
+    def _answered(
+        self, results: Iterable[OperationResult], collected: Collected, chunks: frozenset[int]
+    ) -> Iterator[Answer]:
         for result in results:
-            number = _chunk_number(result.operation_id)
+            number = _chunk_number(result.operation_id, chunks)
             chunk = self._leaving.get(number) if number is not None else None
             outcomes = _outcomes(chunk, result)
             if outcomes:
@@ -112,9 +114,14 @@ class Collector:
                 collected.refused.append(number)
 
 
-def _chunk_number(operation_id: str) -> int | None:
-    """Return the number of the chunk that an operation carried, for that is its id; other digits are none."""
-    return int(operation_id) if operation_id.isascii() and operation_id.isdecimal() else None
+def _chunk_number(operation_id: str, chunks: frozenset[int]) -> int | None:
+    """Return the number of the chunk that an operation carried, for that is its id; that of no other batch is one."""
+    is_number = len(operation_id) <= _MOST_DIGITS and operation_id.isascii() and operation_id.isdecimal()
+    number = int(operation_id) if is_number else None
+    return number if number in chunks else None
+
+
+_MOST_DIGITS = 9
 
 
 def _outcomes(chunk: RemovalChunk | None, result: OperationResult) -> tuple[Outcome, ...]:
@@ -124,5 +131,5 @@ def _outcomes(chunk: RemovalChunk | None, result: OperationResult) -> tuple[Outc
             return to_removal_outcomes(chunk, result)
         taken = result.ok and result.answer is not None
         return calls.to_outcomes(result.answer) if taken else ()
-    except (AttributeError, KeyError, TypeError) as error:
-        raise RetryableError("The results of a batch are not in the documented shape") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        raise RetryableError("The results of a batch are not in the documented shape") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from airflow_mailchimp_export.errors import NotFound, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
@@ -28,6 +28,9 @@ UNDER_WAY = frozenset({"pending", "preprocessing", "started", "finalizing"})
 https://mailchimp.com/developer/marketing/api/batch-operations/get-batch-operation-status/"""
 
 GONE = "gone"
+
+LONGEST_WAIT = 7 * 86_400.0
+"""Seconds after which a batch is not waited for however much it moves: Mailchimp keeps results for seven days."""
 
 DEFAULT_STALL_TIMEOUT = 1800.0
 """Seconds without progress. A batch may have done all its operations and still not be finished for hours."""
@@ -56,6 +59,11 @@ class BatchWatch:
             batch_id: Batch(batch_id, *seen[batch_id]) if batch_id in seen else None for batch_id in batch_ids
         }
         self._moved_at: float = record["moved_at"] if record else now
+        self._began_at: float = (record or {}).get("began_at", self._moved_at)
+        self._furthest = {
+            batch_id: _Position(*position)
+            for batch_id, position in (record or {}).get("furthest", {}).items()
+        }
         self._pause = FIRST_PAUSE
 
     @property
@@ -75,12 +83,15 @@ class BatchWatch:
         }
 
     def note(self, batch: Batch, *, now: float) -> None:
-        """Take in how far a batch is; the link to its results is a new one each time."""
-        batch = replace(batch, response_body_url="")
-        if batch != self._seen[batch.id]:
+        """Take in how far a batch is: further than ever, or it has not moved."""
+        before = self._furthest.get(batch.id) or _position_of(self._seen[batch.id])
+        furthest = _furthest(before, _position_of(batch))
+        if furthest != before:
             self._moved_at = now
             self._pause = FIRST_PAUSE
-        self._seen[batch.id] = batch
+        self._furthest[batch.id] = furthest
+        # The link to the results is a new one each time.
+        self._seen[batch.id] = replace(batch, response_body_url="")
 
     def note_gone(self, batch_id: str) -> None:
         """Take in that Mailchimp does not know a batch; there is nothing left to wait for."""
@@ -89,13 +100,15 @@ class BatchWatch:
     def record(self) -> dict[str, Any]:
         """Return what was seen and when something last moved, as JSON, for a watch on another machine."""
         return {
+            "began_at": self._began_at,
             "moved_at": self._moved_at,
+            "furthest": {batch_id: list(position) for batch_id, position in self._furthest.items()},
             "seen": {batch_id: _progress_of(batch) for batch_id, batch in self._seen.items() if batch},
         }
 
     def stalled(self, *, now: float) -> bool:
-        """Whether nothing has moved for too long."""
-        return now - self._moved_at >= self._stall_timeout
+        """Whether nothing has moved for too long, or nothing that moves can be of use any more."""
+        return now - self._moved_at >= self._stall_timeout or now - self._began_at >= LONGEST_WAIT
 
     def pause(self) -> float:
         """Return the seconds until the next look; longer each time that nothing moves."""
@@ -110,6 +123,32 @@ class BatchWatch:
         total = sum(batch.total_operations for batch in known)
         over = len(self._seen) - len(self.waiting)
         return f"{over} of {len(self._seen)} batches finished, {operations} of {total} operations"
+
+
+class _Position(NamedTuple):
+    """How far a batch is, each number as high as it ever was: counters that go up and down are no progress.
+
+    :param step: which of Mailchimp's statuses it has come to; -1 where nothing is known of it.
+    """
+
+    step: int = -1
+    total: int = 0
+    finished: int = 0
+    errored: int = 0
+
+
+_STEPS = {status: step for step, status in enumerate(("pending", "preprocessing", "started", "finalizing"))}
+
+
+def _position_of(batch: Batch | None) -> _Position:
+    if batch is None:
+        return _Position()
+    step = _STEPS.get(batch.status, len(_STEPS))
+    return _Position(step, batch.total_operations, batch.finished_operations, batch.errored_operations)
+
+
+def _furthest(one: _Position, other: _Position) -> _Position:
+    return _Position(*map(max, one, other))
 
 
 def _progress_of(batch: Batch) -> list[Any]:

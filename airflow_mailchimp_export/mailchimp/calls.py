@@ -6,6 +6,7 @@ Reference: https://mailchimp.com/developer/marketing/api/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,8 @@ from urllib.parse import quote, urlencode
 import orjson
 
 from airflow_mailchimp_export.address import normal_address, stored_hash
-from airflow_mailchimp_export.mailchimp.protocol import Call, Request
+from airflow_mailchimp_export.errors import ConfigError, RetryableError
+from airflow_mailchimp_export.mailchimp.protocol import MAX_TOLD, Call, Request
 from airflow_mailchimp_export.mailchimp.refusals import effect_of, why
 from airflow_mailchimp_export.model import (
     Audience,
@@ -152,7 +154,13 @@ def _to_member_page(answer: Mapping[str, Any]) -> MemberPage:
     found = tuple(
         (str(item["id"]), str(item.get("email_address", ""))) for item in answer.get("members") or ()
     )
-    return MemberPage(found, int(answer["total_items"]))
+    total = int(answer["total_items"])
+    if total > _MOST_MEMBERS:
+        raise ValueError("more members than an audience can have")
+    return MemberPage(found, total)
+
+
+_MOST_MEMBERS = 100_000_000
 
 
 def upsert(
@@ -198,20 +206,23 @@ def to_outcomes(answer: Mapping[str, Any]) -> tuple[Outcome, ...]:
 
 
 def _accepted(item: Mapping[str, Any], effect: Effect) -> Outcome:
-    return Outcome(str(item["email_address"]), effect, status=str(item.get("status") or ""))
+    return Outcome(str(item["email_address"]), effect, status=str(item.get("status") or "")[:_LONGEST_STATUS])
 
 
 def _refused(item: Mapping[str, Any]) -> Outcome:
-    field, words = str(item.get("field") or ""), str(item.get("error") or "")
-    field_message = str(item.get("field_message") or "")
+    field, words, field_message = (_told(item, name) for name in ("field", "error", "field_message"))
     reason = why(words, field=field, field_message=field_message)
     return Outcome(
         email=str(item.get("email_address") or ""),
         effect=effect_of(reason),
         reason=reason,
         field=field,
-        words=" ".join(part for part in (words, field_message) if part),
+        words=" ".join(part for part in (words, field_message) if part)[:MAX_TOLD],
     )
+
+
+def _told(item: Mapping[str, Any], name: str) -> str:
+    return str(item.get(name) or "")[:MAX_TOLD]
 
 
 def operation(number: int, request: Request) -> bytes:
@@ -219,6 +230,10 @@ def operation(number: int, request: Request) -> bytes:
     path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
     body = {} if request.body is None else {"body": request.body.decode()}
     return orjson.dumps({"method": request.method, "path": path, "operation_id": str(number), **body})
+
+
+_BATCH_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+"""How the id of a batch may look: Mailchimp's are ten letters and digits."""
 
 
 def submit_batch(operations: Iterable[bytes]) -> Call[Batch]:
@@ -229,24 +244,39 @@ def submit_batch(operations: Iterable[bytes]) -> Call[Batch]:
 
 def batch(batch_id: str) -> Call[Batch]:
     """Ask how far a job is; each answer carries a fresh link to the results."""
-    return Call(Request("GET", f"/batches/{quote(batch_id, safe='')}"), to_batch)
+    return Call(Request("GET", _batch(batch_id)), lambda answer: _same_batch(batch_id, to_batch(answer)))
 
 
 def cancel_batch(batch_id: str) -> Call[None]:
     """Stop a job; what it did stays done, its results are lost."""
-    return Call(Request("DELETE", f"/batches/{quote(batch_id, safe='')}"), lambda _: None)
+    return Call(Request("DELETE", _batch(batch_id)), lambda _: None)
 
 
 def to_batch(answer: Mapping[str, Any]) -> Batch:
-    """Read a job; a young one may lack its counts."""
+    """Read a job; a young one may lack its counts.
+
+    :raises ValueError: when its id is none.
+    """
+    batch_id = str(answer["id"])
+    if not _BATCH_ID.fullmatch(batch_id):
+        raise ValueError("no id of a batch")
     return Batch(
-        id=str(answer["id"]),
-        status=str(answer["status"]),
+        id=batch_id,
+        status=str(answer["status"])[:_LONGEST_STATUS],
         total_operations=int(answer.get("total_operations") or 0),
         finished_operations=int(answer.get("finished_operations") or 0),
         errored_operations=int(answer.get("errored_operations") or 0),
         response_body_url=str(answer.get("response_body_url") or ""),
     )
+
+
+_LONGEST_STATUS = 64
+
+
+def _same_batch(batch_id: str, answered: Batch) -> Batch:
+    if answered.id != batch_id:
+        raise RetryableError(f"GET /batches/{batch_id} was answered with another batch")
+    return answered
 
 
 def tags(audience_id: str) -> Call[dict[str, int]]:
@@ -280,7 +310,7 @@ def untag(audience_id: str, tag_id: int, emails: Sequence[str]) -> Call[tuple[Ou
 def to_untagged(emails: Sequence[str], answer: Mapping[str, Any]) -> tuple[Outcome, ...]:
     """Read who lost a tag."""
     refused = {
-        normal_address(str(email)): str(error.get("error") or "")
+        normal_address(str(email)): _told(error, "error")
         for error in answer.get("errors") or ()
         for email in error.get("email_addresses") or ()
     }
@@ -318,6 +348,15 @@ def rename(
     query = _upsert_query(skip_merge_validation=skip_merge_validation, trimmed=False)
     request = Request("PUT", _member(audience_id, old_hash), query, body)
     return Call(request, lambda answer: str(answer["email_address"]), carries_people=True)
+
+
+def _batch(batch_id: str) -> str:
+    if not _BATCH_ID.fullmatch(batch_id):
+        raise ConfigError(
+            "What is given as the id of a batch is none: it is up to 64 letters and digits. "
+            "Give the ids that the export returned"
+        )
+    return f"/batches/{batch_id}"
 
 
 def _list(audience_id: str) -> str:

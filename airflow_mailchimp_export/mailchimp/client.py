@@ -1,7 +1,8 @@
 """The client: one pooled session, at most ``max_connections`` requests in flight.
 
-Memory: the body and the answer of each request in flight, so at most
-``max_connections x (body + answer)``.
+Memory: the body and the answer of each request in flight, so at most ``max_connections x (body + answer)``; an answer
+is not read past :data:`~airflow_mailchimp_export.mailchimp.protocol.MAX_ANSWER_BYTES`.
+Time: an attempt ends after twice the time-out, however slowly its answer trickles in.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import IO, TypeVar, cast
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ReadTimeoutError
 
-from airflow_mailchimp_export.errors import AccessDenied, RetryableError, TimedOut
+from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError, TimedOut
+from airflow_mailchimp_export.mailchimp.deadline import Deadline, WatchedAdapter
 from airflow_mailchimp_export.mailchimp.limiter import AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
 from airflow_mailchimp_export.mailchimp.protocol import (
+    MAX_ANSWER_BYTES,
     Call,
     Request,
     Response,
@@ -28,8 +29,17 @@ from airflow_mailchimp_export.mailchimp.protocol import (
     headers,
     oauth_authorization,
 )
+from airflow_mailchimp_export.mailchimp.transport_errors import BROKEN, host_of, to_retryable
 
 T = TypeVar("T")
+
+LONGEST_ATTEMPT = 2.0
+"""Time-outs that an attempt may take in all."""
+
+LONGEST_DOWNLOAD = 10.0
+"""Time-outs that the download of a batch's results may take in all."""
+
+_BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +94,8 @@ class MailchimpClient:
         self._clock = clock
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
-        self._session = _pooled_session(max_connections)
+        self._session = _pooled_session(_Session(), max_connections)
+        self._downloads = _pooled_session(requests.Session(), max_connections)
 
     def __enter__(self) -> MailchimpClient:
         """Use the client as a context manager to close its connections."""
@@ -98,6 +109,7 @@ class MailchimpClient:
         """Close the connections; a call that another thread is repeating ends with its next attempt."""
         self._closed.set()
         self._session.close()
+        self._downloads.close()
 
     def send(self, call: Call[T], *, permit: Callable[[], None] | None = None) -> T:
         """Carry one call, repeating it where that can help.
@@ -153,24 +165,30 @@ class MailchimpClient:
         return None
 
     def _transmit(self, request: Request) -> Response | RetryableError:
+        host = host_of(self._credentials.base_url)
+        with Deadline(LONGEST_ATTEMPT * self._timeout) as deadline:
+            try:
+                answer: Response | RetryableError = self._exchange(request)
+            except BROKEN as error:
+                answer = to_retryable(error, f"{request.method} request", host=host)
+        # What was broken off may look like an answer that came to its end.
+        late = TimedOut(f"{request.method} request was not answered to its end in time by {host}")
+        return late if deadline.is_over else answer
+
+    def _exchange(self, request: Request) -> Response:
         credentials = self._credentials
-        try:
-            answer = self._session.request(
-                request.method,
-                credentials.base_url + request.path,
-                headers=headers(self._authorize(credentials.token)),
-                params=dict(request.query),
-                data=request.body,
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            return to_retryable(error, f"{request.method} request")
-        return Response(
-            answer.status_code,
-            {name.lower(): value for name, value in answer.headers.items()},
-            answer.content,
-        )
+        with self._session.request(
+            request.method,
+            credentials.base_url + request.path,
+            headers=headers(self._authorize(credentials.token)),
+            params=dict(request.query),
+            data=request.body,
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            named = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status_code, named, _content(answer, request))
 
     @contextmanager
     def download(self, url: str) -> Iterator[IO[bytes]]:
@@ -181,26 +199,38 @@ class MailchimpClient:
 
         :raises RetryableError: when the link is refused or the connection breaks.
         """
+        with Deadline(LONGEST_DOWNLOAD * self._timeout), self._opened(url) as answer:
+            if answer.status_code != requests.codes.ok:
+                raise RetryableError(f"The results of a batch were answered {answer.status_code}")
+            yield cast(IO[bytes], answer.raw)
+
+    def _opened(self, url: str) -> requests.Response:
+        if self._credentials.base_url.startswith("https:") and not url.startswith("https:"):
+            raise RetryableError(
+                "The link to the results of a batch does not begin with https, so it is not followed"
+            )
         try:
-            with requests.get(url, stream=True, timeout=self._timeout, auth=_without_credentials) as answer:
-                if answer.status_code != requests.codes.ok:
-                    raise RetryableError(f"The results of a batch were answered {answer.status_code}")
-                yield cast(IO[bytes], answer.raw)
-        except requests.RequestException as error:
+            return self._downloads.get(url, stream=True, timeout=self._timeout)
+        except (*BROKEN, ValueError) as error:
             # Not from the error: its words hold the link, which opens the results to whoever reads it.
-            raise to_retryable(error, "The download of a batch's results") from None
+            raise to_retryable(error, "The download of a batch's results", host=host_of(url)) from None
 
 
-def to_retryable(error: requests.RequestException, what: str) -> RetryableError:
-    """Return our error for one of the lower library's; its text may hold a URL and is left out."""
-    kind = TimedOut if _ran_out_of_time(error) else RetryableError
-    return kind(f"{what} failed on the way: {type(error).__name__}")
+def _content(answer: requests.Response, request: Request) -> bytes:
+    """Read an answer, unpacked.
 
-
-def _ran_out_of_time(error: requests.RequestException) -> bool:
-    """An answer that stops half-way is reported as a connection error that wraps the time-out."""
-    stopped = any(isinstance(reason, ReadTimeoutError) for reason in error.args)
-    return stopped or isinstance(error, requests.ReadTimeout)
+    :raises PermanentError: when it is longer than any proper answer.
+    """
+    content = bytearray()
+    for block in answer.iter_content(_BLOCK):
+        content += block
+        if len(content) > MAX_ANSWER_BYTES:
+            raise PermanentError(
+                f"{request.method} request was answered with more than {MAX_ANSWER_BYTES:,} bytes; "
+                "is the base URL Mailchimp's?",
+                status=answer.status_code,
+            )
+    return bytes(content)
 
 
 class _Session(requests.Session):
@@ -208,11 +238,10 @@ class _Session(requests.Session):
         """Let no redirect be looked at: a broken one would end in an error that is not requests' own."""
 
 
-def _pooled_session(connections: int) -> requests.Session:
-    session = _Session()
+def _pooled_session(session: requests.Session, connections: int) -> requests.Session:
     # Without this, a .netrc entry for the host would replace the key.
     session.auth = _without_credentials
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
+    adapter = WatchedAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

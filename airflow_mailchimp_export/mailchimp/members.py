@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.calls import PAGE_SIZE, MemberPage
@@ -11,6 +12,9 @@ from airflow_mailchimp_export.mailchimp.protocol import Call, Sender
 from airflow_mailchimp_export.model import MemberStatus
 
 _READS = 3
+
+_WINDOWS = 4
+"""Pages for each connection that are asked for before one without anybody ends the reading."""
 
 Members = list[tuple[str, str]]
 
@@ -65,8 +69,13 @@ def _read(sender: Sender, page_at: Callable[[int], Call[MemberPage]]) -> Iterato
 
 
 def _pages(sender: Sender, page_at: Callable[[int], Call[MemberPage]]) -> Iterator[MemberPage]:
+    """Yield the pages up to the first one without anybody, whatever total the first one told."""
     first = sender.send(page_at(0))
     yield first
-    offsets = range(PAGE_SIZE, first.total, PAGE_SIZE)
+    offsets = iter(range(PAGE_SIZE, first.total, PAGE_SIZE))
     with ThreadPoolExecutor(sender.max_connections) as pool:
-        yield from pool.map(lambda offset: sender.send(page_at(offset)), offsets)
+        while at_once := list(islice(offsets, _WINDOWS * sender.max_connections)):
+            pages = list(pool.map(lambda offset: sender.send(page_at(offset)), at_once))
+            yield from pages
+            if not all(page.members for page in pages):
+                return

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import email.utils
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,16 +27,19 @@ from airflow_mailchimp_export.errors import (
     Throttled,
     TimedOut,
 )
+from airflow_mailchimp_export.masking import masked
 
 T = TypeVar("T")
 
 USER_AGENT = f"airflow-mailchimp-export/{__version__}"
 
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
+"""Most bytes of an answer, unpacked: that to 500 members has some 1.5 MB, whatever it was asked for."""
+
+MAX_TOLD = 1_000
+"""Most characters of what Mailchimp says that are told or kept."""
+
 _TIMED_OUT_STATUS = frozenset({408, 502, 504})
-# Whole words, quotes and all: an apostrophe belongs to an address as often as it surrounds one.
-_ADDRESS = re.compile(r"(?<!\S)\S*@\S*", re.ASCII)
-_MEMBER = re.compile(r"(?<=/members/)[^/\s]+")
-_KEY = re.compile(r"[0-9a-f]{32}(?:-[a-z]+\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,22 +112,18 @@ def headers(authorization: str) -> dict[str, str]:
     }
 
 
-def masked(words: str) -> str:
-    """Return words that may be told: without the addresses, keys and members that they may quote."""
-    return _KEY.sub("<key>", _MEMBER.sub("<member>", _ADDRESS.sub("<address>", words)))
-
-
 def finish(call: Call[T], response: Response) -> T:
     """Return what the answer says, or raise the error that it stands for."""
     payload = decipher(call.request, response)
     try:
         return call.read(payload)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Not from the error: its words may quote what was answered.
         raise PermanentError(
             f"{_named(call.request)} was answered in a shape that is not documented "
             f"({type(error).__name__}); is the base URL Mailchimp's?",
             status=response.status,
-        ) from error
+        ) from None
 
 
 def decipher(request: Request, response: Response) -> Any:
@@ -199,11 +197,12 @@ def _is_compliance_stop(problem: Mapping[str, Any] | None) -> bool:
 
 
 def _words(problem: Mapping[str, Any]) -> str:
-    return str(problem.get("detail") or problem.get("title") or "")
+    return str(problem.get("detail") or problem.get("title") or "")[:MAX_TOLD]
 
 
 def _said(problem: Mapping[str, Any] | None) -> str:
-    parts = [str(problem[part]) for part in ("title", "detail") if problem.get(part)] if problem else []
+    told = ("title", "detail") if problem else ()
+    parts = [str(problem[part])[:MAX_TOLD] for part in told if problem and problem.get(part)]
     return ": " + masked(" - ".join(parts)) if parts else " without a problem document"
 
 
@@ -212,7 +211,7 @@ def _field_problems(problem: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
     if not isinstance(entries, list):
         return ()
     return tuple(
-        FieldProblem(str(entry.get("field") or ""), str(entry.get("message") or ""))
+        FieldProblem(str(entry.get("field") or "")[:MAX_TOLD], str(entry.get("message") or "")[:MAX_TOLD])
         for entry in entries
         if isinstance(entry, dict)
     )

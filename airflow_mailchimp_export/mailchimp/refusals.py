@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from airflow_mailchimp_export.mailchimp.protocol import masked
+from airflow_mailchimp_export.masking import masked
 from airflow_mailchimp_export.model import Effect, Reason
 from airflow_mailchimp_export.rules import REASON_RULES
 

@@ -17,6 +17,7 @@ import orjson
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
 from tests.kit.waiting import PATIENCE
 
+TRICKLE_EVERY = 0.02
 KEY = "0123456789abcdef0123456789abcdef-us0"
 PING = Call(Request("GET", "/ping"), lambda answer: str(answer["health_status"]))
 
@@ -49,11 +50,15 @@ class End(Enum):
     CLOSE = auto()
     RESET = auto()
     STALL = auto()
+    TRICKLE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """Bytes that go out as they are, for answers that no proper server gives; ``STALL`` says no more."""
+    """Bytes that go out as they are, for answers that no proper server gives.
+
+    ``STALL`` says no more, and ``TRICKLE`` goes on with blanks, one after the other, until the other end has enough.
+    """
 
     data: bytes = b""
     end: End = End.CLOSE
@@ -153,6 +158,15 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(step.data)
         if step.end is End.STALL:
             self.connection.recv(1)
+        while step.end is End.TRICKLE:
+            try:
+                self.wfile.write(b" ")
+                self.connection.settimeout(TRICKLE_EVERY)
+                self.connection.recv(1)
+            except TimeoutError:
+                continue
+            except OSError:
+                return
         if step.end is End.RESET:
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()

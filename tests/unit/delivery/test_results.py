@@ -52,7 +52,7 @@ def clock() -> FakeClock:
 
 def collected(client: FakeClient, folder: RunFolder, clock: FakeClock, *batch_ids: str) -> list[Collected]:
     """Collect batches."""
-    batches = [SubmittedBatch(batch_id, ()) for batch_id in batch_ids]
+    batches = [SubmittedBatch(batch_id, tuple(range(10_000))) for batch_id in batch_ids]
     return list(Collector(gateway(client, sleep=clock.sleep), folder, LEAVING).collect(batches))
 
 

@@ -119,6 +119,25 @@ class TestStalling:
         assert not watch.stalled(now=159)
         assert watch.stalled(now=160)
 
+    def test_counters_that_go_up_and_down_are_no_progress(self, watch: BatchWatch) -> None:
+        """A batch whose numbers and statuses keep changing without ever getting further stalls."""
+        for now in range(110, 200, 10):
+            watch.note(started("a", done=now % 20), now=now)
+            watch.note(Batch("a", "pending"), now=now + 1)
+        assert watch.stalled(now=180)
+
+    def test_no_wait_is_without_an_end(self, watch: BatchWatch) -> None:
+        """A batch that gets further all the time is not waited for longer than Mailchimp keeps results."""
+        week = 7 * 86_400
+        for day in range(8):
+            watch.note(started("a", done=day + 1), now=100 + day * 86_400 - 1)
+        assert not watch.stalled(now=100 + week - 1)
+        assert watch.stalled(now=100 + week)
+        another = BatchWatch(
+            ["a", "b"], stall_timeout=60, now=0, record=json.loads(json.dumps(watch.record()))
+        )
+        assert another.stalled(now=100 + week)
+
 
 class TestRecords:
     """Waiting on in another process."""
@@ -131,6 +150,15 @@ class TestRecords:
         another.note(started("a", done=3), now=151)
         assert not another.stalled(now=169)
         assert another.stalled(now=170)
+
+    def test_the_record_of_an_earlier_release(self) -> None:
+        """A record without how far the batches ever were counts on from where they were last seen."""
+        record = {"moved_at": 110, "seen": {"a": ["started", 10, 3, 0]}}
+        watch = BatchWatch(["a", "b"], stall_timeout=60, now=150, record=record)
+        watch.note(started("a", done=3), now=151)
+        assert watch.stalled(now=170)
+        watch.note(started("a", done=4), now=171)
+        assert not watch.stalled(now=230)
 
     def test_what_moved_meanwhile_is_news(self, watch: BatchWatch) -> None:
         """Progress between the two counts from when it is seen."""

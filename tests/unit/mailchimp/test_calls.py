@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from airflow_mailchimp_export.address import subscriber_hash
-from airflow_mailchimp_export.errors import PermanentError
+from airflow_mailchimp_export.errors import ConfigError, PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response, finish
 from airflow_mailchimp_export.model import (
@@ -180,9 +180,54 @@ def test_audience() -> None:
 @pytest.mark.parametrize("odd", ["a/b", "a?b", "a#b", "a b", "a%b"])
 def test_odd_ids(odd: str) -> None:
     """An id can neither leave its place in the path nor begin a query."""
-    for call in (calls.audience(odd), calls.batch(odd), calls.cancel_batch(odd)):
-        assert call.request.path.count("/") == 2
-        assert not set(call.request.path) & set("?# ")
+    call = calls.audience(odd)
+    assert call.request.path.count("/") == 2
+    assert not set(call.request.path) & set("?# ")
+
+
+NO_BATCH_IDS = [
+    "a/b",
+    "a?b",
+    "a#b",
+    "a b",
+    "a%b",
+    "",
+    ".",
+    "..",
+    "../../x",
+    "x\n",
+    "²",
+    "a" * 65,
+    "ada@mail.eu",
+]
+
+
+@pytest.mark.parametrize("odd", NO_BATCH_IDS)
+def test_what_is_no_id_of_a_batch(odd: str) -> None:
+    """No request is made of what is no id, and the message does not quote it."""
+    for make in (calls.batch, calls.cancel_batch):
+        with pytest.raises(ConfigError, match=r"^What is given as the id of a batch is none: it is up to 64"):
+            make(odd)
+
+
+@pytest.mark.parametrize("odd", NO_BATCH_IDS)
+def test_no_id_of_a_batch_is_taken_from_an_answer(odd: str) -> None:
+    """Whatever an answer calls the id of a batch has the form of one."""
+    with pytest.raises(ValueError, match="no id of a batch"):
+        calls.to_batch({"id": odd, "status": "pending"})
+
+
+def test_the_status_of_another_batch() -> None:
+    """An answer about another batch is a passing failure."""
+    with pytest.raises(RetryableError, match=r"^GET /batches/one was answered with another batch$"):
+        calls.batch("one").read({"id": "two", "status": "finished"})
+
+
+def test_more_members_than_there_can_be() -> None:
+    """A total that would be read for years is no answer."""
+    call = calls.members(ID, MemberStatus.SUBSCRIBED, offset=0)
+    with pytest.raises(ValueError, match="more members than an audience can have"):
+        call.read({"members": [], "total_items": 10**12})
 
 
 def test_merge_fields() -> None:

@@ -18,10 +18,11 @@ from urllib3.exceptions import ReadTimeoutError
 
 from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError, Throttled, TimedOut
 from airflow_mailchimp_export.mailchimp.archive import operation_results
-from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClient, to_retryable
+from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClient
 from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response, basic_authorization
+from airflow_mailchimp_export.mailchimp.transport_errors import to_retryable
 from tests.kit.archives import to_archive, to_result
 from tests.kit.clock import FakeClock
 from tests.kit.http import (
@@ -284,9 +285,12 @@ def made(kind: type[requests.RequestException]) -> requests.RequestException:
 
 @pytest.mark.parametrize("kind", REQUESTS_ERRORS)
 def test_each_of_requests_errors(kind: type[requests.RequestException]) -> None:
-    """Each of requests' errors becomes one of ours that passes, and tells its kind and nothing else."""
-    error = to_retryable(made(kind), "GET request")
-    assert str(error) == f"GET request failed on the way: {kind.__name__}"
+    """Each of requests' errors becomes one of ours that passes, and tells its kind and the host, and nothing else."""
+    error = to_retryable(made(kind), "GET request", host="us1.api.invalid")
+    assert str(error).startswith(f"GET request failed on the way: {kind.__name__}")
+    assert "us1.api.invalid" in str(error)
+    for secret in ("secret", KEY, "ada", "results.invalid"):
+        assert secret not in str(error)
     assert type(error) is (TimedOut if issubclass(kind, requests.ReadTimeout) else RetryableError)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import socket
+import traceback
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -20,9 +23,10 @@ from airflow_mailchimp_export.errors import (
     TimedOut,
 )
 from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.archive import operation_results
 from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.pace import Pace
-from airflow_mailchimp_export.mailchimp.protocol import Call, Request, Response
+from airflow_mailchimp_export.mailchimp.protocol import MAX_ANSWER_BYTES, Call, Request, Response
 from tests.kit.clock import FakeClock
 from tests.kit.http import (
     KEY,
@@ -56,6 +60,11 @@ HUNG_UP = Wire()
 RESET = Wire(end=End.RESET)
 RESET_HALF_WAY = Wire(HALF.data, End.RESET)
 SILENT = Wire(end=End.STALL)
+TRICKLING_BODY = Wire(
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999\r\n\r\n{", End.TRICKLE
+)
+TRICKLING_WITHOUT_END = Wire(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n{", End.TRICKLE)
+TRICKLING_HEADERS = Wire(b"HTTP/1.1 200 OK\r\nx: ", End.TRICKLE)
 SILENT_HALF_WAY = Wire(HALF.data, End.STALL)
 
 BROKEN = {
@@ -126,12 +135,129 @@ def test_no_answer_in_time(step: Wire) -> None:
         carry(PING, url=server.url, clock=clock, timeout=0.1, pace=ONCE)
 
 
+@pytest.mark.parametrize(
+    "step",
+    [TRICKLING_BODY, TRICKLING_WITHOUT_END, TRICKLING_HEADERS],
+    ids=["body", "body without a length", "headers"],
+)
+def test_an_answer_that_trickles_in(step: Wire) -> None:
+    """A server that says a little all the time does not outlast the end of a call."""
+    with ScriptedServer(step) as server, pytest.raises(TimedOut, match=r"in time by 127\.0\.0\.1$"):
+        carry(PING, url=server.url, clock=FakeClock(), timeout=0.1, pace=ONCE)
+
+
+def test_results_that_trickle_in() -> None:
+    """Nor do the results of a batch come for ever."""
+    step = Wire(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xff",
+        End.TRICKLE,
+    )
+    with (
+        ScriptedServer(step) as server,
+        MailchimpClient(server.url, KEY, timeout=0.04) as client,
+        pytest.raises(RetryableError, match="unreadable"),
+        client.download(server.url) as stream,
+    ):
+        list(operation_results(stream))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_without_bounds(packed: bool) -> None:
+    """What is longer than any proper answer is not read to its end, and told as what it is."""
+    body = b" " * (MAX_ANSWER_BYTES + 1)
+    coding = {"content-encoding": "gzip"} if packed else {}
+    step = Response(
+        200, {"content-type": "application/json", **coding}, gzip.compress(body, 1) if packed else body
+    )
+    with ScriptedServer(step) as server, pytest.raises(PermanentError, match="more than 33,554,432 bytes"):
+        carry(PING, url=server.url, clock=FakeClock())
+    assert len(server.received) == 1
+
+
+@pytest.fixture
+def no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No name can be resolved, and none is asked for."""
+
+    def unknown(host: str, *_: object) -> list[Any]:
+        host.encode("idna")
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+
+def test_a_name_that_nobody_knows(no_names: None) -> None:
+    """A failure to resolve the host names it, and what to check."""
+    told = r"The worker cannot find us99\.api\.invalid: check the server prefix, the base URL, and the worker's DNS$"
+    with pytest.raises(RetryableError, match=told):
+        carry(PING, url="https://us99.api.invalid/3.0", clock=FakeClock(), pace=ONCE)
+
+
+def test_a_server_without_encryption() -> None:
+    """A failure to agree on encryption names the host, and what to check."""
+    told = r"SSLError\. localhost showed no certificate that the worker trusts: check .* REQUESTS_CA_BUNDLE"
+    with ScriptedServer(NO_HTTP) as server, pytest.raises(RetryableError, match=told):
+        carry(
+            PING,
+            url=server.url.replace("http://127.0.0.1", "https://localhost"),
+            clock=FakeClock(),
+            pace=ONCE,
+        )
+
+
+LINKS = [
+    "",
+    "https://",
+    "https://[::1",
+    "https://" + "a" * 64 + ".invalid/x",
+    "https://a..invalid/x",
+    "https://.invalid/x",
+    "https://*.invalid/x",
+    "https://xn--a.invalid/x\u0000",
+    "https://ada@people.example@/x",
+    "https://127.0.0.1:99999/x",
+    "https://127.0.0.1:-1/x",
+    "https://127.0.0.1:x/x",
+    "https://\u2488\u2488/x",
+    "https://x.invalid\r\nHost: y/x",
+    "http://127.0.0.1/x",
+    "file:///etc/passwd",
+    "ftp://127.0.0.1/x",
+    "data:application/gzip;base64,AAAA",
+    "javascript:1",
+    "//127.0.0.1/x",
+    "../../x",
+    "x" * 100_000,
+    "https://" + "a." * 60_000,
+    "https://127.0.0.1:1/ada@people.example",
+]
+
+
+@pytest.mark.parametrize("link", LINKS, ids=range(len(LINKS)))
+def test_absurd_links(link: str, no_names: None) -> None:
+    """No link to results leads to a file, or past encryption, and none to anything but a passing failure."""
+    with (
+        MailchimpClient("https://us1.api.invalid/3.0", KEY, timeout=1) as client,
+        pytest.raises(RetryableError) as caught,
+        client.download(link),
+    ):
+        pytest.fail("There is nothing to download")
+    told = "".join(traceback.format_exception(caught.value))
+    assert "people.example" not in str(caught.value)
+    assert "passwd" not in told
+
+
+NOBODY_LISTENS = (
+    r"^GET request failed on the way: ConnectionError\. 127\.0\.0\.1 takes no connection: check the base URL, "
+    r"and that a firewall lets the worker out to it$"
+)
+
+
 def test_nobody_listens() -> None:
-    """A server that is not there is a passing failure, which names neither key nor host."""
+    """A server that is not there is a passing failure, which names the host and what to check, and not the key."""
     with ScriptedServer(CHIMPY) as server:
         url = server.url
     clock = FakeClock()
-    with pytest.raises(RetryableError, match=r"^GET request failed on the way: \w+$"):
+    with pytest.raises(RetryableError, match=NOBODY_LISTENS):
         carry(PING, url=url, clock=clock, pace=Pace(attempts=2))
     assert len(clock.pauses) == 1
 

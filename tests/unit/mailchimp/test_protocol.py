@@ -32,9 +32,9 @@ from airflow_mailchimp_export.mailchimp.protocol import (
     decipher,
     finish,
     headers,
-    masked,
     oauth_authorization,
 )
+from airflow_mailchimp_export.masking import masked
 from tests.kit.http import KEY, to_page, to_problem, to_response
 
 ASK = Request("GET", "/lists/a1b2c3d4e5/members/62eeb292278cc15f5817cb78f7790b08")
@@ -337,6 +337,36 @@ def test_masking_members() -> None:
         f"POST {path}/<member>/tags and {path}/<member>"
     )
     assert masked(f"GET {path}") == f"GET {path}"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "a%40b.org",
+        "a%2540b.org",
+        "a\uff20b.org",
+        "a\ufe6bb.org",
+        "a&#64;b.org",
+        "a&#x40;b.org",
+        "a&commat;b.org",
+    ],
+)
+def test_masking_addresses_in_other_spellings(spelled: str) -> None:
+    """An address that stands in a link, in a page, or was typed on another keyboard is not told either."""
+    assert masked(f"Bad value ({spelled}), sorry") == "Bad value <address> sorry"
+    assert masked(f"see /x?email={spelled.upper()} there") == "see <address> there"
+
+
+def test_masking_what_carries_the_key() -> None:
+    """A header that is quoted, however it is introduced, tells no key."""
+    told = basic_authorization(KEY)
+    assert (
+        masked(f"Header 'Authorization: {told}' is not right") == "Header 'Authorization: <key>' is not right"
+    )
+    assert masked(f"got {told.removeprefix('Basic ')}") == "got <key>"
+    assert masked("Authorization=basic%20dXNlcjpwYXNzd29yZDE=") == "Authorization=<key>"
+    assert masked("Bearer abcDEF123456.xyz") == "<key>"
+    assert masked("Basic authentication is required") == "Basic authentication is required"
 
 
 def test_masking_a_long_word() -> None:

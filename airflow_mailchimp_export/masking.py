@@ -1,0 +1,34 @@
+"""What may be told of words that somebody else wrote: they may quote addresses, members and keys.
+
+This is the only place that says what such a quotation looks like, for Python and for SQL.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+# The at-sign as it stands in an address, in a link, in a page, in JSON, or as another keyboard writes it.
+_AT = r"(?:[@\uff20\ufe6b]|%(?:25)*40|&#0*64;|&#x0*40;|&commat;|\\u0040)"
+# Whole words, quotes and all: an apostrophe belongs to an address as often as it surrounds one.
+_ADDRESS = re.compile(rf"(?<!\S)\S*?{_AT}\S*", re.ASCII | re.IGNORECASE)
+_MEMBER = re.compile(r"(?<=/members/)[^/\s]+")
+# A key as a request carries it, which whoever answers may quote; and how ours begins, whatever stands before it.
+_HEADER = re.compile(
+    r"\b(?:Basic|Bearer|OAuth)(?:\s+|%20|\+)(?=\S*(?:[\d=]|(?-i:[a-z][A-Z])))[\w.~+/=%-]{8,}"
+    r"|YWlyZmxvdz[\w+/=%-]*",
+    re.IGNORECASE,
+)
+_KEY = re.compile(r"[0-9a-f]{32}(?:-[a-z]+\d+)?", re.IGNORECASE)
+
+
+def masked(words: str) -> str:
+    """Return words that may be told: without the addresses, members and keys that they may quote."""
+    without_people = _MEMBER.sub("<member>", _ADDRESS.sub("<address>", words))
+    return _KEY.sub("<key>", _HEADER.sub("<key>", without_people))
+
+
+def masked_texts(texts: pa.ChunkedArray) -> pa.Array:
+    """Mask many texts; what is null stays null."""
+    return pa.array([text if text is None else masked(text) for text in texts.to_pylist()], pa.string())
