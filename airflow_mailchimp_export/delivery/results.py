@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from airflow_mailchimp_export.delivery.removals import to_removal_outcomes
-from airflow_mailchimp_export.errors import NotFound, RetryableError
+from airflow_mailchimp_export.errors import NotFound, PermanentError, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
@@ -74,6 +74,10 @@ class Collector:
                 return self._download(batch, submitted) if batch else None
             except RetryableError as error:
                 log.warning("Batch %s: %s", submitted.id, error)
+            except PermanentError as error:
+                # What is said of one batch is no reason to leave the answers of the others where they are.
+                log.warning("Batch %s: %s", submitted.id, error)
+                return None
         return None
 
     def _ready(self, batch_id: str) -> Batch | None:

@@ -27,6 +27,7 @@ from airflow_mailchimp_export.errors import (
     Throttled,
     TimedOut,
 )
+from airflow_mailchimp_export.mailchimp.bounded import TooMuch, parsed
 from airflow_mailchimp_export.masking import masked
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ USER_AGENT = f"airflow-mailchimp-export/{__version__}"
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """Most bytes of an answer, unpacked: that to 500 members has some 1.5 MB, whatever it was asked for."""
+
+_MOST_VALUES = 2_000_000
 
 MAX_TOLD = 1_000
 """Most characters of what Mailchimp says that are told or kept."""
@@ -142,7 +145,12 @@ def _json_of_success(request: Request, response: Response) -> Any:
     if response.status == 204:
         return None
     try:
-        return orjson.loads(response.body)
+        return parsed(response.body, most=_MOST_VALUES)
+    except TooMuch as error:
+        raise PermanentError(
+            f"{_named(request)} was answered with {error}; is the base URL Mailchimp's?",
+            status=response.status,
+        ) from None
     except orjson.JSONDecodeError as error:
         raise RetryableError(
             f"{_named(request)} was answered {response.status} with a body that is cut off or is no JSON"
@@ -185,8 +193,8 @@ _REMEDIES = {
 
 def _problem(body: bytes) -> dict[str, Any] | None:
     try:
-        problem = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        problem = parsed(body, most=_MOST_VALUES)
+    except ValueError:
         return None
     return problem if isinstance(problem, dict) else None
 

@@ -17,6 +17,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
+from airflow_mailchimp_export.mailchimp.bounded import TooMuch, parsed
 from tests.kit.archives import to_archive, to_result
 
 
@@ -199,3 +200,39 @@ def test_results_come_as_a_stream() -> None:
     assert next(results).operation_id == "0"
     with pytest.raises(RetryableError, match="ConnectionResetError"):
         next(results)
+
+
+def with_entry(entry: tarfile.TarInfo, content: bytes) -> io.BytesIO:
+    """An archive that goes on with something behind the header of an entry."""
+    return io.BytesIO(gzip.compress(entry.tobuf(tarfile.GNU_FORMAT) + content, 1))
+
+
+class TestBounds:
+    """No archive is read without end, nor kept in memory as it comes."""
+
+    def test_one_that_unpacks_to_much(self) -> None:
+        """What unpacks to more than any results have is given up on the way there."""
+        entry = tarfile.TarInfo("0.json")
+        entry.size = 8_000_000
+        with pytest.raises(RetryableError, match=r"larger than any that are known .more than 5,000,000 bytes"):
+            list(operation_results(with_entry(entry, bytes(8_000_000)), most=5_000_000))
+
+    def test_an_entry_that_says_it_is_huge(self) -> None:
+        """What an entry says of its size is not made room for."""
+        entry = tarfile.TarInfo("0.json")
+        entry.size = 8**11 - 1
+        with pytest.raises(RetryableError, match="more than 268,435,456 bytes"):
+            list(operation_results(with_entry(entry, b"[]")))
+
+    def test_a_header_without_end(self) -> None:
+        """Nor is a name that is longer than all results."""
+        entry = tarfile.TarInfo("0.json")
+        entry.type, entry.size = tarfile.GNUTYPE_LONGNAME, 3_000_000_000
+        with pytest.raises(RetryableError, match="more than 5,000,000 bytes"):
+            list(operation_results(with_entry(entry, bytes(8_000_000)), most=5_000_000))
+
+    def test_values_without_end(self) -> None:
+        """A text that would become many times its size in memory is not read as JSON."""
+        with pytest.raises(TooMuch, match="more than 1,000 values"):
+            parsed(b"[" + b"[]," * 2_000 + b"[]]", most=1_000)
+        assert parsed(b"[" + b"1," * 900 + b"1]", most=1_000) == [1] * 901
