@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from airflow_mailchimp_export.accounting.accounts import Reconciliation
-from airflow_mailchimp_export.accounting.report import Report, build_report
+from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, keep_looking
 from airflow_mailchimp_export.errors import (
@@ -200,7 +200,7 @@ def _account(run: RunFolder, *, error: str) -> Report:
     ):
         accounts.write_outcomes()
         accounts.write_rejects()
-        aggregates = accounts.aggregates()
+        aggregates = _aggregates(run, known, accounts)
         if not manifest.dry_run:
             conflict = problem or _conflict(run, known)
             error = error or conflict
@@ -208,6 +208,16 @@ def _account(run: RunFolder, *, error: str) -> Report:
                 _write_ledger(run, known, accounts)
     batch_ids = tuple(batch.id for batch in run.batches)
     return build_report(manifest, aggregates, batch_ids=batch_ids, error=error)
+
+
+def _aggregates(run: RunFolder, known: Ledger | None, accounts: Reconciliation) -> Aggregates:
+    """Return the numbers of a run; once the ledger has it, those from before, for by then nobody is new to it."""
+    if known and known.mark.run == run.name:
+        return run.aggregates(Aggregates) or accounts.aggregates()
+    aggregates = accounts.aggregates()
+    if not run.manifest.dry_run:
+        run.keep_aggregates(aggregates)
+    return aggregates
 
 
 @contextmanager

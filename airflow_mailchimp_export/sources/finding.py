@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any, Final, Protocol, Self, TypeAlias
 from urllib.parse import unquote
 
@@ -128,8 +130,21 @@ def _matches(folder: StoragePath, pattern: Sequence[str]) -> Iterator[StoragePat
 def _matches_at_any_depth(folder: StoragePath, pattern: Sequence[str]) -> Iterator[StoragePath]:
     yield from _matches(folder, pattern[1:] or ["*"])
     for path in _children(folder, "*"):
-        if path.is_dir():
+        if path.is_dir() and not _leads_back(path):
             yield from _matches(path, pattern)
+
+
+def _leads_back(path: Any) -> bool:
+    """Whether a link leads to a folder above it: what is there was read, and would be again and again."""
+    if getattr(path, "protocol", "") not in _LOCAL:
+        return False
+    local = str(getattr(path, "path", path))
+    if not os.path.islink(local):
+        return False
+    return os.path.realpath(local) in {os.path.realpath(above) for above in Path(local).absolute().parents}
+
+
+_LOCAL: Final = ("", "file", "local")
 
 
 def _below(folder: StoragePath) -> Iterator[StoragePath]:

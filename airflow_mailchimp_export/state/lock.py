@@ -25,8 +25,9 @@ log = logging.getLogger(__name__)
 
 LOCK = "lock.json"
 
-LEASE = 120.0
-"""Seconds for which a run that is at work holds the lock."""
+LEASE = 420.0
+"""Seconds for which a run that is at work holds the lock: far more than lies between two renewals, because clocks of
+machines may be minutes apart, and none of them may take a run for dead that is at work."""
 
 RENEW_EVERY = 30.0
 """Seconds between two renewals."""

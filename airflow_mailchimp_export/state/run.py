@@ -43,12 +43,15 @@ RUN = "run.json"
 BATCHES = "batches.json"
 OUTCOMES = "outcomes.parquet"
 REJECTS = "rejects.csv"
+AGGREGATES = "aggregates.json"
 REPORT = "report.json"
 SET_ASIDE = "set-aside.json"
 
 REPORT_FORMAT = JsonFormat()
 
 _SET_ASIDE_FORMAT = JsonFormat()
+
+_AGGREGATES_FORMAT = JsonFormat()
 
 T = TypeVar("T")
 
@@ -67,6 +70,16 @@ class _Finished:
     """When a run ended; all that tidying has to know of a report."""
 
     finished_at: str
+
+
+_FILES_OF_EXPORTS = re.compile(r"ledger\..*|.*\.(json|parquet)|answers|\.draft-.*", re.IGNORECASE)
+
+_NO_FILE = "run~"
+
+
+def _is_a_file_of_exports(name: str) -> bool:
+    """Whether a run of this name would take the place of a file, or of a folder that is no run."""
+    return _FILES_OF_EXPORTS.fullmatch(name) is not None
 
 
 class RunFolder(Folder):
@@ -166,6 +179,20 @@ class RunFolder(Folder):
         """Return the names of the files with answers, in order."""
         return self.answer_log.names()
 
+    def keep_aggregates(self, aggregates: object) -> None:
+        """Keep the numbers of the run, which can be told only until the ledger has it."""
+        self.put(AGGREGATES, _AGGREGATES_FORMAT.encode(aggregates))
+
+    def aggregates(self, kind: type[T]) -> T | None:
+        """Return the numbers that were kept; ``None`` where there are none that can be read."""
+        if not self.exists(AGGREGATES):
+            return None
+        try:
+            return self._load(AGGREGATES, _AGGREGATES_FORMAT, kind)
+        except UnreadableFile as error:
+            log.warning("%s %s: the report may have other numbers of who joined", error.file, error.problem)
+            return None
+
     def writing_outcomes(self) -> AbstractContextManager[Path]:
         """Lend a path to write to what became of each profile."""
         return self.writing(OUTCOMES)
@@ -248,6 +275,7 @@ class ExportFolder(Folder):
 
     def attempts(self, name: str) -> Iterator[RunFolder]:
         """Yield the folders of all attempts at a run, also of those that were never made."""
+        name = f"{_NO_FILE}{name}" if _is_a_file_of_exports(name) else name
         names = chain([name], (f"{name}-{attempt}" for attempt in count(2)))
         return map(self.run_named, names)
 

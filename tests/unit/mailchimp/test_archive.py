@@ -214,7 +214,9 @@ class TestBounds:
         """What unpacks to more than any results have is given up on the way there."""
         entry = tarfile.TarInfo("0.json")
         entry.size = 8_000_000
-        with pytest.raises(RetryableError, match=r"larger than any that are known .more than 5,000,000 bytes"):
+        with pytest.raises(
+            RetryableError, match=r"larger than any that are known .more than 5,000,000 bytes"
+        ):
             list(operation_results(with_entry(entry, bytes(8_000_000)), most=5_000_000))
 
     def test_an_entry_that_says_it_is_huge(self) -> None:

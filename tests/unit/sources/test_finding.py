@@ -91,6 +91,19 @@ class TestFolders:
             find_files(FileSpec(str(lake)), segment="VIP", path_factory=LockedPath.make)
         assert isinstance(caught.value.__cause__, PermissionError)
 
+    def test_links_that_lead_back(self, lake: Path) -> None:
+        """A folder that is found again below itself is read once; a link to another one is followed."""
+        (lake / "day=1" / "again").symlink_to(lake)
+        (lake / "above").symlink_to(lake.parent)
+        (lake / "loop").symlink_to("loop")
+        assert labels(lake) == ALL
+        other = lake.parent / f"{lake.name}-other"
+        (other / "back").mkdir(parents=True)
+        (other / "part-2.parquet").touch()
+        (lake / "other").symlink_to(other)
+        (other / "back" / "home").symlink_to(lake)
+        assert labels(lake) == [*ALL[:2], "other/part-2.parquet", *ALL[2:]]
+
     def test_partitions(self, tmp_path: Path) -> None:
         """Folders that are named key=value give columns, as Hive escapes them."""
         folder = tmp_path / "day=2026-01-01" / "place=a%2Fb" / "none=__HIVE_DEFAULT_PARTITION__"

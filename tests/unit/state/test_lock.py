@@ -59,7 +59,7 @@ class TestHolding:
             with pytest.raises(ExportBusy) as busy, Lock(folder, "second", now=clock).held():
                 pytest.fail("Two runs at once")
         assert str(busy.value) == (
-            "Run 'first' of this export is at work, or waits for Mailchimp; its lock ends in 100 s unless it is "
+            "Run 'first' of this export is at work, or waits for Mailchimp; its lock ends in 400 s unless it is "
             f"renewed. Wait for it; if you know that it is dead, remove {folder.uri}/{LOCK}"
         )
         assert until(folder)[0] == "first"
@@ -72,6 +72,20 @@ class TestHolding:
         clock.now += 1
         assert take(Lock(folder, "second", now=clock))
         assert until(folder) == ("second", clock.now + LEASE)
+
+    @pytest.mark.parametrize("ahead", [200.0, -200.0])
+    def test_clocks_may_be_minutes_apart(self, folder: ExportFolder, clock: FakeClock, ahead: float) -> None:
+        """Another machine, whose clock is ahead or behind, does not take the lock of a run that renews it."""
+        other = FakeClock()
+        with Lock(folder, "first", now=clock).held():
+            clock.now += 30
+            other.now = clock.now + ahead
+            assert not take(Lock(folder, "second", now=other))
+        lock = Lock(folder, "third", now=clock)
+        clock.now += LEASE
+        with lock.held():
+            other.now = clock.now + 30 + ahead
+            assert not take(Lock(folder, "second", now=other))
 
     def test_another_try_goes_on_at_once(self, folder: ExportFolder, clock: FakeClock) -> None:
         """A retry of the same run takes its lock over without waiting, with a lease of its own."""
