@@ -30,6 +30,7 @@ from airflow_mailchimp_export.state.answers import FOLDER as ANSWERS_FOLDER
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.lock import Lock
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
+from airflow_mailchimp_export.state.scratch import sweep_scratch
 
 _ADDRESSES = ("email", "new_email")
 
@@ -59,6 +60,7 @@ def forget(address: str, root: Path | UPath) -> Iterator[Found]:
     if not root.exists():
         raise ConfigError(f"There are no exports at {root}. Give the right location with --exports-root")
     anywhere = False
+    sweep_scratch()
     for export in _folders(root):
         lock = Lock(ExportFolder(export), "forget")
         with lock.held():

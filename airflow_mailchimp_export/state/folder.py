@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.state.scratch import sweep_scratch
+from airflow_mailchimp_export.state.scratch import remedy_of, sweep_scratch
 from airflow_mailchimp_export.state.storage import Appender, plain, storage_of
 
 if TYPE_CHECKING:
@@ -141,5 +141,5 @@ class Folder:
             raise ConfigError(
                 f"Cannot write {what} under exports_root ({self.uri}): "
                 f"{error.strerror or type(error).__name__}. "
-                "Free space there or make it writable, or set exports_root to another place"
+                f"{remedy_of(error)}, or set exports_root to another place"
             ) from error

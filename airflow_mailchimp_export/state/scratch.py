@@ -6,6 +6,7 @@ system: a process holds a lock on its folder, which ends with it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -29,7 +30,7 @@ def scratch_dir() -> Iterator[Path]:
     :raises ConfigError: when the temporary folder cannot be written to.
     """
     # Made and locked while nobody sweeps, who would take it for a dead process's between the two.
-    with _room() as room:
+    with _room() as room, _writable():
         folder = Path(tempfile.mkdtemp(dir=room))
         held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         _try_to_lock(held)
@@ -60,18 +61,52 @@ def _try_to_lock(handle: int) -> bool:
     return True
 
 
-@contextmanager
-def _room() -> Iterator[Path]:
-    """Lend the folder that holds the scratch folders of this user, with nobody else at work in it."""
-    room = Path(tempfile.gettempdir()) / f"{PREFIX}{os.getuid()}"
+def temporary_folder() -> str:
+    """Return the system's folder for temporary files.
+
+    :raises ConfigError: when none can be written to.
+    """
     try:
-        room.mkdir(mode=_OWNER_ONLY, exist_ok=True)
-        handle = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return tempfile.gettempdir()
+    except OSError as error:
+        raise ConfigError(
+            "No folder for temporary files can be written to: all that the system knows of are full or read-only. "
+            "Free space there, or set TMPDIR to another place"
+        ) from error
+
+
+@contextmanager
+def _writable() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(
             f"Cannot write to the temporary folder {tempfile.gettempdir()}: {error.strerror}. "
-            "Free space there or make it writable, or set TMPDIR to another place"
+            f"{remedy_of(error)}, or set TMPDIR to another place"
         ) from error
+
+
+def remedy_of(error: OSError) -> str:
+    """Return what to do where nothing can be written."""
+    if error.errno in _FULL:
+        return "Free space there"
+    if error.errno in _FORBIDDEN:
+        return "Make it writable"
+    return "Free space there or make it writable"
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def _room() -> Iterator[Path]:
+    """Lend the folder that holds the scratch folders of this user, with nobody else at work in it."""
+    room = Path(temporary_folder()) / f"{PREFIX}{os.getuid()}"
+    with _writable():
+        room.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+        handle = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(handle).st_uid != os.getuid():
             raise ConfigError(
