@@ -5,10 +5,12 @@ Memory is bounded by :data:`MEMORY_LIMIT`; what does not fit is spilled to the w
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,8 +27,13 @@ from airflow_mailchimp_export.masking import masked_texts
 
 MEMORY_LIMIT = "256MB"
 
+OWNER_ONLY_FILE = 0o600
+
 BLOCK_ROWS = 20_000
-"""Rows that become Python objects at a time."""
+"""Rows that become Python objects at a time, at most."""
+
+BLOCK_BYTES = 8 * 1024 * 1024
+"""Bytes of such rows, about."""
 
 SEGMENT = b"segment"
 """Key of the metadata by which incoming data say from which segment they are."""
@@ -47,6 +54,7 @@ class Database:
     def __init__(self, scratch_dir: Path, statements: str) -> None:
         self._statements: dict[str, str] = dict(_NAMED.findall(_read(statements)))
         self._connection = connect(scratch_dir / f"{Path(statements).stem}.duckdb")
+        self._block_rows = BLOCK_ROWS
         for table, rows in rules.as_tables().items():
             self._create(table, rows)
 
@@ -55,8 +63,9 @@ class Database:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Close the database."""
-        self._connection.close()
+        """Close the database; that it cannot be brought to the disk any more is of no interest."""
+        with suppress(duckdb.Error):
+            self._connection.close()
 
     @contextmanager
     def incoming(self, block: pa.RecordBatch | pa.Table | pa.RecordBatchReader) -> Iterator[None]:
@@ -103,9 +112,32 @@ class Database:
         with _working():
             self._connection.execute(self._statements[statement].format(**parts))
 
+    def copy(self, statement: str, /, path: Path) -> None:
+        """Run a statement that writes a file.
+
+        :raises OSError: when the file, in place of the working files, cannot be written.
+        """
+        with _working():
+            try:
+                self._connection.execute(self._statements[statement].format(path=quoted(path)))
+            except duckdb.IOException as error:
+                if str(path) not in str(error):
+                    raise
+                number = next(
+                    (number for sign, number in _ERRNOS.items() if sign in str(error).lower()), errno.EIO
+                )
+                raise OSError(number, os.strerror(number)) from error
+
     def filled_in(self, statement: str, /, **parts: str) -> Iterator[pa.RecordBatch]:
         """Run a statement with SQL text in the places that parameters cannot take."""
         return self._blocks(self._statements[statement].format(**parts), {})
+
+    def bound_blocks(self, row_bytes: int) -> None:
+        """Let fewer rows become Python objects at a time where rows are long.
+
+        :param row_bytes: of a row, on average.
+        """
+        self._block_rows = min(BLOCK_ROWS, max(1, BLOCK_BYTES // max(row_bytes, 1)))
 
     def _create(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         columns = {name: _column([row[name] for row in rows]) for name in rows[0]}
@@ -119,9 +151,21 @@ class Database:
     def _blocks(self, query: str, parameters: dict[str, object]) -> Iterator[pa.RecordBatch]:
         with _working():
             relation = self._connection.sql(query, params=parameters)
-            reader: pa.RecordBatchReader = relation.to_arrow_reader(BLOCK_ROWS)
-        return iter(reader)
+            reader: pa.RecordBatchReader = relation.to_arrow_reader(self._block_rows)
+        return _stream(reader)
 
+
+def _stream(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield batches; what DuckDB lacks on the way there is told by Arrow, in DuckDB's words."""
+    try:
+        yield from reader
+    except (pa.ArrowException, OSError) as error:
+        if any(sign in str(error) for sign in _MACHINE_SIGNS):
+            raise ConfigError(_lacking(error)) from error
+        raise
+
+
+_MACHINE_SIGNS = ("Out of Memory Error", "IO Error")
 
 _UNREADABLE = (
     duckdb.ConversionException,
@@ -164,6 +208,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
             "preserve_insertion_order": False,
         },
     )
+    path.chmod(OWNER_ONLY_FILE)
     # DuckDB takes the worker's zone otherwise, and with it other days and other fingerprints.
     connection.execute("SET TimeZone = 'UTC'")
     # The file goes with its folder, so what is left in memory need not be written to it in the end.
@@ -186,10 +231,32 @@ def _working() -> Iterator[None]:
     try:
         yield
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise ConfigError(
-            f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({type(error).__name__}). "
-            "Free space there, or set TMPDIR to a folder on a larger disk"
-        ) from error
+        raise ConfigError(_lacking(error)) from error
+
+
+def _lacking(error: Exception) -> str:
+    """Say what the machine lacks; what DuckDB says names paths, and is only looked at."""
+    kind, words = type(error).__name__, str(error).lower()
+    where = f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({kind})"
+    if "out of memory" in words and not any(sign in words for sign in _DISK_SIGNS):
+        return (
+            f"DuckDB needs more memory than the {MEMORY_LIMIT} that a run works in ({kind}). "
+            "Map fewer columns, or columns with shorter values"
+        )
+    if "read-only" in words or "permission denied" in words:
+        return f"{where}. Make it writable, or set TMPDIR to another folder"
+    return f"{where}. Free space there, or set TMPDIR to a folder on a larger disk"
+
+
+_DISK_SIGNS = ("no space", "quota", "temp_directory", "temporary")
+
+_ERRNOS = {
+    "no space": errno.ENOSPC,
+    "quota": errno.EDQUOT,
+    "read-only": errno.EROFS,
+    "permission denied": errno.EACCES,
+}
+"""How the system's errors are called in DuckDB's words."""
 
 
 def _read(statements: str) -> str:

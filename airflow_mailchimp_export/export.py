@@ -8,8 +8,8 @@ so that a run that was killed goes on where it stopped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
@@ -87,6 +87,10 @@ class Export:
         :raises TooManyRejects: when too many profiles cannot be sent; nothing was sent.
         :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
+        with _enough_memory():
+            return self._submit(on_batch)
+
+    def _submit(self, on_batch: Callable[[str], None]) -> Submission:
         self._check_task()
         if self._run.is_planned() and not self._continues():
             self._replace_attempt()
@@ -173,8 +177,8 @@ class Export:
         try:
             if not (self._run.batches and isinstance(error, RetryableError)):
                 finalize(self._run, gateway=self._gateway, error=str(error), holds_lock=True)
-        except ExportError as further:
-            log.warning("No report could be written: %s", further)
+        except Exception as further:
+            _no_report(further)
 
     def _report_unplanned(self, error: str) -> None:
         """Leave a report behind even of a run that could not be planned."""
@@ -182,6 +186,22 @@ class Export:
         aggregates = Aggregates({Effect.UNCONFIRMED.value: outline.tallies.rows_read})
         try:
             publish(self._run, build_report(outline, aggregates, batch_ids=(), error=error))
-        except ConfigError as further:
-            log.warning("No report could be written: %s", further)
+        except Exception as further:
+            _no_report(further)
         self._lock.release()
+
+
+def _no_report(further: Exception) -> None:
+    """Say that a second error kept a run from its report; the first one is what matters, and is raised."""
+    told = str(further) if isinstance(further, ExportError) else type(further).__name__
+    log.warning("No report could be written: %s", told)
+
+
+@contextmanager
+def _enough_memory() -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise ConfigError(
+            "The worker has no memory left. Give it more, or let fewer tasks run on it at the same time"
+        ) from error

@@ -160,6 +160,8 @@ def _recover(run: RunFolder, gateway: Gateway, *, reason: str = "") -> None:
     try:
         run.check()
         finalize(run, gateway=gateway, error=reason, holds_lock=True)
+    except MemoryError:
+        raise
     except _DAMAGE as error:
         _give_up(run, gateway, error)
 

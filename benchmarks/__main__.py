@@ -17,7 +17,7 @@ from rich.console import Console
 
 from airflow_mailchimp_export.model import MAX_CHUNK_MEMBERS
 from benchmarks import tables
-from benchmarks.people import write_later_profiles, write_profiles
+from benchmarks.people import LAST_NAMES_OF, write_later_profiles, write_long_profiles, write_profiles
 from scripts.sandbox_service import Sandbox, start_sandbox
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -28,6 +28,12 @@ MAX_PROFILES = 10_000_000
 
 LIFE = ("first", "unchanged", "changed")
 """The runs of an export: on the profiles, on the same again, and with 1 % changed and 1 % gone."""
+
+LONG_PROFILES = 20_000
+"""Profiles with long texts."""
+
+MORE_MEMORY = 150_000_000
+"""Bytes that they may take more than profiles with short texts do, at most."""
 
 PEERS: Mapping[str, int] = {"ours": 100_000, "bulk": 10_000, "puts": 2_000}
 """Who is compared, and with how many people at most: the slower, the fewer."""
@@ -96,6 +102,18 @@ def measure_batch(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     """Deliver as batches to a sandbox that works them off at once."""
     figures, stats = _against_sandbox("batch", folder, wanted, ())
     return {**figures, "requests": stats["requests"]}
+
+
+def measure_long(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Plan profiles with short and with long texts, and compare the memory that it takes."""
+    kinds: dict[str, Any] = {}
+    for kind in LAST_NAMES_OF:
+        profiles = folder / f"{kind}.parquet"
+        write_long_profiles(profiles, LONG_PROFILES, kind)
+        task = {"profiles": str(profiles), "folder": str(folder / kind / "run"), "audience_id": "a1b2c3d4e5"}
+        kinds[kind] = _in_child("plan", task)
+    more = max(kinds[kind]["memory"] for kind in kinds) - kinds["short"]["memory"]
+    return {"kinds": kinds, "more": more, "verdict": "success" if more <= MORE_MEMORY else "failed"}
 
 
 def measure_life(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
@@ -170,6 +188,7 @@ MEASUREMENTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]]
     "direct": measure_direct,
     "batch": measure_batch,
     "life": measure_life,
+    "long": measure_long,
     "peers": measure_peers,
 }
 

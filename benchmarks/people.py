@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,30 @@ def write_later_profiles(path: Path, profiles: int) -> None:
             renamed = pc.if_else(pa.array(kinds == 1), "Renamed", block.column("first_name"))
             later = block.set_column(1, SCHEMA.field("first_name"), renamed)
             writer.write_batch(later.filter(pa.array(kinds != 0)))
+
+
+def write_long_profiles(path: Path, profiles: int, kind: str) -> None:
+    """Write profiles whose last names are short, long, or one long text that is repeated."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for block in blocks(profiles):
+            for start in range(0, block.num_rows, LONG_BLOCK):
+                part = block.slice(start, LONG_BLOCK)
+                names = pa.array(
+                    [LAST_NAMES_OF[kind](start + row) for row in range(part.num_rows)], pa.string()
+                )
+                writer.write_batch(part.set_column(2, SCHEMA.field("last_name"), names))
+
+
+LONG_BLOCK = 20_000
+
+LONG_TEXT = 20_000
+"""Bytes of a long text."""
+
+LAST_NAMES_OF: Mapping[str, Callable[[int], str]] = {
+    "short": lambda row: f"Lovelace {row}",
+    "long": lambda row: f"{row} ".ljust(10, "x") * (LONG_TEXT // 10),
+    "repeated": lambda row: "x" * LONG_TEXT,
+}
 
 
 def blocks(profiles: int) -> Iterator[pa.RecordBatch]:

@@ -48,7 +48,7 @@ class SilentClient(MailchimpClient):
             return call.read({"id": f"batch{self._batches}", "status": "pending"})
         if call.request.path.endswith("/merge-fields"):
             return call.read({"merge_fields": _MERGE_FIELDS})
-        return call.read({"id": "a1b2c3d4e5", "name": "Audience"})
+        return call.read({"id": "a1b2c3d4e5", "name": "Audience", "tags": []})
 
 
 class WatchedFolder(RunFolder):

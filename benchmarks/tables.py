@@ -54,6 +54,16 @@ def batch_table(figures: Mapping[str, Any], profiles: int) -> Table:
     return _with_memory(table, figures)
 
 
+def long_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """How much memory long texts take."""
+    table = _table("Planning 20,000 profiles with texts of 20 KB", "texts", "peak MB")
+    for kind, measured in figures["kinds"].items():
+        table.add_row(kind, f"{measured['memory'] / MEGABYTE:,.0f}")
+    table.add_section()
+    table.add_row("more, at most", f"{figures['more'] / MEGABYTE:,.0f}")
+    return table
+
+
 def life_table(figures: Mapping[str, Any], profiles: int) -> Table:
     """What each run of an export took, and asked of Mailchimp."""
     runs: Mapping[str, Mapping[str, Any]] = figures["runs"]
@@ -106,6 +116,7 @@ SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
     "direct": direct_table,
     "batch": batch_table,
     "life": life_table,
+    "long": long_table,
     "peers": peers_table,
 }
 

@@ -91,7 +91,7 @@ class Reconciliation:
     def write_outcomes(self) -> None:
         """Write what became of each profile."""
         with self._run.writing_outcomes() as draft:
-            self._database.script("write_outcomes", path=quoted(draft))
+            self._database.copy("write_outcomes", draft)
 
     def write_rejects(self) -> None:
         """Write the rejects, each with its reason and remedy, for a spreadsheet."""

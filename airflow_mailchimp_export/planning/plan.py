@@ -100,7 +100,7 @@ class Staging:
         self._respell({segment.tag for segment in segments})
         self._database.run("audience")
         self._database.run("remembered")
-        position = 0
+        position = size = 0
         for index, segment in enumerate(segments):
             self._database.run("add_segment", segment=index, name=segment.name, tag=segment.tag)
             rows = 0
@@ -108,8 +108,10 @@ class Staging:
                 block = staging_block(batch, layout, segment=segment.name, first_row=rows)
                 self._stage(block, segment=index, first_position=position)
                 rows += batch.num_rows
+                size += block.nbytes
                 on_rows(batch.num_rows)
             position += rows
+        self._database.bound_blocks(size // max(position, 1))
         return StagedPlan(self._database, segments, sources, has_ids=layout.profile_id is not None)
 
     def _respell(self, wanted: Iterable[str]) -> None:

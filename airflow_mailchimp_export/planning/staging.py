@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from airflow_mailchimp_export.database import COLUMNS, SEGMENT, segment_named
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.sources.blocks import shortened
 from airflow_mailchimp_export.sources.columns import as_text, exact_up_to, reconciled
 from airflow_mailchimp_export.sources.source import Source
 
@@ -44,7 +45,13 @@ def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_
 
     :raises SourceError: when a column's values are damaged, or do not fit the type that the segments share.
     """
-    columns = [_stored(batch, index, kind, segment) for index, kind in enumerate(layout.schema.types)]
+    columns = [
+        # Ids are compared as a whole.
+        _stored(batch, index, kind, segment)
+        if index == layout.profile_id
+        else shortened(_stored(batch, index, kind, segment))
+        for index, kind in enumerate(layout.schema.types)
+    ]
     # A struct needs a field, also where only addresses are exported; the address itself is not one of them.
     fields = [pa.nulls(batch.num_rows), *columns[1 : layout.mapped]]
     return pa.record_batch(

@@ -11,12 +11,12 @@ from typing import Final, Protocol
 import pyarrow as pa
 
 from airflow_mailchimp_export.settings.segments import FileFormat
+from airflow_mailchimp_export.sources.blocks import divided
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type
 from airflow_mailchimp_export.sources.csv_part import CsvPart
 from airflow_mailchimp_export.sources.finding import FoundFile, identity_of
 from airflow_mailchimp_export.sources.location import SourceLocation
 from airflow_mailchimp_export.sources.parquet_part import ParquetPart
-from airflow_mailchimp_export.sources.source import BATCH_ROWS
 
 _LOOKING_AT_ONCE: Final = 8
 
@@ -108,7 +108,7 @@ class FileSource:
             self._starts.append(rows)
             for batch in wanted.batches(self.schema):
                 rows += batch.num_rows
-                yield from _sliced(batch)
+                yield from divided(batch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,3 @@ def _wanted(part: Part, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:
     check_columns(own, [*schema.names, *partitions], location=part.location)
     types = {column: schema.field(column).type if column in own else pa.string() for column in columns}
     return _Wanted(part, own or schema.names[:1], types)
-
-
-def _sliced(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    return (batch.slice(start, BATCH_ROWS) for start in range(0, batch.num_rows, BATCH_ROWS))

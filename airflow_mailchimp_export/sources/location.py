@@ -34,7 +34,7 @@ def reading(location: SourceLocation) -> Iterator[None]:
     """
     try:
         yield
-    except SourceError:
+    except (SourceError, MemoryError):
         raise
     except (FileNotFoundError, NotADirectoryError) as error:
         raise location.error("does not exist (any more).") from error

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mailchimp_export.sources.blocks import regrouped
 from airflow_mailchimp_export.sources.finding import FoundFile
 from airflow_mailchimp_export.sources.location import SourceLocation, reading
-from airflow_mailchimp_export.sources.source import BATCH_ROWS
+
+_READ_ROWS: Final = 1_024
+
+_READ_BYTES: Final = 4 * 1024 * 1024
+"""Bytes of a column that are read at a time: a column of long texts may be as large as the file."""
 
 
 class ParquetPart:
@@ -38,7 +44,8 @@ class ParquetPart:
         :raises SourceError: the file cannot be read to its end.
         """
         with self._opened() as file:
-            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+            # What is repeated takes little in a file and much in memory, so few rows are read at a time.
+            yield from regrouped(file.iter_batches(batch_size=_READ_ROWS, columns=list(columns)))
 
     def locate(self, row: int) -> str:
         """Say where a row stands; the first one is 1."""
@@ -50,5 +57,7 @@ class ParquetPart:
             if not stream.read(1):
                 raise self.location.error("is empty (0 bytes), which no Parquet file is.")
             # Buffering ahead keeps what was read until the file ends: as much memory as the file is large.
-            with pq.ParquetFile(stream, pre_buffer=False, page_checksum_verification=True) as file:
+            with pq.ParquetFile(
+                stream, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
+            ) as file:
                 yield file

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from airflow_mailchimp_export.settings.segments import ArrowData, is_pandas
+from airflow_mailchimp_export.sources.blocks import divided
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, plain_type
 from airflow_mailchimp_export.sources.location import SourceLocation
-from airflow_mailchimp_export.sources.source import BATCH_ROWS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,8 +53,9 @@ class TableSource:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read from the first row to the last."""
-        for batch in self._table.to_batches(max_chunksize=BATCH_ROWS):
-            yield as_batch(batch.columns, self.schema, location=self._place)
+        for batch in self._table.to_batches():
+            for part in divided(batch):
+                yield as_batch(part.columns, self.schema, location=self._place)
 
     def identity(self) -> str:
         """Return a digest of the values."""

@@ -118,6 +118,8 @@ def read_records(name: str, content: bytes, *, where: str) -> Contents:
     try:
         for record in _old_record(name, content) if name.endswith(OLD_SUFFIX) else _records(content, where):
             records.append(record)
+    except MemoryError:
+        raise
     except EOFError:
         return Contents(tuple(records), f"is cut short (records that can be read: {len(records)})")
     except _DAMAGE:

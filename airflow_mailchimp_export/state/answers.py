@@ -188,7 +188,10 @@ class AnswerLog:
 
     def _contents(self, name: str) -> Contents:
         where = f"{self._folder.uri}/{name}"
-        contents = read_records(name, self._folder.read(name), where=where)
+        try:
+            contents = read_records(name, self._folder.read(name), where=where)
+        except OSError as error:
+            contents = Contents((), f"cannot be read ({error.strerror or type(error).__name__})")
         if contents.problem and name not in self._named:
             self._named.add(name)
             log.warning("%s %s: what else it held counts as unanswered", where, contents.problem)

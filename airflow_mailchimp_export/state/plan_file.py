@@ -8,6 +8,7 @@ by anyone who has the folder, without the sources.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
@@ -152,8 +153,9 @@ class PlanWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Complete the file."""
-        self._writer.close()
+        """Complete the file; after an error it is of no use, and must not hide the error."""
+        with suppress(*(OSError, pa.ArrowException) if error else ()):
+            self._writer.close()
 
     def write(
         self, block: PlannedBlock, members: Sequence[Member | Reject], memberships: Sequence[Membership]

@@ -249,6 +249,9 @@ class RunFolder(Folder):
             content = self.read(name)
         except (FileNotFoundError, IsADirectoryError) as error:
             raise self._unreadable(name, "is missing") from error
+        except OSError as error:
+            said = error.strerror or type(error).__name__
+            raise self._unreadable(name, f"cannot be read ({said})") from error
         return format_.decode(content, kind, where=f"{self.uri}/{name}", remedy=self._remedy)
 
     def _unreadable(self, name: str, problem: str) -> UnreadableFile:

@@ -1,0 +1,234 @@
+"""What a machine lacks: memory, room on a disk, and the right to write; each is told as what it is."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_mailchimp_export import database
+from airflow_mailchimp_export.database import BLOCK_BYTES, BLOCK_ROWS, Database
+from airflow_mailchimp_export.errors import ConfigError, SourceError, UnreadableFile
+from airflow_mailchimp_export.sources.blocks import BATCH_BYTES, MAX_TEXT, divided, regrouped, shortened
+from airflow_mailchimp_export.sources.location import SourceLocation, reading
+from airflow_mailchimp_export.sources.source import BATCH_ROWS
+from airflow_mailchimp_export.state import parquet
+from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, RunFolder
+from tests.kit.exports import run_folder
+
+
+def texts(rows: int, length: int) -> pa.RecordBatch:
+    """Rows with one text each."""
+    return pa.record_batch({"text": pa.array(["x" * length] * rows, pa.string())})
+
+
+class TestBlocks:
+    """Batches are bounded by bytes as well as by rows, and no row is lost or moved."""
+
+    @pytest.mark.parametrize(
+        ("rows", "length"), [(10_000, 20_000), (100, 2_000_000), (200_000, 3), (1, 40_000_000)]
+    )
+    def test_large_batches_are_divided(self, rows: int, length: int) -> None:
+        """No part is larger than the bound, unless it is a single row."""
+        parts = list(divided(texts(rows, length)))
+        assert sum(part.num_rows for part in parts) == rows
+        assert all(part.num_rows <= BATCH_ROWS for part in parts)
+        assert all(part.nbytes <= BATCH_BYTES for part in parts if part.num_rows > 1)
+
+    def test_what_is_repeated_counts_each_time(self) -> None:
+        """A text that stands in a dictionary once takes as much as all its rows, once it is read."""
+        repeated = pa.record_batch({"text": texts(10_000, 20_000).column(0).dictionary_encode()})
+        parts = list(divided(repeated))
+        assert sum(part.num_rows for part in parts) == 10_000
+        assert all(part.num_rows * 20_000 <= BATCH_BYTES for part in parts)
+
+    def test_small_batches_are_joined(self) -> None:
+        """Many small batches become few, and their rows stay in order."""
+        numbers = [
+            pa.record_batch({"n": pa.array(range(start, start + 100))}) for start in range(0, 200_000, 100)
+        ]
+        parts = list(regrouped(numbers))
+        assert len(parts) == 4
+        assert pa.Table.from_batches(parts)["n"].to_pylist() == list(range(200_000))
+
+    def test_long_batches_among_small_ones(self) -> None:
+        """Joining keeps to the bound too."""
+        parts = list(regrouped([texts(1_000, length) for length in (3, 20_000, 3, 4_000, 4_000, 4_000)]))
+        assert sum(part.num_rows for part in parts) == 6_000
+        assert all(part.nbytes <= BATCH_BYTES for part in parts)
+
+    def test_nothing(self) -> None:
+        """Of nothing come no batches."""
+        assert list(regrouped([])) == []
+        assert list(divided(texts(0, 0))) == []
+
+    @pytest.mark.parametrize(
+        ("row_bytes", "rows"),
+        [(0, BLOCK_ROWS), (100, BLOCK_ROWS), (20_000, BLOCK_BYTES // 20_000), (10**9, 1)],
+    )
+    def test_rows_that_become_objects(self, tmp_path: Path, row_bytes: int, rows: int) -> None:
+        """The longer rows are, the fewer of them become Python objects at a time."""
+        with Database(tmp_path, "planning/plan.sql") as opened:
+            opened.bound_blocks(row_bytes)
+            assert opened._block_rows == rows
+
+
+class TestLongTexts:
+    """What is longer than anything that is sent is cut while it is read."""
+
+    def test_only_long_ones_are_cut(self) -> None:
+        """Texts up to the bound stay as they are, in whichever script; a longer one ends with a sign of the cut."""
+        kept = ["", None, " x ", "x" * MAX_TEXT, "ж" * MAX_TEXT, "🐒" * MAX_TEXT]
+        cut = shortened(pa.array([*kept, "y" * 20_000, "\n" * 20_000 + "z" * 20_000]))
+        assert cut.to_pylist() == [*kept, "y" * (MAX_TEXT - 2) + " …", "z" * (MAX_TEXT - 2) + " …"]
+
+    def test_within_structs(self) -> None:
+        """The parts of an address are cut as texts are; what is missing stays missing."""
+        values = pa.array([{"addr1": "x" * 5_000, "n": 1}, None, {"addr1": None, "n": 2}])
+        assert shortened(values).to_pylist() == [
+            {"addr1": "x" * (MAX_TEXT - 2) + " …", "n": 1},
+            None,
+            {"addr1": None, "n": 2},
+        ]
+
+    @pytest.mark.parametrize(
+        "values", [pa.array([1, 2]), pa.array([], pa.string()), pa.nulls(3, pa.string())]
+    )
+    def test_other_values(self, values: pa.Array) -> None:
+        """What is no text, or none at all, stays as it is."""
+        assert shortened(values) is values
+
+
+MEMORY = "Out of Memory Error: could not allocate block of size 256.0 KiB (18.8 MiB/19.0 MiB used)"
+DISK = "Out of Memory Error: failed to offload data block: max_temp_directory_size is used up"
+
+
+class TestDuckDB:
+    """What DuckDB cannot do, and why."""
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (duckdb.OutOfMemoryException(MEMORY), r"needs more memory than the 256MB .* Map fewer columns"),
+            (duckdb.OutOfMemoryException(DISK), r"temporary folder .* Free space there"),
+            (
+                duckdb.IOException("IO Error: No space left on device"),
+                r"temporary folder .* Free space there",
+            ),
+            (duckdb.IOException("IO Error: Read-only file system"), r"temporary folder .* Make it writable"),
+            (duckdb.IOException("IO Error: Permission denied"), r"temporary folder .* Make it writable"),
+        ],
+    )
+    def test_each_is_told_as_what_it_is(self, error: Exception, told: str) -> None:
+        """Memory, a full disk and a closed folder have remedies of their own."""
+        with pytest.raises(ConfigError, match=told), database._working():
+            raise error
+
+    def test_on_the_way_to_arrow(self) -> None:
+        """What it lacks while rows are fetched is told in the same way; other errors stay what they are."""
+
+        def broken(words: str) -> Iterator[pa.RecordBatch]:
+            yield texts(1, 1)
+            raise pa.ArrowInvalid(words)
+
+        def read(words: str) -> list[pa.RecordBatch]:
+            reader = pa.RecordBatchReader.from_batches(texts(1, 1).schema, broken(words))
+            return list(database._stream(reader))
+
+        with pytest.raises(ConfigError, match="needs more memory"):
+            read(MEMORY)
+        with pytest.raises(pa.ArrowInvalid, match="something else"):
+            read("something else")
+
+    def test_a_file_that_it_writes(self, tmp_path: Path) -> None:
+        """A full disk under exports_root is not taken for the temporary folder."""
+        with Database(tmp_path, "accounting/accounts.sql") as opened:
+            opened._connection.execute(
+                "CREATE TABLE outcomes AS SELECT 'x' AS effect, true AS delivered, '' AS state"
+            )
+            opened._connection.execute("ALTER TABLE outcomes ADD COLUMN removal_kind VARCHAR")
+            with pytest.raises(OSError, match="No space left on device") as error:
+                opened.copy("write_outcomes", Path("/dev/full"))
+        assert error.value.errno == errno.ENOSPC
+
+    def test_its_files_are_its_owners(self, tmp_path: Path) -> None:
+        """Nobody else may read the database, which holds addresses in clear."""
+        with Database(tmp_path, "planning/plan.sql"):
+            assert (tmp_path / "plan.duckdb").stat().st_mode & 0o777 == 0o600
+
+
+class TestMemory:
+    """Too little memory is no damage."""
+
+    def test_a_source_is_not_to_blame(self) -> None:
+        """Whoever runs out of memory while reading a source is not told that the source is damaged."""
+        with pytest.raises(MemoryError), reading(SourceLocation("VIP", "a.parquet")):
+            raise pa.lib.ArrowMemoryError("malloc of size 1 failed")
+        with pytest.raises(SourceError), reading(SourceLocation("VIP", "a.parquet")):
+            raise pa.ArrowInvalid("damaged")
+
+    def test_nor_is_a_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No ledger and no plan counts as damaged because there was no memory to read it."""
+        path = tmp_path / PLAN
+        pq.write_table(pa.table({"a": [1]}), path)
+        assert parquet.is_whole(path)
+        monkeypatch.setattr(parquet.pq, "ParquetFile", raising(pa.lib.ArrowMemoryError("malloc failed")))
+        with pytest.raises(MemoryError):
+            parquet.is_whole(path)
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE, errno.EMFILE])
+    def test_what_the_system_refuses_is_no_damage(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    ) -> None:
+        """A file that the system does not give is not taken for damaged, which would have people throw it away."""
+        monkeypatch.setattr(parquet.pq, "ParquetFile", raising(OSError(number, "no")))
+        with pytest.raises(UnreadableFile, match=r"cannot be read \(.*\)\. Make it readable"):
+            parquet.is_whole(tmp_path / PLAN)
+
+
+def raising(error: Exception) -> Any:
+    """Make a function that fails."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    return fail
+
+
+class TestWriting:
+    """Where files of runs cannot be written."""
+
+    @pytest.mark.parametrize(
+        ("number", "remedy"),
+        [
+            (errno.ENOSPC, r"No space left on device\. Free space there, or set exports_root"),
+            (errno.EDQUOT, r"Free space there, or set exports_root"),
+            (errno.EROFS, r"Read-only file system\. Make it writable, or set exports_root"),
+            (errno.EACCES, r"Permission denied\. Make it writable, or set exports_root"),
+        ],
+    )
+    def test_the_remedy_is_the_right_one(self, tmp_path: Path, number: int, remedy: str) -> None:
+        """A full disk is not asked to be made writable, nor a closed one to be emptied."""
+        folder = run_folder(tmp_path)
+        words = errno_words(number)
+        with pytest.raises(ConfigError, match=remedy), folder.writing(OUTCOMES):
+            raise OSError(number, words)
+
+    def test_the_first_error_is_raised(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A plan that cannot be completed after an error does not hide it."""
+        folder: RunFolder = run_folder(tmp_path)
+        monkeypatch.setattr(pq.ParquetWriter, "close", raising(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(SourceError, match="the source broke"), folder.writing_plan():
+            raise SourceError("the source broke")
+
+
+def errno_words(number: int) -> str:
+    """The system's words for an error."""
+    return os.strerror(number)
