@@ -29,6 +29,7 @@ from airflow_mailchimp_export.exports_root import default_exports_root, storage_
 from airflow_mailchimp_export.state.answers import FOLDER as ANSWERS_FOLDER
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.lock import Lock
+from airflow_mailchimp_export.state.parquet import SEAL, sealed_writer
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.state.scratch import sweep_scratch
 
@@ -187,11 +188,15 @@ def _strike_out_rows(folder: Folder, name: str, person: _Person) -> Iterator[Fou
             return
         with (
             folder.writing(name) as draft,
-            pq.ParquetWriter(draft, stored.schema_arrow, compression="zstd") as writer,
+            sealed_writer(draft, _unsealed(stored.schema_arrow)) as writer,
         ):
             for batch in stored.iter_batches():
                 writer.write_batch(batch.filter(pc.invert(person.in_rows(batch))))
     yield Found(f"{folder.uri}/{name}", rows)
+
+
+def _unsealed(schema: pa.Schema) -> pa.Schema:
+    return schema.with_metadata({key: value for key, value in (schema.metadata or {}).items() if key != SEAL})
 
 
 def _strike_out_answers(run: RunFolder, person: _Person) -> Iterator[Found]:

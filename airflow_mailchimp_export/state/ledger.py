@@ -36,7 +36,7 @@ from airflow_mailchimp_export.database import MEMORY_LIMIT, quoted
 from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
 from airflow_mailchimp_export.model import FingerprintBasis
 from airflow_mailchimp_export.state.json_format import JsonFormat
-from airflow_mailchimp_export.state.parquet import is_whole
+from airflow_mailchimp_export.state.parquet import is_whole, sealed_writer
 from airflow_mailchimp_export.state.run import ExportFolder
 from airflow_mailchimp_export.state.scratch import scratch_dir
 
@@ -151,12 +151,9 @@ def read_mark(folder: ExportFolder) -> LedgerMark | None:
 
 
 def write(folder: ExportFolder, mark: LedgerMark, rows: pa.RecordBatchReader) -> None:
-    """Put a ledger in place of the one before; its pages have checksums."""
+    """Put a ledger in place of the one before; all of it has checksums."""
     schema = rows.schema.with_metadata({METADATA_KEY: mark.to_json()})
-    with (
-        folder.writing(LEDGER) as draft,
-        pq.ParquetWriter(draft, schema, compression="zstd", write_page_checksum=True) as writer,
-    ):
+    with folder.writing(LEDGER) as draft, sealed_writer(draft, schema) as writer:
         for batch in rows:
             writer.write_batch(batch)
 

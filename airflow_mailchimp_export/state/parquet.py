@@ -1,15 +1,24 @@
-"""Parquet files, read to their last byte before they are trusted."""
+"""Parquet files, read to their last byte before they are trusted.
+
+Pages have checksums of their own; what else a file says, such as how many rows there are, and under which names, is
+covered by a digest in its metadata.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_mailchimp_export.errors import UnreadableFile
+
+SEAL = b"airflow_mailchimp_export.digest"
 
 _DAMAGE = (pa.ArrowException, OSError, ValueError)
 """What reading raises on a file that is no Parquet, or is cut short, or has a page that cannot be unpacked."""
@@ -27,7 +36,8 @@ def is_whole(path: Path) -> bool:
             repeated = [column.name for column in file.schema_arrow if pa.types.is_string(column.type)]
         with pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=repeated) as file:
             for group in range(file.num_row_groups):
-                file.read_row_group(group)
+                file.read_row_group(group).validate(full=True)
+            return _is_sealed(file)
     except MemoryError:
         raise
     except _DAMAGE as error:
@@ -36,4 +46,48 @@ def is_whole(path: Path) -> bool:
             problem = f"cannot be read ({os.strerror(error.errno)})"
             raise UnreadableFile(str(path), problem, "Make it readable, then run the export again") from error
         return False
-    return True
+
+
+class SealedWriter:
+    """Writes a file whose every part can be checked; made by :func:`sealed_writer`."""
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self.rows = 0
+
+    def write_batch(self, batch: pa.RecordBatch) -> None:
+        """Write rows."""
+        self._writer.write_batch(batch)
+        self.rows += batch.num_rows
+
+
+@contextmanager
+def sealed_writer(path: Path, schema: pa.Schema) -> Iterator[SealedWriter]:
+    """Lend what writes a file; at the end it is sealed."""
+    # Statistics have no checksum, and rows that they seem to rule out are not read.
+    with pq.ParquetWriter(
+        path, schema, compression="zstd", write_page_checksum=True, write_statistics=False
+    ) as writer:
+        sealed = SealedWriter(writer)
+        yield sealed
+        writer.add_key_value_metadata({SEAL: _digest(schema, sealed.rows)})
+
+
+def _is_sealed(file: pq.ParquetFile) -> bool:
+    """Return whether a file says of itself what was written; those of earlier releases have no seal."""
+    seal = (file.metadata.metadata or {}).get(SEAL)
+    groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+    return seal is None or seal == _digest(file.schema_arrow, sum(groups))
+
+
+def _digest(schema: pa.Schema, rows: int) -> bytes:
+    columns = [f"{field.name} {_kind(field.type)}" for field in schema]
+    told = sorted((key, value) for key, value in (schema.metadata or {}).items() if key != SEAL)
+    return hashlib.sha256(repr((rows, columns, told)).encode()).hexdigest()[:16].encode()
+
+
+def _kind(of: pa.DataType) -> str:
+    """Name a type, however its values are kept, and whatever Parquet calls the elements of a list."""
+    if pa.types.is_dictionary(of):
+        return _kind(of.value_type)
+    return f"list of {_kind(of.value_type)}" if pa.types.is_list(of) else str(of)

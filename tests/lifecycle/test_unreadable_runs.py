@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,22 +13,13 @@ from airflow_mailchimp_export.errors import UnreadableFile
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import BATCHES, PLAN, REPORT, RUN, SET_ASIDE, RunFolder
+from tests.kit.damage import DAMAGES, Damage
 from tests.kit.life import Life, changing, members_sent, one_by_one
 from tests.kit.mortal import Killed, kill
 from tests.kit.people import people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(700)]
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
-
-Damage = Callable[[bytes], bytes]
-
-DAMAGES: dict[str, Damage] = {
-    "empty": lambda content: b"",
-    "cut short": lambda content: content[: len(content) * 2 // 3],
-    "zeros": lambda content: bytes(len(content)),
-    "zeros inside": lambda content: content[:40] + bytes(len(content) - 80) + content[-40:],
-    "something else": lambda content: b'["something", "else"]',
-}
 
 damaged = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 
