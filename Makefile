@@ -64,9 +64,10 @@ docs: $(STAMP)
 bench: $(STAMP) ## Measure speed and memory
 	@$(PY) -m benchmarks
 
-soak: $(STAMP) ## Run the slow tests, and thousands of days in the lives of exports
+soak: $(STAMP) ## Run the slow tests, thousands of days in the lives of exports, and an hour of kills
 	@$(PY) -m pytest -m slow
 	@MAILCHIMP_SOAK=1 $(PY) -m pytest tests/model
+	@MAILCHIMP_SOAK=1 $(PY) -m pytest tests/soak
 
 format: $(STAMP) ## Rewrite the code in the house's format
 	@$(BIN)/ruff check --fix-only $(CODE)

@@ -74,6 +74,7 @@ def test_places_of_people() -> None:
         run_files.PLAN,
         run_files.RUN,
         run_files.BATCHES,
+        run_files.AGGREGATES,
         run_files.OUTCOMES,
         run_files.REJECTS,
         run_files.REPORT,
