@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,10 +38,16 @@ class _Begun:
 
 @dataclass(frozen=True, slots=True)
 class _Watch:
-    """How far batches were, and when something last moved, in seconds since the epoch."""
+    """How far batches were, and when something last moved, in seconds since the epoch.
+
+    :param began_at: since when they are looked at; ``None`` in what was written before it was noted.
+    :param furthest: how far they ever were; numbers only.
+    """
 
     moved_at: float
     seen: dict[str, tuple[str, int, int, int]]
+    began_at: float | None = None
+    furthest: dict[str, tuple[int, int, int, int]] = field(default_factory=dict)
 
 
 class BegunMark:
@@ -92,7 +98,15 @@ class WatchNote:
     def read(self) -> dict[str, Any] | None:
         """Return the record of the last look; ``None`` where nobody has looked, or it cannot be read."""
         found = _load(self._folder, WATCH, _WATCH_FORMAT, _Watch)
-        return None if found is None else {"moved_at": found.moved_at, "seen": found.seen}
+        if found is None:
+            return None
+        began_at = found.moved_at if found.began_at is None else found.began_at
+        return {
+            "moved_at": found.moved_at,
+            "began_at": began_at,
+            "seen": found.seen,
+            "furthest": found.furthest,
+        }
 
     def put(self, record: Mapping[str, Any]) -> None:
         """Keep the record of a look."""
@@ -106,4 +120,7 @@ def _load(folder: Folder, name: str, format_: JsonFormat, kind: type[T]) -> T | 
         return None
     except UnreadableFile as error:
         log.warning("%s", error)
+        return None
+    except OSError as error:
+        log.warning("%s/%s cannot be read (%s). %s", folder.uri, name, error.strerror, _REMEDY)
         return None

@@ -9,12 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
-from airflow_mailchimp_export.errors import UnreadableFile
+from airflow_mailchimp_export.errors import ExportBusy, UnreadableFile
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.claims import TAGS
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.ledger import SET_ASIDE as OLD_LEDGER
 from airflow_mailchimp_export.state.lock import LOCK
+from airflow_mailchimp_export.state.notes import BEGUN, WATCH
 from airflow_mailchimp_export.state.run import (
     AGGREGATES,
     BATCHES,
@@ -48,7 +49,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(one.getMessage() for one in caplog.records if one.levelno == logging.WARNING)
 
 
-@pytest.mark.parametrize("name", [PLAN, RUN, BATCHES, OUTCOMES, REJECTS, AGGREGATES, REPORT])
+@pytest.mark.parametrize("name", [PLAN, RUN, BEGUN, BATCHES, OUTCOMES, REJECTS, AGGREGATES, REPORT])
 def test_files_of_an_older_run(life: Life, name: str) -> None:
     """Nothing that a run left that is over keeps the next ones from their work, nor itself from going one day."""
     segment = people("ada@brieftaube.eu", "bo@brieftaube.eu")
@@ -72,7 +73,7 @@ def test_why_an_older_run_was_given_up(life: Life, damage: Damage) -> None:
     assert life.run({"A": PEOPLE}, keep_runs=1).counts == UNCHANGED
 
 
-@pytest.mark.parametrize("name", [PLAN, RUN, OUTCOMES, REJECTS, AGGREGATES])
+@pytest.mark.parametrize("name", [PLAN, RUN, BEGUN, OUTCOMES, REJECTS, AGGREGATES])
 @damaged
 def test_files_of_an_unfinished_run(
     life: Life, name: str, damage: Damage, monkeypatch: pytest.MonkeyPatch
@@ -89,6 +90,25 @@ def test_files_of_an_unfinished_run(
         assert life.run({"A": PEOPLE}).counts == UNCHANGED
     assert changing(seen) == []
     assert run.is_finished()
+
+
+@pytest.mark.parametrize("name", [BATCHES, BEGUN, WATCH])
+@damaged
+def test_files_of_a_waiting_run(life: Life, name: str, damage: Damage) -> None:
+    """A run that waits, and whose notes cannot be read, is left alone or taken over, and nobody is lost."""
+    life.account.settings.change({"batch_pending": 3600.0})
+    _, run = life.submit({"A": many(3)}, delivery=Delivery.BATCH)
+    with pytest.raises(ExportBusy):
+        life.submit({"A": many(3)}, name="run2")
+    run.put(name, damage(run.read(name)))
+    try:
+        report = life.run({"A": many(3)}, name="run2")
+    except ExportBusy:
+        life.account.settings.change({"batch_pending": 0.0})
+        life.wait([batch.id for batch in run.batches])
+        report = life.run({"A": many(3)}, name="run2")
+    assert report.verdict is Verdict.SUCCESS
+    assert set(life.audience()) == {f"p{number:06d}@mail.eu" for number in range(3)}
 
 
 class TestLedgers:

@@ -150,12 +150,9 @@ class TestDuckDB:
     def test_a_file_that_it_writes(self, tmp_path: Path) -> None:
         """A full disk under exports_root is not taken for the temporary folder."""
         with Database(tmp_path, "accounting/accounts.sql") as opened:
-            opened._connection.execute(
-                "CREATE TABLE outcomes AS SELECT 'x' AS effect, true AS delivered, '' AS state"
-            )
-            opened._connection.execute("ALTER TABLE outcomes ADD COLUMN removal_kind VARCHAR")
+            opened._statements["write"] = "COPY (SELECT * FROM range(1000)) TO {path} (FORMAT parquet)"
             with pytest.raises(OSError, match="No space left on device") as error:
-                opened.copy("write_outcomes", Path("/dev/full"))
+                opened.copy("write", Path("/dev/full"))
         assert error.value.errno == errno.ENOSPC
 
     def test_its_files_are_its_owners(self, tmp_path: Path) -> None:

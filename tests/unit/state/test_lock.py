@@ -246,7 +246,7 @@ class TestWaiting:
         wait(folder, "first", clock)
         mailchimp = Mailchimp(lambda: take(Lock(folder, "first", now=clock)))
         with (
-            pytest.raises(ExportBusy, match=r"Run 'first' .* ends in 120 s"),
+            pytest.raises(ExportBusy, match=r"Run 'first' .* ends in 420 s"),
             Lock(folder, "second", progress_of=mailchimp, now=clock).held(),
         ):
             pytest.fail("Two runs at once")

@@ -12,7 +12,9 @@ from uuid import uuid4
 import pytest
 from upath import UPath
 
+from airflow_mailchimp_export.delivery.watch import LONGEST_WAIT, BatchWatch
 from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
+from airflow_mailchimp_export.model import Batch
 from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder, RunFolder
 from airflow_mailchimp_export.state.storage import LocalDisk
 
@@ -351,3 +353,17 @@ def _umask(mask: int) -> Iterator[None]:
         yield
     finally:
         os.umask(before)
+
+
+def test_a_note_of_a_watch_keeps_how_far_batches_ever_were(tmp_path: Path) -> None:
+    """Whoever looks next knows of counters that went down, and since when the batches are looked at."""
+    watch = BatchWatch(["a"], stall_timeout=60, now=100)
+    watch.note(Batch("a", "started", 10, 5), now=110)
+    watch.note(Batch("a", "started", 10, 3), now=120)
+    note = RunFolder(tmp_path).watch_note
+    note.put(watch.record())
+    another = BatchWatch(["a"], stall_timeout=60, now=130, record=note.read())
+    another.note(Batch("a", "started", 10, 4), now=140)
+    assert another.stalled(now=170)
+    assert another.stalled(now=100 + LONGEST_WAIT)
+    assert another.record()["began_at"] == 100
