@@ -154,7 +154,7 @@ def test_standing_still_counts_on(mailchimp: Sandbox, stuck: list[str]) -> None:
     record = {**event["record"], "moved_at": time.time() - 600}
     (event,) = events_of(make_trigger(stuck, stall_timeout=600, record=record))
     assert (event["status"], event["record"]) == ("stalled", record)
-    moved = {**record, "seen": {**record["seen"], stuck[0]: ["pending", 0, 0, 0]}}
+    moved = {**record, "furthest": {}, "seen": {**record["seen"], stuck[0]: ["pending", 0, 0, 0]}}
     (event,) = events_of(make_trigger(stuck, stall_timeout=600, record=moved, end=time.time() + 0.3))
     assert event["status"] == "timed_out"
 
