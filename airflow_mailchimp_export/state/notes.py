@@ -100,13 +100,10 @@ class WatchNote:
         found = _load(self._folder, WATCH, _WATCH_FORMAT, _Watch)
         if found is None:
             return None
-        began_at = found.moved_at if found.began_at is None else found.began_at
-        return {
-            "moved_at": found.moved_at,
-            "began_at": began_at,
-            "seen": found.seen,
-            "furthest": found.furthest,
-        }
+        record: dict[str, Any] = {"moved_at": found.moved_at, "seen": found.seen}
+        if found.began_at is not None:
+            record |= {"began_at": found.began_at, "furthest": found.furthest}
+        return record
 
     def put(self, record: Mapping[str, Any]) -> None:
         """Keep the record of a look."""
