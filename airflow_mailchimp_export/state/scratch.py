@@ -1,21 +1,19 @@
 """Local folders for working files: they hold addresses, so only their owner may read them, and none stays behind.
 
-A process that is killed cannot remove its folder; the next run on the machine does. Who is alive is asked of the
-system: a process holds a lock on its folder, which ends with it.
+A process that is killed cannot remove its folder; the next run on the machine does.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.state.held import held_folder, opened, sweep_left_behind
 
 PREFIX = "airflow-mailchimp-export-"
 """How the folder begins that holds the scratch folders of one user, in the system's temporary folder."""
@@ -29,36 +27,17 @@ def scratch_dir() -> Iterator[Path]:
 
     :raises ConfigError: when the temporary folder cannot be written to.
     """
-    # Made and locked while nobody sweeps, who would take it for a dead process's between the two.
-    with _room() as room, _writable():
-        folder = Path(tempfile.mkdtemp(dir=room))
-        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        _try_to_lock(held)
-    try:
+    with ExitStack() as stack:
+        with _writable():
+            folder = stack.enter_context(held_folder(_room(), prefix=""))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
 
 
 def sweep_scratch() -> None:
     """Remove the folders of processes that were killed."""
-    with _room() as room:
-        for folder in room.iterdir():
-            with suppress(OSError):
-                held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-                if _try_to_lock(held):
-                    shutil.rmtree(folder, ignore_errors=True)
-                os.close(held)
-
-
-def _try_to_lock(handle: int) -> bool:
-    """Return whether nobody else has the lock; ``False`` too where the file system cannot tell."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    with _writable():
+        left = list(_room().iterdir())
+    sweep_left_behind(left)
 
 
 def temporary_folder() -> str:
@@ -100,22 +79,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-@contextmanager
-def _room() -> Iterator[Path]:
-    """Lend the folder that holds the scratch folders of this user, with nobody else at work in it."""
+def _room() -> Path:
+    """Return the folder that holds the scratch folders of this user."""
     room = Path(temporary_folder()) / f"{PREFIX}{os.getuid()}"
-    with _writable():
-        room.mkdir(mode=_OWNER_ONLY, exist_ok=True)
-        handle = os.open(room, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
+    room.mkdir(mode=_OWNER_ONLY, exist_ok=True)
+    with opened(room) as handle:
         if os.fstat(handle).st_uid != os.getuid():
             raise ConfigError(
                 f"{room} belongs to another user, so nothing can be kept there in confidence. "
                 "Remove it, or set TMPDIR to another place"
             )
         os.fchmod(handle, _OWNER_ONLY)
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield room
-    finally:
-        os.close(handle)
+    return room

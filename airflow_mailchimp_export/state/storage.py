@@ -9,12 +9,12 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from airflow_mailchimp_export.state.held import held_folder, sweep_left_behind
 from airflow_mailchimp_export.state.scratch import scratch_dir
 
 if TYPE_CHECKING:
@@ -77,12 +77,8 @@ class LocalDisk:
     @contextmanager
     def draft(self, target: Path) -> Iterator[Path]:
         """Lend a path beside the target: a file can be put in place at once only within one file system."""
-        folder, held = _own_draft(target.parent)
-        try:
+        with held_folder(target.parent, prefix=DRAFT) as folder:
             yield folder / target.name
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(held)
 
     def put_in_place(self, draft: Path, target: Path) -> None:
         """Rename the draft, once it has reached the disk."""
@@ -136,41 +132,11 @@ class LocalDisk:
 
     def sweep(self, folder: Path) -> None:
         """Remove the folders of drafts, which lie beside their targets; those of processes at work stay."""
-        for draft in list(folder.rglob(f"{DRAFT}*")):
-            with suppress(OSError):
-                held = _open_folder(draft)
-                if not _is_held(held):
-                    shutil.rmtree(draft, ignore_errors=True)
-                os.close(held)
+        sweep_left_behind(list(folder.rglob(f"{DRAFT}*")))
 
     def _make_ready(self, draft: Path) -> None:
         draft.chmod(OWNER_ONLY_FILE)
         flush(draft)
-
-
-def _own_draft(parent: Path) -> tuple[Path, int]:
-    """Make a folder for a draft, and hold it so that nobody sweeps it; whoever sweeps may be quicker."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=DRAFT, dir=parent))
-        held = _open_folder(folder)
-        if not _is_held(held) and folder.exists():
-            return folder, held
-        os.close(held)
-
-
-def _open_folder(folder: Path) -> int:
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-
-
-def _is_held(handle: int) -> bool:
-    """Take the lock of a folder; return whether somebody else has it, ``False`` where the file system has no locks."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class ObjectStorage:

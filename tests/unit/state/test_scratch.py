@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +92,53 @@ def test_the_living_keep_theirs() -> None:
         sweep_scratch()
         assert own.exists()
         assert (folder / "plan.duckdb").exists()
+
+
+def test_nobody_waits_for_whom_hangs(temporary: Path) -> None:
+    """Where another process holds the folder of all folders for good, the others work and sweep as ever."""
+    with scratch_dir() as folder:
+        room = folder.parent
+    handle = os.open(room, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        with scratch_dir() as folder:
+            sweep_scratch()
+            assert folder.exists()
+    finally:
+        os.close(handle)
+
+
+def test_a_sweeper_may_be_quicker_than_the_lock(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that is swept before it is held is made once more."""
+    make, made = tempfile.mkdtemp, []
+
+    def make_and_lose(**where: Any) -> str:
+        made.append(make(**where))
+        if len(made) == 1:
+            sweep_scratch()
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_and_lose)
+    with scratch_dir() as folder:
+        assert folder.exists()
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize(("age", "stays"), [(60, True), (2 * 86_400, False)])
+def test_without_locks_age_decides(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, age: float, stays: bool
+) -> None:
+    """On a file system that knows no locks, only what was not touched for a day is swept."""
+
+    def no_locks(handle: int, operation: int) -> None:
+        raise OSError(errno.ENOTSUP, "not supported")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with scratch_dir() as folder:
+        moment = time.time() - age
+        os.utime(folder, (moment, moment))
+        sweep_scratch()
+        assert folder.exists() is stays
 
 
 def test_there_may_be_nothing_to_sweep(temporary: Path) -> None:
