@@ -54,12 +54,12 @@ def test_templates() -> None:
 
 def test_xcom() -> None:
     """The sentence on the XCom names its keys."""
-    from airflow_mailchimp_export import operators
+    from airflow_mailchimp_export.operators import results
 
     sentence = next(
         line for line in page("export").prose.splitlines() if line.startswith("It returns, as XCom")
     )
-    source = inspect.getsource(operators)
+    source = inspect.getsource(results)
     assert all(f'"{key}": ' in source for key in spans(sentence))
 
 
