@@ -12,7 +12,8 @@ class Counts:
     """How many rows came to what.
 
     ``rows_read`` is the sum of all others but ``removed`` and ``removal_failed``, which count people
-    who left. ``merged`` are further rows of a person already counted.
+    who left. ``merged`` are further rows of a person already counted; ``not_sent`` is what a run had
+    before it that was stopped before anything was sent.
     """
 
     rows_read: int = 0
@@ -23,6 +24,7 @@ class Counts:
     created: int = 0
     updated: int = 0
     unconfirmed: int = 0
+    not_sent: int = 0
     removed: int = 0
     removal_failed: int = 0
 
@@ -30,7 +32,8 @@ class Counts:
     def adds_up(self) -> bool:
         """Whether every row is under exactly one name."""
         sent = self.created + self.updated + self.unconfirmed
-        return self.rows_read == self.merged + self.rejected + self.suppressed + self.unchanged + sent
+        kept_back = self.merged + self.rejected + self.suppressed + self.unchanged + self.not_sent
+        return self.rows_read == kept_back + sent
 
     @property
     def people(self) -> int:

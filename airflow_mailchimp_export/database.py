@@ -186,8 +186,8 @@ def _unreadable(segment: str, schema: pa.Schema, error: Exception) -> SourceErro
     """Say whose values DuckDB cannot read; what DuckDB says may quote one of them."""
     columns = (schema.metadata or {}).get(COLUMNS, b"").decode()
     return SourceError(
-        f"{segment_named(segment)}: DuckDB cannot read a value of its columns {columns} ({type(error).__name__}). "
-        "Correct it at the source, or cast the columns to text there"
+        f"{segment_named(segment)}: DuckDB cannot read a value of its columns {columns} ({type(error).__name__})",
+        "Correct it at the source, or cast the columns to text there",
     )
 
 
@@ -231,21 +231,21 @@ def _working() -> Iterator[None]:
     try:
         yield
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise ConfigError(_lacking(error)) from error
+        raise _lacking(error) from error
 
 
-def _lacking(error: Exception) -> str:
+def _lacking(error: Exception) -> ConfigError:
     """Say what the machine lacks; what DuckDB says names paths, and is only looked at."""
     kind, words = type(error).__name__, str(error).lower()
     where = f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({kind})"
     if "out of memory" in words and not any(sign in words for sign in _DISK_SIGNS):
-        return (
-            f"DuckDB needs more memory than the {MEMORY_LIMIT} that a run works in ({kind}). "
-            "Map fewer columns, or columns with shorter values"
+        return ConfigError(
+            f"DuckDB needs more memory than the {MEMORY_LIMIT} that a run works in ({kind})",
+            "Map fewer columns, or columns with shorter values",
         )
     if "read-only" in words or "permission denied" in words:
-        return f"{where}. Make it writable, or set TMPDIR to another folder"
-    return f"{where}. Free space there, or set TMPDIR to a folder on a larger disk"
+        return ConfigError(where, "Make it writable, or set TMPDIR to another folder")
+    return ConfigError(where, "Free space there, or set TMPDIR to a folder on a larger disk")
 
 
 _DISK_SIGNS = ("no space", "quota", "temp_directory", "temporary")

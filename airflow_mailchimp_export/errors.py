@@ -8,7 +8,8 @@
     │       └── NewerFormat  a newer release wrote it
     ├── SourceError          a segment could not be read: fix the source, or retry when it is back
     ├── RemovalLimitExceeded more would be removed than the export allows; nothing was sent
-    ├── TooManyRejects       the run ended, but too many profiles were refused
+    ├── TooManyRejects       too many profiles cannot be sent
+    ├── ExportFailed         the run is accounted for, and its verdict is FAILED
     ├── ExportBusy           another run of the same export is at work
     └── MailchimpError
         ├── RetryableError   the client repeats it by itself; raised when it gave up
@@ -19,21 +20,58 @@
         └── AccessDenied     the key, the role or the plan does not allow it; no member can be to blame
 
 A problem of one person is never an exception: it is a :class:`~airflow_mailchimp_export.model.Reject`.
+Each error has two parts, what happened and what to do about it, so that whoever shows it can show them one by one.
 No message holds an address or a key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 class ExportError(Exception):
-    """Anything that stops a run."""
+    """Anything that stops a run.
+
+    :param happened: what happened.
+    :param remedy: what the reader can do about it; what is always true of this kind of error, unless given.
+    :param nothing_sent: whether it is known that no profile had left by then; who learns it later sets it.
+    """
+
+    usual_remedy = "Do what the message says, then run the export again"
+
+    def __init__(self, happened: str, remedy: str = "", *, nothing_sent: bool = False) -> None:
+        super().__init__(happened, remedy)
+        self.happened = happened
+        self.remedy = remedy
+        self.nothing_sent = nothing_sent
+
+    def __str__(self) -> str:
+        """Return all of it as one text."""
+        return sentences(self.happened, "Nothing was sent" if self.nothing_sent else "", self.remedy)
+
+
+def sentences(*parts: str) -> str:
+    """Return texts one after the other, with one full stop between two of them; empty ones are left out."""
+    *first, last = [part for part in parts if part] or [""]
+    return ". ".join([*(part.rstrip(".") for part in first), last])
+
+
+@contextmanager
+def before_anything_is_sent() -> Iterator[None]:
+    """Say of each error that nothing was sent by then."""
+    try:
+        yield
+    except ExportError as error:
+        error.nothing_sent = True
+        raise
 
 
 class ConfigError(ExportError):
     """The connection, the export or the audience is set up wrongly; retrying cannot help."""
+
+    usual_remedy = "Correct what the message names, then run the export again"
 
 
 class UnreadableFile(ConfigError):
@@ -45,7 +83,7 @@ class UnreadableFile(ConfigError):
     """
 
     def __init__(self, file: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{file} {problem}. {remedy}")
+        super().__init__(f"{file} {problem}", remedy)
         self.file = file
         self.problem = problem
 
@@ -69,6 +107,8 @@ class NewerFormat(UnreadableFile):
 class SourceError(ExportError):
     """A segment could not be read to its end."""
 
+    usual_remedy = "Correct the source, or wait until it is back: a retry reads it again"
+
 
 class RemovalLimitExceeded(ExportError):
     """More people would be removed than the export allows."""
@@ -78,8 +118,14 @@ class TooManyRejects(ExportError):
     """More profiles were refused than the export allows."""
 
 
+class ExportFailed(ExportError):
+    """A run is accounted for, and its verdict is FAILED."""
+
+
 class ExportBusy(ExportError):
     """Another run of the same export is at work."""
+
+    usual_remedy = "Wait for the other run: a retry comes after it"
 
 
 class MailchimpError(ExportError):
@@ -92,8 +138,10 @@ class RetryableError(MailchimpError):
     :param retry_after: seconds that Mailchimp asked to wait; ``None`` where it did not say.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    usual_remedy = "Wait: a retry goes on where this try stopped, once Mailchimp is in reach again"
+
+    def __init__(self, happened: str, remedy: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(happened, remedy)
         self.retry_after = retry_after
 
 
@@ -122,9 +170,15 @@ class PermanentError(MailchimpError):
     """
 
     def __init__(
-        self, message: str, *, status: int, words: str = "", problems: Sequence[FieldProblem] = ()
+        self,
+        happened: str,
+        remedy: str = "",
+        *,
+        status: int,
+        words: str = "",
+        problems: Sequence[FieldProblem] = (),
     ) -> None:
-        super().__init__(message)
+        super().__init__(happened, remedy)
         self.status = status
         self.words = words
         self.problems = tuple(problems)
@@ -133,8 +187,10 @@ class PermanentError(MailchimpError):
 class NotFound(PermanentError):
     """Mailchimp does not know the audience, member, tag or batch that the call is about."""
 
-    def __init__(self, message: str, *, words: str = "", problems: Sequence[FieldProblem] = ()) -> None:
-        super().__init__(message, status=404, words=words, problems=problems)
+    def __init__(
+        self, happened: str, remedy: str = "", *, words: str = "", problems: Sequence[FieldProblem] = ()
+    ) -> None:
+        super().__init__(happened, remedy, status=404, words=words, problems=problems)
 
 
 class AccessDenied(MailchimpError):
@@ -143,8 +199,8 @@ class AccessDenied(MailchimpError):
     :param status: the HTTP status.
     """
 
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
+    def __init__(self, happened: str, remedy: str = "", *, status: int) -> None:
+        super().__init__(happened, remedy)
         self.status = status
 
 

@@ -66,7 +66,13 @@ class Export:
         self._gateway = run.gateway
         self._stall_timeout = stall_timeout
         self._waiting_runs = WaitingRuns(run.gateway, stall_timeout)
+        self._goes_on = False
         self._begin(run)
+
+    @property
+    def _has_sent_nothing(self) -> bool:
+        """Whether nobody can be in Mailchimp by this attempt: it has neither sent, nor taken over what one sent."""
+        return not (self._goes_on or self._gateway.has_carried_people)
 
     def _begin(self, run: RunContext) -> None:
         self._context = run
@@ -87,8 +93,12 @@ class Export:
         :raises TooManyRejects: when too many profiles cannot be sent; nothing was sent.
         :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
-        with _enough_memory():
-            return self._submit(on_batch)
+        try:
+            with _enough_memory():
+                return self._submit(on_batch)
+        except ExportError as error:
+            error.nothing_sent = self._has_sent_nothing
+            raise
 
     def _submit(self, on_batch: Callable[[str], None]) -> Submission:
         self._check_task()
@@ -117,7 +127,9 @@ class Export:
                 if task and owner not in ("", task):
                     raise ConfigError(
                         f"Run {self._run.name} of export {self._context.definition.name!r} belongs to {owner}, not to "
-                        f"{task}. Nothing was sent. Give each of them an export_name of its own"
+                        f"{task}",
+                        "Give each of them an export_name of its own",
+                        nothing_sent=True,
                     )
 
     def _continues(self) -> bool:
@@ -148,12 +160,13 @@ class Export:
 
     def _planned(self) -> Manifest:
         if self._run.is_planned():
+            self._goes_on = True
             log.info("Going on with the run in %s: all of it is handed over", self._run.uri)
             return self._run.manifest
         try:
             return self._planner.plan()
         except ExportError as error:
-            self._report_unplanned(str(error))
+            self._report_unplanned(error)
             raise
 
     def _shipped(self, manifest: Manifest, on_batch: Callable[[str], None]) -> tuple[str, ...]:
@@ -174,16 +187,18 @@ class Export:
 
         Batches that only lack their fellows are gone on with by the next attempt.
         """
+        error.nothing_sent = self._has_sent_nothing
         try:
             if not (self._run.batches and isinstance(error, RetryableError)):
-                finalize(self._run, gateway=self._gateway, error=str(error), holds_lock=True)
+                finalize(self._run, gateway=self._gateway, error=error, holds_lock=True)
         except Exception as further:
             _no_report(further)
 
-    def _report_unplanned(self, error: str) -> None:
+    def _report_unplanned(self, error: ExportError) -> None:
         """Leave a report behind even of a run that could not be planned."""
+        error.nothing_sent = True
         outline = self._planner.outline()
-        aggregates = Aggregates({Effect.UNCONFIRMED.value: outline.tallies.rows_read})
+        aggregates = Aggregates({Effect.NOT_SENT.value: outline.tallies.rows_read})
         try:
             publish(self._run, build_report(outline, aggregates, batch_ids=(), error=error))
         except Exception as further:
@@ -203,5 +218,5 @@ def _enough_memory() -> Iterator[None]:
         yield
     except MemoryError as error:
         raise ConfigError(
-            "The worker has no memory left. Give it more, or let fewer tasks run on it at the same time"
+            "The worker has no memory left", "Give it more, or let fewer tasks run on it at the same time"
         ) from error

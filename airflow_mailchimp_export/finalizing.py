@@ -15,12 +15,14 @@ import pyarrow as pa
 
 from airflow_mailchimp_export.accounting.accounts import Reconciliation
 from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
+from airflow_mailchimp_export.accounting.shown import show
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT, BatchWatch, keep_looking
 from airflow_mailchimp_export.errors import (
     AccessDenied,
     ConfigError,
     ExportBusy,
+    ExportError,
     PermanentError,
     UnreadableFile,
 )
@@ -53,7 +55,9 @@ LOCK_ATTEMPTS = 120
 """Times that it is tried: whoever has it begins by accounting for this very run."""
 
 
-def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", holds_lock: bool = False) -> Report:
+def finalize(
+    run: RunFolder, *, gateway: Gateway, error: ExportError | None = None, holds_lock: bool = False
+) -> Report:
     """Collect what Mailchimp answered, account for every row, write the ledger, and return the report.
 
     A run that is over is not accounted for again.
@@ -65,7 +69,7 @@ def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", holds_lock: b
     :raises MailchimpError: when Mailchimp refuses or is out of reach; finalize it again then.
     """
     if run.is_finished():
-        return run.report(Report)
+        return _known_report(run)
     if not run.is_planned():
         raise ConfigError(
             f"There is no run to account for at {run.uri}. Set exports_root to a place that all workers share"
@@ -75,7 +79,7 @@ def finalize(run: RunFolder, *, gateway: Gateway, error: str = "", holds_lock: b
     return _finalize_alone(run, gateway, error)
 
 
-def _finalize_alone(run: RunFolder, gateway: Gateway, error: str) -> Report:
+def _finalize_alone(run: RunFolder, gateway: Gateway, error: ExportError | None) -> Report:
     """Finalize a run once nobody else holds the export's lock; who does may be about to finalize this very run."""
     for _ in range(LOCK_ATTEMPTS - 1):
         with suppress(ExportBusy):
@@ -84,19 +88,26 @@ def _finalize_alone(run: RunFolder, gateway: Gateway, error: str) -> Report:
     return _finalize_locked(run, gateway, error)
 
 
-def _finalize_locked(run: RunFolder, gateway: Gateway, error: str) -> Report:
+def _finalize_locked(run: RunFolder, gateway: Gateway, error: ExportError | None) -> Report:
     if run.is_finished():
-        return run.report(Report)
+        return _known_report(run)
     lock = Lock(run.export_folder(), run.name)
     with lock.held():
         # Whoever had the lock before may have done it in the meantime.
-        report = run.report(Report) if run.is_finished() else _finalize(run, gateway, error)
+        report = _known_report(run) if run.is_finished() else _finalize(run, gateway, error)
     lock.release()
     return report
 
 
-def _finalize(run: RunFolder, gateway: Gateway, error: str) -> Report:
-    stopped = _collect(run, gateway, further=not error)
+def _known_report(run: RunFolder) -> Report:
+    """Return the report of a run that is over, and show it, because the log that it was shown in is another's."""
+    report = run.report(Report)
+    show(report, run.uri)
+    return report
+
+
+def _finalize(run: RunFolder, gateway: Gateway, error: ExportError | None) -> Report:
+    stopped = _collect(run, gateway, further=error is None)
     report = _account(run, error=error or stopped)
     publish(run, report)
     run.answer_log.drop()
@@ -139,7 +150,11 @@ def recover_attempt(
         else:
             cancel_batches(gateway, batch_ids)
     log.warning("An earlier attempt, %s, is accounted for; this one plans again", run.name)
-    _recover(run, gateway, reason="A further attempt at the run took its place")
+    _recover(
+        run,
+        gateway,
+        reason=ExportError("A further attempt at the run took its place", "None: read that attempt's report"),
+    )
 
 
 def _wait(batch_ids: Sequence[str], gateway: Gateway, stall_timeout: float) -> None:
@@ -153,10 +168,10 @@ def _wait(batch_ids: Sequence[str], gateway: Gateway, stall_timeout: float) -> N
 def publish(run: RunFolder, report: Report) -> None:
     """Write the report, and show it in the log."""
     run.finish(report)
-    log.info("%s\n  files: %s", report.table(), run.uri)
+    show(report, run.uri)
 
 
-def _recover(run: RunFolder, gateway: Gateway, *, reason: str = "") -> None:
+def _recover(run: RunFolder, gateway: Gateway, *, reason: ExportError | None = None) -> None:
     try:
         run.check()
         finalize(run, gateway=gateway, error=reason, holds_lock=True)
@@ -182,23 +197,23 @@ def _give_up(run: RunFolder, gateway: Gateway, error: Exception) -> None:
     run.set_aside(file, problem)
 
 
-def _collect(run: RunFolder, gateway: Gateway, *, further: bool) -> str:
+def _collect(run: RunFolder, gateway: Gateway, *, further: bool) -> ExportError | None:
     """Take in what Mailchimp answered; return what stopped that for good, if something did."""
     try:
         delivery_of(run, gateway).collect(run, further=further)
     except UnreadableFile:
         raise
     except (AccessDenied, ConfigError, PermanentError) as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
-def _account(run: RunFolder, *, error: str) -> Report:
+def _account(run: RunFolder, *, error: ExportError | None) -> Report:
     """Account for every row, and write the ledger."""
     manifest = run.manifest
     with (
         _opened_ledger(run) as (known, problem),
-        Reconciliation(run, known) as accounts,
+        Reconciliation(run, known, nothing_sent=error is not None and error.nothing_sent) as accounts,
     ):
         accounts.write_outcomes()
         accounts.write_rejects()
@@ -223,16 +238,16 @@ def _aggregates(run: RunFolder, known: Ledger | None, accounts: Reconciliation) 
 
 
 @contextmanager
-def _opened_ledger(run: RunFolder) -> Iterator[tuple[Ledger | None, str]]:
+def _opened_ledger(run: RunFolder) -> Iterator[tuple[Ledger | None, ExportError | None]]:
     """Lend the ledger; where it cannot be read there is none, but the reason, unless the run replaces it."""
     manifest = run.manifest
     with ExitStack() as stack:
         try:
-            known, problem = stack.enter_context(ledger.opened(run.export_folder())), ""
+            known, problem = stack.enter_context(ledger.opened(run.export_folder())), None
         except UnreadableFile as error:
-            known, problem = None, str(error)
+            known, problem = None, error
         if manifest.replaces_ledger and (problem or (known and not _is_own(known, manifest))):
-            known, problem = None, ""
+            known, problem = None, None
         yield known, problem
 
 
@@ -240,15 +255,16 @@ def _is_own(known: Ledger, manifest: Manifest) -> bool:
     return (known.mark.export, known.mark.audience_id) == (manifest.export, manifest.audience_id)
 
 
-def _conflict(run: RunFolder, known: Ledger | None) -> str:
+def _conflict(run: RunFolder, known: Ledger | None) -> ExportError | None:
     """Return why the ledger may not be written: another run did in the meantime."""
     if (known.mark.version if known else 0) == run.manifest.ledger_version:
-        return ""
+        return None
     if known and known.mark.run == run.name:
-        return ""
-    return (
+        return None
+    return ConfigError(
         f"Run {known.mark.run if known else 'unknown'} has written the ledger since this run was planned, so this run "
-        "may not overwrite it. What this run did is in its outcomes.parquet; run the export again"
+        "may not overwrite it. What this run did is in its outcomes.parquet",
+        "Run the export again",
     )
 
 

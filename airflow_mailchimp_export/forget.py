@@ -59,7 +59,7 @@ def forget(address: str, root: Path | UPath) -> Iterator[Found]:
     """
     person = _Person(address)
     if not root.exists():
-        raise ConfigError(f"There are no exports at {root}. Give the right location with --exports-root")
+        raise ConfigError(f"There are no exports at {root}", "Give the right location with --exports-root")
     anywhere = False
     sweep_scratch()
     for export in _folders(root):
@@ -227,8 +227,8 @@ def _readable(uri: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, csv.Error, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{uri} is damaged, or may not be read, so nobody can be struck out of it. "
-            "Make it readable or remove it, then do this again"
+            f"{uri} is damaged, or may not be read, so nobody can be struck out of it",
+            "Make it readable or remove it, then do this again",
         ) from error
 
 

@@ -211,12 +211,13 @@ def check_permission(settings: ConnectionSettings, *, dag_id: str, conn_id: str)
     if not settings.data_privacy_consent:
         raise ConfigError(
             f"Connection {conn_id!r}: data privacy consent (data_privacy_consent) is off, so no profile may "
-            "leave. Whoever is responsible switches it on in the connection"
+            "leave",
+            "Whoever is responsible switches it on in the connection",
         )
     if not settings.allows(dag_id):
         raise ConfigError(
-            f"Connection {conn_id!r}: DAG {dag_id!r} is not among its allowed DAGs (allowed_dags). "
-            "Add it there, or use another connection"
+            f"Connection {conn_id!r}: DAG {dag_id!r} is not among its allowed DAGs (allowed_dags)",
+            "Add it there, or use another connection",
         )
 
 
@@ -241,7 +242,8 @@ def _located(settings: ConnectionSettings, pace: Pace | None) -> ConnectionSetti
     if not endpoint:  # a token that the metadata does not know is answered with status 200 too
         raise ConfigError(
             "Mailchimp does not know this OAuth token (auth_method is oauth2): tokens do not expire, so it was "
-            "revoked. Authorize again and put the new token into the connection"
+            "revoked",
+            "Authorize again and put the new token into the connection",
         )
     return settings.with_api_endpoint(endpoint)
 

@@ -47,6 +47,8 @@ class Effect(StrEnum):
     REJECTED = "rejected"
     SUPPRESSED = "suppressed"
     UNCONFIRMED = "unconfirmed"
+    NOT_SENT = "not_sent"
+    """The run was stopped before anything was sent."""
     REMOVED = "removed"
     REMOVAL_FAILED = "removal_failed"
     RENAMED = "renamed"

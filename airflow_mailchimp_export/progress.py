@@ -31,6 +31,7 @@ class Progress:
     ) -> None:
         self._what, self._unit, self._total, self._clock = what, unit, total, clock
         self._done = 0
+        self._last: int | None = None
         console = Console(stderr=True)
         self._bar = _bar(console) if sys.stderr.isatty() and console.is_interactive else None
 
@@ -45,10 +46,11 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Tell the last count."""
+        """Tell the last count, unless that is known already, or there was nothing to do."""
         if self._bar:
             self._bar.stop()
-        self._tell()
+        if self._total != 0 and self._done != self._last:
+            self._tell()
 
     def advance(self, count: int) -> None:
         """Count that many more."""
@@ -59,7 +61,7 @@ class Progress:
             self._tell()
 
     def _tell(self) -> None:
-        self._told = self._clock()
+        self._told, self._last = self._clock(), self._done
         seconds = self._told - self._started
         rate = f", {self._done / seconds:,.0f}/s" if seconds > 0 else ""
         of = f" of {self._total:,}" if self._total is not None else ""

@@ -197,6 +197,7 @@ EFFECT_RULES: Mapping[Effect, EffectRule] = {
     Effect.REJECTED: EffectRule(state=LedgerState.REJECTED),
     Effect.SUPPRESSED: EffectRule(state=LedgerState.SUPPRESSED),
     Effect.UNCONFIRMED: EffectRule(state=LedgerState.UNCONFIRMED),
+    Effect.NOT_SENT: EffectRule(),
     Effect.REMOVAL_FAILED: EffectRule(),
     Effect.RENAMED: EffectRule(),
     Effect.RENAME_REFUSED: EffectRule(),

@@ -35,10 +35,12 @@ class Reconciliation:
 
     :param run: with its plan and the answers kept so far.
     :param known: the ledger before this run; ``None`` where there is none.
+    :param nothing_sent: whether the run was stopped before anything was sent.
     """
 
-    def __init__(self, run: RunFolder, known: Ledger | None) -> None:
+    def __init__(self, run: RunFolder, known: Ledger | None, *, nothing_sent: bool = False) -> None:
         self._run = run
+        self._nothing_sent = nothing_sent
         self._manifest = run.manifest
         self._known = known
         self._open = ExitStack()
@@ -56,9 +58,11 @@ class Reconciliation:
         self._database.run(
             "outcomes",
             plan=str(plan),
-            dry_run=self._manifest.dry_run,
+            dry_run=self._manifest.dry_run and not self._nothing_sent,
+            nothing_sent=self._nothing_sent,
             begun=ALL_CHUNKS if begun is None else begun,
         )
+        self._database.run("drop_not_sent")
         self._database.run("drop_renamed")
         self._database.run("remember_renamed")
         return self
@@ -80,8 +84,18 @@ class Reconciliation:
             removed=self._numbers("removed"),
             unconfirmed_renames=int(self._database.rows("unconfirmed_renames")[0][0]),
             untagged_instead=self._untagged_instead(),
+            rejects_known=self._rejects_known(),
             examples=dict(self._database.rows("examples")) if self._manifest.dry_run else {},
         )
+
+    def _rejects_known(self) -> int:
+        """Return how many rejects are no news; of rows without an address only the ledger's numbers are known."""
+        before = self._known.mark.unusable_rows if self._known else {}
+        unusable = sum(min(rows, before.get(why, 0)) for why, rows in self._unusable_rows().items())
+        return int(self._database.rows("rejects_known")[0][0]) + unusable
+
+    def _unusable_rows(self) -> dict[str, int]:
+        return self._numbers("unusable_rows")
 
     def _untagged_instead(self) -> int:
         if not self._manifest.tallies.untagged_instead:
@@ -105,7 +119,8 @@ class Reconciliation:
 
     def change_the_ledger(self) -> bool:
         """Return whether this run has anything to add to the ledger."""
-        return bool(self._database.rows("ledger_changes")[0][0])
+        before = self._known.mark.unusable_rows if self._known else {}
+        return bool(self._database.rows("ledger_changes")[0][0]) or before != self._unusable_rows()
 
     def write_ledger(self, mark: LedgerMark) -> None:
         """Put the ledger that follows from this run in place of the one before."""
@@ -118,7 +133,12 @@ class Reconciliation:
     def _described(self, mark: LedgerMark) -> LedgerMark:
         """Add to the mark what the rows say."""
         tags = tuple(tag for (tag,) in self._database.rows("carried_tags"))
-        return replace(mark, tags=tags, looked_up_at=self._manifest.planned_at)
+        return replace(
+            mark,
+            tags=tags,
+            looked_up_at=self._manifest.planned_at,
+            unusable_rows=self._unusable_rows(),
+        )
 
     def _load_ledger(self, known: Path | None) -> None:
         if known is None:

@@ -59,18 +59,20 @@ FROM (
                 WHEN plan.is_new THEN 'created'
                 ELSE 'updated'
             END
-            WHEN answers.email IS NULL THEN CASE plan.change
-                WHEN 'leave' THEN 'removal_failed' ELSE 'unconfirmed'
+            WHEN answers.email IS NULL THEN CASE
+                WHEN $nothing_sent THEN 'not_sent'
+                WHEN plan.change = 'leave' THEN 'removal_failed'
+                ELSE 'unconfirmed'
             END
             WHEN opted_out_as IS NOT NULL THEN 'suppressed'
             ELSE answers.effect
         END AS effect,
         CASE
             WHEN plan.effect IS NOT NULL THEN plan.reason
-            WHEN answers.email IS NULL THEN 'no_answer'
+            WHEN answers.email IS NULL THEN CASE WHEN NOT $nothing_sent THEN 'no_answer' END
             ELSE coalesce(opted_out_as, answers.reason)
         END AS reason,
-        plan.change = 'upsert' AND answers.email IS NULL AND plan.chunk >= $begun AS unsent,
+        plan.change = 'upsert' AND answers.email IS NULL AND plan.chunk >= $begun AND NOT $nothing_sent AS unsent,
         coalesce(plan.field, answers.field, '') AS field,
         coalesce(answers.words, CASE WHEN plan.reason = ledger.reason THEN ledger.words END, '') AS words
     FROM read_parquet($plan) AS plan
@@ -81,6 +83,10 @@ FROM (
     LEFT JOIN status_rules ON status_rules.status = answers.status
 ) AS decided
 LEFT JOIN effect_rules USING (effect);
+
+-- name: drop_not_sent
+-- Whom a run that was stopped first would have renamed or removed is as before; their rows, if any, are counted.
+DELETE FROM outcomes WHERE change IN ('leave', 'rename') AND effect = 'not_sent';
 
 -- name: drop_renamed
 -- Who kept their membership under a new address was not removed under the old one; who did not, lost no tag under the
@@ -152,6 +158,15 @@ SELECT effect, list(address) FROM (
     FROM outcomes WHERE email <> '' AND effect <> 'unchanged'
 ) WHERE number <= 3 GROUP BY effect ORDER BY effect;
 
+-- name: rejects_known
+-- Whom the ledger has as rejected for the same reason already.
+SELECT count(*) FROM outcomes JOIN ledger USING (subscriber_hash)
+WHERE effect = 'rejected' AND subscriber_hash <> '' AND ledger.state = 'rejected' AND ledger.reason = outcomes.reason;
+
+-- name: unusable_rows
+-- Rows without a usable address, by what is wrong with it: they are nobody whom the ledger could remember.
+SELECT reason, count(*) FROM outcomes WHERE effect = 'rejected' AND subscriber_hash = '' GROUP BY reason ORDER BY reason;
+
 -- name: rejects
 SELECT segments, source, email, field, reason, words FROM outcomes WHERE effect = 'rejected';
 
@@ -161,10 +176,10 @@ TO {path} (FORMAT parquet, COMPRESSION zstd);
 
 -- name: ledger_changes
 SELECT count(*) > 0 FROM outcomes LEFT JOIN ledger USING (subscriber_hash)
-WHERE outcomes.change IS NOT NULL OR (
+WHERE effect <> 'not_sent' AND (outcomes.change IS NOT NULL OR (
     outcomes.subscriber_hash <> '' AND (ledger.state, ledger.reason, ledger.fingerprint)
         IS DISTINCT FROM (outcomes.state, outcomes.reason, outcomes.fingerprint)
-);
+));
 
 -- name: next_ledger
 -- Only what was confirmed counts as done. Who got no answer may carry the tags anyway, so they are remembered,
@@ -234,7 +249,7 @@ SELECT * EXCLUDE (changed) FROM (
         ANTI JOIN (
             SELECT new_email FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed'
         ) AS held_back ON held_back.new_email = outcomes.email
-        WHERE ((change = 'upsert' AND NOT unsent) OR change IS NULL) AND subscriber_hash <> ''
+        WHERE ((change = 'upsert' AND NOT unsent) OR change IS NULL) AND subscriber_hash <> '' AND effect <> 'not_sent'
     ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN (SELECT DISTINCT subscriber_hash FROM outcomes WHERE unsent) AS unsent
         ON unsent.subscriber_hash = ledger.subscriber_hash

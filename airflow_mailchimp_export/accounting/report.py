@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 
 from airflow_mailchimp_export import __version__
 from airflow_mailchimp_export.counts import Counts, FieldWarning
+from airflow_mailchimp_export.errors import ExportError
 from airflow_mailchimp_export.model import Effect, Verdict
 from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally
 from airflow_mailchimp_export.state.run import REPORT_FORMAT
@@ -38,11 +39,15 @@ class SegmentSummary:
 class Report:
     """The account of one run, as ``report.json`` holds it.
 
+    :param rejects_new: how many of the rejects no earlier run had, as far as the ledger knows.
+    :param rejects_known: how many it had for the same reason.
     :param address_changes: how many members were renamed, how many could not be, and of how many that is not known.
     :param untagged_instead: of those removed, who lost their tags in place of being archived.
     :param examples: of a dry run, masked addresses for each effect.
     :param differing: merged rows whose mapped values differ from those of the row that counts.
     :param error: what stopped the run; empty where nothing did.
+    :param remedy: what to do about it.
+    :param nothing_sent: whether it was stopped before anything was sent.
     """
 
     export: str
@@ -60,12 +65,16 @@ class Report:
     suppressed_by_reason: dict[str, int]
     segments: dict[str, SegmentSummary]
     batch_ids: tuple[str, ...]
+    rejects_new: int = 0
+    rejects_known: int = 0
     address_changes: dict[str, int] = field(default_factory=dict)
     untagged_instead: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
     differing: int = 0
     warnings: tuple[FieldWarning, ...] = ()
     error: str = ""
+    remedy: str = ""
+    nothing_sent: bool = False
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
@@ -82,36 +91,6 @@ class Report:
             content, cls, where="The report", remedy="The rows of the run are in outcomes.parquet beside it"
         )
 
-    def table(self) -> str:
-        """Return the report as a small table for the log; it holds no address."""
-        lines = [f"Export {self.export} to audience {self.audience_id}: {self.verdict.value.upper()}"]
-        lines += [f"  {name:<16}{number:>12,}" for name, number in asdict(self.counts).items()]
-        lines += (
-            [f"  {'untagged in place of archived':<29}{self.untagged_instead:>8,}"]
-            if self.untagged_instead
-            else []
-        )
-        lines += _section("rejected, by reason", self.rejects_by_reason)
-        lines += _section("suppressed, by reason", self.suppressed_by_reason)
-        lines += [
-            f"  segment {name!r}: {segment.rows:,} rows, {segment.members:,} members, "
-            f"{segment.joined:,} joined, {segment.left:,} left"
-            for name, segment in self.segments.items()
-        ]
-        lines += [
-            f"  warning: {item.count:,} x {item.field}: {item.kind}. {item.remedy}" for item in self.warnings
-        ]
-        lines += [f"  merged rows that differ from the first: {self.differing:,}"] if self.differing else []
-        return "\n".join(lines + ([f"  error: {self.error}"] if self.error else []))
-
-
-def _section(title: str, numbers: Mapping[str, int]) -> list[str]:
-    return (
-        [f"  {title}:", *(f"    {name:<18}{number:>8,}" for name, number in numbers.items())]
-        if numbers
-        else []
-    )
-
 
 @dataclass(frozen=True, slots=True)
 class Aggregates:
@@ -122,6 +101,7 @@ class Aggregates:
     :param removed: by tag, who lost it.
     :param untagged_instead: who lost all tags in place of being archived.
     :param unconfirmed_renames: of how many members it is not known whether they were renamed.
+    :param rejects_known: whom the ledger has as rejected for the same reason.
     """
 
     effects: Mapping[str, int] = field(default_factory=dict)
@@ -133,12 +113,20 @@ class Aggregates:
     untagged_instead: int = 0
     unconfirmed_renames: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
+    rejects_known: int = 0
 
 
 def build_report(
-    manifest: Manifest, aggregates: Aggregates, *, batch_ids: tuple[str, ...], error: str = ""
+    manifest: Manifest,
+    aggregates: Aggregates,
+    *,
+    batch_ids: tuple[str, ...],
+    error: ExportError | None = None,
 ) -> Report:
-    """Return the report of a run."""
+    """Return the report of a run.
+
+    :param error: what stopped it; ``None`` where nothing did.
+    """
     counts = manifest.tallies.with_effects(aggregates.effects)
     return Report(
         export=manifest.export,
@@ -150,18 +138,22 @@ def build_report(
         finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
         delivery=manifest.delivery.value,
         dry_run=manifest.dry_run,
-        verdict=verdict_of(counts, max_reject_ratio=manifest.max_reject_ratio, error=error),
+        verdict=verdict_of(counts, max_reject_ratio=manifest.max_reject_ratio, error=error is not None),
         counts=counts,
         rejects_by_reason=aggregates.rejects_by_reason,
         suppressed_by_reason=aggregates.suppressed_by_reason,
         segments={segment.name: _segment_summary(segment, aggregates) for segment in manifest.segments},
         batch_ids=batch_ids,
+        rejects_new=counts.rejected - aggregates.rejects_known,
+        rejects_known=aggregates.rejects_known,
         address_changes=_address_changes(aggregates),
         untagged_instead=aggregates.untagged_instead,
         examples=aggregates.examples,
         differing=manifest.tallies.differing,
         warnings=manifest.warnings,
-        error=error,
+        error=error.happened if error else "",
+        remedy=error.remedy or error.usual_remedy if error else "",
+        nothing_sent=error.nothing_sent if error else False,
         versions=_versions(),
     )
 
@@ -183,16 +175,17 @@ def _segment_summary(segment: SegmentTally, aggregates: Aggregates) -> SegmentSu
     )
 
 
-def verdict_of(counts: Counts, *, max_reject_ratio: float, error: str = "") -> Verdict:
+def verdict_of(counts: Counts, *, max_reject_ratio: float, error: bool = False) -> Verdict:
     """Return how a run ended.
 
     It failed when something stopped it, when its counts do not add up, when too much was refused,
-    or when nothing of what was sent got an answer.
+    or when nothing of what was sent got an answer, unless that were few beside those who are in place anyway.
     """
-    nothing_confirmed = counts.unconfirmed > 0 and counts.created + counts.updated == 0
-    if error or not counts.adds_up or nothing_confirmed:
+    most = max_reject_ratio * counts.people
+    unanswered = counts.unconfirmed > 0 and counts.created + counts.updated == 0
+    if error or not counts.adds_up or (unanswered and (counts.unchanged == 0 or counts.unconfirmed > most)):
         return Verdict.FAILED
-    if counts.rejected > max_reject_ratio * counts.people:
+    if counts.rejected > most:
         return Verdict.FAILED
     return (
         Verdict.PARTIAL if counts.rejected or counts.unconfirmed or counts.removal_failed else Verdict.SUCCESS

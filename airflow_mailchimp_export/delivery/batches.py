@@ -52,7 +52,7 @@ class BatchDelivery:
         handed_over = frozenset(number for batch in run.batches for number in batch.chunks)
         with (
             shipment.open_chunks(without=handed_over) as chunks,
-            shipment.progress("Handing over") as progress,
+            Progress("Handing over", "members", total=chunks.people) as progress,
         ):
             for operations in (_upserts(shipment, chunks.upserts), _removals(shipment, chunks.removals)):
                 for batch, people in submit_batches(operations, self._gateway, begin=shipment.begin):

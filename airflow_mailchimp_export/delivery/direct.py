@@ -10,6 +10,7 @@ from airflow_mailchimp_export.delivery.removals import Outcomes
 from airflow_mailchimp_export.delivery.shipment import Shipment
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Chunk, RemovalChunk
+from airflow_mailchimp_export.progress import Progress
 from airflow_mailchimp_export.state.run import RunFolder
 
 
@@ -48,7 +49,10 @@ def deliver_chunks(shipment: Shipment, *, only: frozenset[int] | None = None) ->
         return (*opted_out, *(shipment.remover.remove(left) if left.emails else ()))
 
     connections = shipment.connections
-    with shipment.open_chunks(only=only) as chunks, shipment.progress("Sending") as progress:
+    with (
+        shipment.open_chunks(only=only) as chunks,
+        Progress("Sending", "members", total=chunks.people) as progress,
+    ):
         sent = deliver_directly(chunks.upserts, upsert, connections=connections, keep=shipment.keep)
         removed = deliver_directly(
             chunks.removals, remove, connections=connections, keep=shipment.keep_removed

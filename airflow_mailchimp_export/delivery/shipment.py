@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,10 +22,14 @@ from airflow_mailchimp_export.state.run import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class OpenChunks:
-    """The chunks of a plan that are to be sent: first of who is added or updated, then of who leaves."""
+    """The chunks of a plan that are to be sent: first of who is added or updated, then of who leaves.
+
+    :param people: how many are in them, a leaver once for each tag; ``None`` where nobody has counted these.
+    """
 
     upserts: Iterator[Chunk]
     removals: Iterator[RemovalChunk]
+    people: int | None
 
 
 class Shipment:
@@ -95,6 +99,7 @@ class Shipment:
                 removals=held_back.without_leaving(
                     chunk for chunk in read_removal_chunks(plan) if chunk.number in wanted
                 ),
+                people=self._people_in(wanted),
             )
 
     def is_handed_over(self) -> bool:
@@ -137,9 +142,12 @@ class Shipment:
         """Keep what became of the people of a chunk who leave."""
         self._run.keep(answers.chunk_key(chunk.number), [(chunk.number, outcomes)])
 
-    def progress(self, what: str) -> Progress:
-        """Return what says how far a delivery is."""
-        return Progress(what, "members", total=self._tallies.planned)
+    def _people_in(self, numbers: Set[int]) -> int | None:
+        tallies = self._tallies
+        is_whole = len(numbers) == tallies.upsert_chunks + tallies.removal_chunks
+        if not is_whole or (tallies.removal_chunks and not tallies.removals):
+            return None
+        return tallies.planned + tallies.removals
 
     def _open_numbers(self) -> frozenset[int]:
         answered = self._run.answer_log.answered()

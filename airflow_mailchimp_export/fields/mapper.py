@@ -75,7 +75,7 @@ class FieldMapper:
             problem, wrong = converted, wrong + 1
         if problem and wrong >= ENOUGH_TO_JUDGE:
             message = f"no value of the column for {name} fits the type {target.type}"
-            raise ConfigError(f"{message}. {target.remedy(problem.kind)}")
+            raise ConfigError(message, target.remedy(problem.kind))
 
     def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:
         """Make each profile a member, in order, or a reject where a required value is blank or wrong."""

@@ -21,6 +21,7 @@ class Gateway:
         once consent is withdrawn.
     :param sleep: waits that many seconds.
     :param now: the time, with a time zone.
+    :ivar has_carried_people: whether a call that carries people was let through so far.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Gateway:
         self.permit = permit
         self.sleep = sleep
         self.now = now
+        self.has_carried_people = False
         self._client = client
 
     @property
@@ -47,7 +49,11 @@ class Gateway:
         :raises ConfigError: when it carries people and consent is withdrawn; it is not sent any more.
         :raises MailchimpError: when Mailchimp refuses or is out of reach.
         """
-        return self._client.send(call, permit=self.permit if call.carries_people else None)
+        return self._client.send(call, permit=self._let_through if call.carries_people else None)
+
+    def _let_through(self) -> None:
+        self.permit()
+        self.has_carried_people = True
 
     def download(self, url: str) -> AbstractContextManager[IO[bytes]]:
         """Open the results of a batch as a stream."""

@@ -123,8 +123,8 @@ def finish(call: Call[T], response: Response) -> T:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         # Not from the error: its words may quote what was answered.
         raise PermanentError(
-            f"{_named(call.request)} was answered in a shape that is not documented "
-            f"({type(error).__name__}); is the base URL Mailchimp's?",
+            f"{_named(call.request)} was answered in a shape that is not documented ({type(error).__name__})",
+            "Check that Base URL (host) in the connection leads to Mailchimp",
             status=response.status,
         ) from None
 
@@ -172,22 +172,33 @@ def _failure(request: Request, response: Response) -> MailchimpError:
 
 def _refusal(request: Request, response: Response, problem: Mapping[str, Any]) -> MailchimpError:
     status = response.status
-    message = f"{_named(request)} was answered {status}{_said(problem)}{_REMEDIES.get(status, '')}"
+    happened, remedy = f"{_named(request)} was answered {status}{_said(problem)}", _remedy(status, problem)
     if status in (401, 403, 503):
-        return AccessDenied(message, status=status)
+        return AccessDenied(happened, remedy, status=status)
     words, problems = _words(problem), _field_problems(problem)
     if status == 404:
-        return NotFound(message, words=words, problems=problems)
-    return PermanentError(message, status=status, words=words, problems=problems)
+        return NotFound(happened, remedy, words=words, problems=problems)
+    return PermanentError(happened, remedy, status=status, words=words, problems=problems)
 
+
+def _remedy(status: int, problem: Mapping[str, Any]) -> str:
+    return _REMEDIES_BY_TITLE.get(_title(problem)) or _REMEDIES.get(status, "")
+
+
+_REMEDIES_BY_TITLE = {
+    "UserDisabled": "Mailchimp has disabled this account, or the user whose key it is: have an owner of the account "
+    "log in there and see what Mailchimp asks for, or use another user's key",
+    "WrongDatacenter": "Correct Server prefix (server_prefix) or Base URL (host) of the connection: both may be empty, "
+    "because the end of the key, such as -us21, says where its account is",
+}
 
 _REMEDIES = {
-    401: ". Put a valid API key or OAuth token into the connection: a key or token that stopped "
+    401: "Put a valid API key or OAuth token into the connection: a key or token that stopped "
     "working was revoked and does not come back",
-    403: ". Use a key of a user whose role and plan allow it (manager or above), of this data center",
-    404: ". Check the audience id, and that the key belongs to its account",
-    426: ". Use https in the connection's base URL",
-    503: ". Mailchimp has stopped this account for review: write to its support",
+    403: "Use a key of a user whose role and plan allow it (manager or above), of this data center",
+    404: "Check the audience id, and that the key belongs to its account",
+    426: "Use https in the connection's base URL",
+    503: "Mailchimp has stopped this account for review: write to its support",
 }
 
 
@@ -200,8 +211,12 @@ def _problem(body: bytes) -> dict[str, Any] | None:
 
 
 def _is_compliance_stop(problem: Mapping[str, Any] | None) -> bool:
+    return problem is not None and _title(problem) == "ComplianceRelated"
+
+
+def _title(problem: Mapping[str, Any]) -> str:
     # Mailchimp writes its titles with and without spaces.
-    return problem is not None and str(problem.get("title")).replace(" ", "") == "ComplianceRelated"
+    return str(problem.get("title")).replace(" ", "")
 
 
 def _words(problem: Mapping[str, Any]) -> str:

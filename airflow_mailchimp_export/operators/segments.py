@@ -196,8 +196,9 @@ class SegmentToMailchimpOperator(WaitingTask):
         if settings.audience_id:
             return settings.audience_id
         raise ConfigError(
-            "No audience: set audience_id of the operator, or the default audience of connection "
-            f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)"
+            "No audience is named",
+            "Set audience_id of the operator, or Default audience id (audience_id) of connection "
+            f"{self.mailchimp_conn_id!r} (in Mailchimp: Audience, Settings, Audience name and defaults)",
         )
 
     def _name(self, context: Context) -> str:
@@ -207,8 +208,8 @@ class SegmentToMailchimpOperator(WaitingTask):
         if map_index_of(context) is not None:
             raise ConfigError(
                 f"{self.task_id} is mapped, so each of its exports needs an export_name of its own, by which its "
-                "ledger is found again: a map index may stand for another export in the next run. "
-                'Give it with the mapped values, as in .expand_kwargs([{"export_name": "vip", "segments": ...}, ...])'
+                "ledger is found again: a map index may stand for another export in the next run",
+                'Give it with the mapped values, as in .expand_kwargs([{"export_name": "vip", "segments": ...}, ...])',
             )
         return f"{self.dag_id}.{self.task_id}"
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from airflow_mailchimp_export.errors import ConfigError, RemovalLimitExceeded, TooManyRejects
+from airflow_mailchimp_export.settings.form import in_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ def check_volume(rows: int, *, max_profiles: int) -> None:
     """
     if rows > max_profiles:
         raise ConfigError(
-            f"The segments hold {rows:,} profiles, but max_profiles is {max_profiles:,}. Nothing was sent. "
-            "Raise max_profiles in options if all of them are meant, or narrow the segments"
+            f"The segments hold {rows:,} profiles, but max_profiles is {max_profiles:,}",
+            "Raise max_profiles in options if all of them are meant, or narrow the segments",
+            nothing_sent=True,
         )
 
 
@@ -53,8 +55,10 @@ def check_contract(present: int, new: int, *, contact_limit: int | None) -> None
     if contact_limit is not None and present + new > contact_limit:
         raise ConfigError(
             f"The audience holds {present:,} contacts and {new:,} would be new, which is more than the "
-            f"contact_limit of {contact_limit:,}. Nothing was sent. Extend the contract and raise "
-            "contact_limit in the connection, archive contacts in Mailchimp, or narrow the segments"
+            f"contact_limit of {contact_limit:,}",
+            "Extend the contract and raise Contact limit (contact_limit) in the connection, archive contacts in "
+            "Mailchimp, or narrow the segments",
+            nothing_sent=True,
         )
 
 
@@ -66,8 +70,10 @@ def check_rejects(rejected: int, people: int, *, max_reject_ratio: float) -> Non
     if rejected > max_reject_ratio * people:
         raise TooManyRejects(
             f"{rejected:,} of {people:,} profiles cannot be sent, which is more than max_reject_ratio allows "
-            f"({max_reject_ratio:.0%}). Nothing was sent. The run's rejects.csv lists them with reason and "
-            "remedy; correct the source or the field map, or raise max_reject_ratio in options"
+            f"({max_reject_ratio:.0%})",
+            "The run's rejects.csv lists them with reason and remedy; correct the source or the field map, or raise "
+            "max_reject_ratio in options",
+            nothing_sent=True,
         )
 
 
@@ -84,8 +90,9 @@ def check_segments(segments: Sequence[UsableRows], removals: Sequence[RemovalCou
     if broken:
         named = "; ".join(f"segment {rows.name!r}: {rows.rows:,} rows" for rows in broken)
         raise ConfigError(
-            f"No row has a usable address in column {column!r} ({named}), though people carry the segment's tag. "
-            "Nothing was sent. Map EMAIL to the column that holds the addresses, or correct the source"
+            f"No row has a usable address in column {column!r} ({named}), though people carry the segment's tag",
+            "Map EMAIL to the column that holds the addresses, or correct the source",
+            nothing_sent=True,
         )
 
 
@@ -115,18 +122,22 @@ def check_removals(
     if not over and total.removed > max(floor, max_removal_ratio * total.owned):
         over = [total]
     if over:
-        raise RemovalLimitExceeded(_over_the_limit(over, usable, max_removal_ratio))
+        raise _over_the_limit(over, usable, max_removal_ratio)
 
 
-def _over_the_limit(over: Sequence[RemovalCount], usable: Set[str], max_removal_ratio: float) -> str:
+def _over_the_limit(
+    over: Sequence[RemovalCount], usable: Set[str], max_removal_ratio: float
+) -> RemovalLimitExceeded:
     named = "; ".join(
         f"{'tag ' + repr(count.tag) if count.tag else 'in all'} {count.removed:,} of {count.owned:,} people "
         f"({count.ratio:.0%}{', its segment has no rows now' if count.tag and count.tag not in usable else ''})"
         for count in over
     )
     needed = max(1.0 if count.tag and count.tag not in usable else count.ratio for count in over)
-    return (
+    return RemovalLimitExceeded(
         f"Too many people would be removed: {named}; max_removal_ratio allows {max_removal_ratio:.0%} of each tag "
-        "and of all. Nothing was sent. Correct the source if people are missing there; if all of them have really "
-        f"left, allow it once with max_removal_ratio={min(1.0, math.ceil(needed * 100) / 100):g}"
+        "and of all",
+        "Correct the source if people are missing there; if all of them have really left, allow it once with "
+        f"max_removal_ratio={min(1.0, math.ceil(needed * 100) / 100):g}{in_form('max_removal_ratio')}",
+        nothing_sent=True,
     )

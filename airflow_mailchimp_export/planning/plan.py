@@ -88,11 +88,11 @@ class Staging:
         sources: Sequence[Source],
         layout: Layout,
         *,
-        on_rows: Callable[[int], object] = lambda rows: None,
+        on_rows: Callable[[str, int], object] = lambda segment, rows: None,
     ) -> StagedPlan:
         """Read the sources to their ends.
 
-        :param on_rows: called with the number of rows of each batch read.
+        :param on_rows: called with the segment and the number of rows of each batch read.
         :raises SourceError: when a source breaks, or a column's values do not fit its type.
         """
         with self._database.incoming(empty_block(layout)):
@@ -109,7 +109,7 @@ class Staging:
                 self._stage(block, segment=index, first_position=position)
                 rows += batch.num_rows
                 size += block.nbytes
-                on_rows(batch.num_rows)
+                on_rows(segment.name, batch.num_rows)
             position += rows
         self._database.bound_blocks(size // max(position, 1))
         return StagedPlan(self._database, segments, sources, has_ids=layout.profile_id is not None)

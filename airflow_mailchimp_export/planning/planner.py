@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import datetime
@@ -36,13 +37,10 @@ log = logging.getLogger(__name__)
 
 
 class Planner:
-    """Plans one run of an export.
-
-    :ivar rows_read: how many rows were read so far.
-    """
+    """Plans one run of an export."""
 
     def __init__(self, run: RunContext) -> None:
-        self.rows_read = 0
+        self._rows_read: Counter[str] = Counter()
         self._run = run
         self._definition = run.definition
         self._gateway = run.gateway
@@ -94,9 +92,13 @@ class Planner:
         return manifest
 
     def outline(self) -> Manifest:
-        """Return what is known of a run that could not be planned."""
-        segments = tuple(SegmentTally(segment.name, segment.tag, 0) for segment in self._definition.segments)
-        return self._manifest(segments, Tallies(rows_read=self.rows_read))
+        """Return what is known of a run that could not be planned: the rows that were read until then."""
+        rows = self._rows_read
+        segments = tuple(
+            SegmentTally(segment.name, segment.tag, rows[segment.name])
+            for segment in self._definition.segments
+        )
+        return self._manifest(segments, Tallies(rows_read=rows.total()))
 
     @contextmanager
     def _opened_ledger(self) -> Iterator[Ledger | None]:
@@ -167,12 +169,12 @@ class Planner:
     def _stage(self, staging: Staging, sources: Sequence[Source], layout: Layout) -> StagedPlan:
         with Progress("Reading", "profiles") as progress:
 
-            def note(rows: int) -> None:
-                self.rows_read += rows
+            def note(segment: str, rows: int) -> None:
+                self._rows_read[segment] += rows
                 progress.advance(rows)
 
             staged = staging.stage(self._definition.segments, sources, layout, on_rows=note)
-        guards.check_volume(self.rows_read, max_profiles=self._definition.options.max_profiles)
+        guards.check_volume(self._rows_read.total(), max_profiles=self._definition.options.max_profiles)
         return staged
 
     def _look_up_statuses(self, plan: StagedPlan) -> None:

@@ -91,7 +91,7 @@ def _profile_ids(
         ids = as_text(values)
     except pa.ArrowException:
         raise SourceError(
-            f"{where} holds {values.type}, which is no profile id. Give text or integers"
+            f"{where} holds {values.type}, which is no profile id", "Give text or integers"
         ) from None
     if pc.any(pc.match_substring_regex(ids, _ROUNDED)).as_py():
         raise SourceError(f"{where} holds profile ids that were written as floats, {_LOST}")
@@ -136,7 +136,8 @@ def _stored(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) 
         # What pyarrow says may quote a value.
         raise SourceError(
             f"{segment_named(segment)}: column {batch.schema.names[index]!r} holds {values.type}, "
-            f"which cannot be read as {kind}. Cast it at the source"
+            f"which cannot be read as {kind}",
+            "Cast it at the source",
         ) from None
 
 

@@ -28,6 +28,7 @@ def write_plan(plan: DecidedPlan, mapper: FieldMapper, writer: PlanWriter) -> Ta
         planned=writer.planned,
         upsert_chunks=writer.upsert_chunks,
         removal_chunks=writer.removal_chunks,
+        removals=writer.removals,
         untagged_instead=plan.untagged_instead(),
     )
 

@@ -126,7 +126,7 @@ class ConnectionSettings:
             endpoint = parse_endpoint(url, rules=self._rules)
         except ConfigError as error:
             raise ConfigError(
-                f"Mailchimp's OAuth metadata names an unusable API endpoint: {error}"
+                f"Mailchimp's OAuth metadata names an unusable API endpoint: {error.happened}", error.remedy
             ) from error
         prefix = endpoint.server_prefix or self.server_prefix
         return replace(self, server_prefix=prefix, base_url=endpoint.base_url)
@@ -149,9 +149,9 @@ class ConnectionSettings:
     def _check_findable(self) -> None:
         if self.auth_method is AuthMethod.API_KEY:
             raise ConfigError(
-                f"{_TOKEN} does not end in a server prefix such as -us21: copy the whole key from Mailchimp, "
-                "or fill in Server prefix (server_prefix); "
-                "for an OAuth token set Authentication (auth_method) to oauth2."
+                f"{_TOKEN} does not end in a server prefix such as -us21",
+                "Copy the whole key from Mailchimp, or fill in Server prefix (server_prefix); "
+                "for an OAuth token set Authentication (auth_method) to oauth2",
             )
 
 
@@ -196,14 +196,15 @@ _SUFFIX: Final = re.compile(rf".+-({SERVER_PREFIX.pattern})")
 
 def _token(password: object) -> str:
     if is_blank(password):
-        raise ConfigError(f"{_TOKEN} is empty: create a key in Mailchimp under Profile, Extras, API keys.")
+        raise ConfigError(f"{_TOKEN} is empty", "Create a key in Mailchimp under Profile, Extras, API keys")
     token = parse_setting(_TOKEN, password, single_line)
     unusable = next(
         (place for place, char in enumerate(token, 1) if char.isspace() or ord(char) > 0xFF), None
     )
     if unusable is not None:
         raise ConfigError(
-            f"{_TOKEN} holds a blank or a character that no key has, at place {unusable}: copy it again."
+            f"{_TOKEN} holds a blank or a character that no key has, at place {unusable}",
+            "Copy it again",
         )
     return token
 

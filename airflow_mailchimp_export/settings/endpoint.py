@@ -119,8 +119,8 @@ def _expanded(host: str) -> str:
         _check_address(host[1:-1])
     elif not _is_address(host) and (not _NAME.fullmatch(host) or _DISGUISED_ADDRESS.fullmatch(host)):
         raise ConfigError(
-            f"{_FIELD} holds no valid host: write a name without a dot at its end, or an address in full "
-            "(four numbers, or IPv6 in brackets)."
+            f"{_FIELD} holds no valid host",
+            "Write a name without a dot at its end, or an address in full (four numbers, or IPv6 in brackets)",
         )
     return host
 
@@ -152,18 +152,20 @@ def _port(written: str | None, given: int | None) -> int | None:
     if not 1 <= port <= MAX_PORT:
         raise ConfigError(f"{_FIELD} names a port outside 1 to {MAX_PORT}.")
     if given not in {None, port, _PLACEHOLDER_PORT}:
-        raise ConfigError(f"{_FIELD} names port {port}, but Port (port) says {given}: leave one of them out.")
+        raise ConfigError(
+            f"{_FIELD} names port {port}, but Port (port) says {given}", "Leave one of them out"
+        )
     return port
 
 
 def _check(endpoint: Endpoint, rules: HostRules) -> None:
     if not (endpoint.is_mailchimp or rules.allow_custom):
         raise ConfigError(
-            f"{_FIELD} is outside mailchimp.com, and the key must not leak to a mistyped host: correct it, "
-            "or turn on 'Allow hosts outside mailchimp.com' (allow_custom_host) if it is meant."
+            f"{_FIELD} is outside mailchimp.com, and the key must not leak to a mistyped host",
+            "Correct it, or turn on 'Allow hosts outside mailchimp.com' (allow_custom_host) if it is meant",
         )
     if endpoint.scheme == "http" and not rules.allow_insecure:
         raise ConfigError(
-            f"{_FIELD} would send the key over plain http: use https, "
-            "or turn on 'Allow plain http' (allow_insecure_host) if it is meant."
+            f"{_FIELD} would send the key over plain http",
+            "Use https, or turn on 'Allow plain http' (allow_insecure_host) if it is meant",
         )

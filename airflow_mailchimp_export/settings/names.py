@@ -31,7 +31,9 @@ def check_keys(where: str, given: Iterable[object], *, allowed: Iterable[str]) -
     """
     known = list(allowed)
     if unknown := unknown_names(given, known):
-        raise ConfigError(f"{where} has unknown keys: {', '.join(unknown)}. Allowed are {', '.join(known)}.")
+        raise ConfigError(
+            f"{where} has unknown keys: {', '.join(unknown)}", f"Allowed are {', '.join(known)}."
+        )
 
 
 def _plain(name: str) -> str:

@@ -108,7 +108,7 @@ def parse_segments(segments: Mapping[str, object] | str) -> tuple[Segment, ...]:
     """
     given = parse_setting("segments", segments, mapping)
     if not given:
-        raise ConfigError("segments is empty: name at least one segment and where its profiles are.")
+        raise ConfigError("segments is empty", "Name at least one segment and where its profiles are")
     parsed = tuple(_segment(name, value) for name, value in given.items())
     _check_spellings(parsed)
     return parsed
@@ -122,8 +122,8 @@ def _check_spellings(segments: Iterable[Segment]) -> None:
         if other.tag != segment.tag:
             raise ConfigError(
                 f"segments {other.name!r} and {segment.name!r} have the tags {other.tag!r} and {segment.tag!r}, which "
-                "are one tag to Mailchimp: it does not tell upper from lower case. Spell it alike in both if they "
-                "share the tag, or give one of them another tag."
+                "are one tag to Mailchimp: it does not tell upper from lower case",
+                "Spell it alike in both if they share the tag, or give one of them another tag",
             )
 
 
@@ -166,11 +166,12 @@ def _plain_source(where: str, value: object) -> SegmentSource:
 def _described_source(where: str, given: Mapping[str, object]) -> SegmentSource:
     if "sql" in given:
         raise ConfigError(
-            f"{where}: SQL sources are not supported yet; name files with the key 'uri' instead."
+            f"{where}: SQL sources are not supported yet",
+            "Name files with the key 'uri' instead",
         )
     check_keys(where, given, allowed=("uri", "format", "tag", "conn_id"))
     if is_blank(given.get("uri")):
-        raise ConfigError(f"{where} has no 'uri': say which file, folder or glob holds its profiles.")
+        raise ConfigError(f"{where} has no 'uri'", "Say which file, folder or glob holds its profiles")
     return FileSpec(
         uri=_uri(where, given["uri"]),
         format=_optional(f"{where}: format", given.get("format"), choice(*FileFormat)),
@@ -191,6 +192,7 @@ def _uri(where: str, value: object) -> str:
         )
     if re.match(r"[a-z0-9+.-]+://[^/]*:[^/]*@", uri, re.IGNORECASE):
         raise ConfigError(
-            f"{where}: uri holds a password: keep it in an Airflow connection and name its conn_id."
+            f"{where}: uri holds a password",
+            "Keep it in an Airflow connection and name its conn_id",
         )
     return uri

@@ -52,9 +52,9 @@ def check_owners(folder: ExportFolder, claim: Claim) -> None:
         if shared is not None:
             raise ConfigError(
                 f"Tag {shared!r} of audience {claim.audience_id} belongs to export {theirs.export!r} ({other.uri}), so "
-                f"export {claim.export!r} may not give it too: each would take it from the other's people. Make them "
-                "one export with two segments of the same tag, or give this segment another tag. If "
-                f"{theirs.export!r} is not used any more, remove its folder"
+                f"export {claim.export!r} may not give it too: each would take it from the other's people",
+                "Make them one export with two segments of the same tag, or give this segment another tag. If "
+                f"{theirs.export!r} is not used any more, remove its folder",
             )
 
 

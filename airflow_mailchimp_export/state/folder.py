@@ -140,6 +140,6 @@ class Folder:
         except OSError as error:
             raise ConfigError(
                 f"Cannot write {what} under exports_root ({self.uri}): "
-                f"{error.strerror or type(error).__name__}. "
-                f"{remedy_of(error)}, or set exports_root to another place"
+                f"{error.strerror or type(error).__name__}",
+                f"{remedy_of(error)}, or set exports_root to another place",
             ) from error

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
@@ -35,6 +35,7 @@ import pyarrow.parquet as pq
 from airflow_mailchimp_export.database import MEMORY_LIMIT, quoted
 from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
 from airflow_mailchimp_export.model import FingerprintBasis
+from airflow_mailchimp_export.settings.form import in_form
 from airflow_mailchimp_export.state.json_format import JsonFormat
 from airflow_mailchimp_export.state.parquet import is_whole, sealed_writer
 from airflow_mailchimp_export.state.run import ExportFolder
@@ -51,7 +52,7 @@ SET_ASIDE = "ledger.set-aside.parquet"
 
 
 _REMEDY = (
-    "Bring the file back from a backup, or run the export once with full=True, "
+    f"Bring the file back from a backup, or run the export once with full=True{in_form('full')}, "
     "which sets it aside and starts with an empty one"
 )
 
@@ -90,6 +91,7 @@ class LedgerMark:
     :param basis: of its fingerprints; empty in format 1.
     :param tags: that its people carry; ``None`` where it does not say.
     :param looked_up_at: when the statuses of the audience were last read; ISO 8601, empty where it does not say.
+    :param unusable_rows: how many rows of the last run had no usable address, by what was wrong with it.
     :param data_moment: of what moment the newest data are that it tells of, in ISO 8601; empty in format 1.
     """
 
@@ -101,6 +103,7 @@ class LedgerMark:
     tags: tuple[str, ...] | None = None
     looked_up_at: str = ""
     data_moment: str = ""
+    unusable_rows: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the mark as the file's metadata hold it."""
@@ -166,8 +169,9 @@ def check_owner(mark: LedgerMark | None, *, export: str, audience_id: str) -> No
     if mark and (mark.export, mark.audience_id) != (export, audience_id):
         raise ConfigError(
             f"The ledger belongs to export {mark.export!r} of audience {mark.audience_id}, not to {export!r} of "
-            f"{audience_id}. Give this export another export_name, or run it once with full=True, which sets the "
-            "old ledger aside and starts again: whom it put into the old audience stays there"
+            f"{audience_id}",
+            f"Give this export another export_name, or run it once with full=True{in_form('full')}, which sets the "
+            "old ledger aside and starts again: whom it put into the old audience stays there",
         )
 
 
@@ -182,9 +186,9 @@ def check_moment(mark: LedgerMark | None, data_moment: str, *, allow_older: bool
         return
     if datetime.fromisoformat(data_moment) < datetime.fromisoformat(newest):
         raise ConfigError(
-            f"This run's data are of {data_moment}, but run {mark.run if mark else ''} has put data of {newest} there. "
-            "Nothing was sent. To put older data over newer, set allow_older in options (in the form: "
-            '"Put older data over newer")'
+            f"This run's data are of {data_moment}, but run {mark.run if mark else ''} has put data of {newest} there",
+            f"To put older data over newer, set allow_older in options{in_form('allow_older')}",
+            nothing_sent=True,
         )
 
 

@@ -154,7 +154,8 @@ class Lock:
         if progress:
             raise ExportBusy(
                 f"Run {lease.run!r} of this export waits for Mailchimp: {progress}. It is left alone as long as its "
-                f"batches move. Wait for it; if you know that it is dead, remove {self._folder.uri}/{LOCK}"
+                "batches move",
+                f"Wait for it; if you know that it is dead, remove {self._folder.uri}/{LOCK}",
             )
         log.warning("Run %s holds the lock and has nothing to wait for: it is taken over", lease.run)
 
@@ -188,6 +189,6 @@ class Lock:
     def _busy(self, lease: Lease) -> ExportBusy:
         return ExportBusy(
             f"Run {lease.run!r} of this export is at work, or waits for Mailchimp; its lock ends in "
-            f"{lease.until - self._now():,.0f} s unless it is renewed. Wait for it; if you know that it is dead, "
-            f"remove {self._folder.uri}/{LOCK}"
+            f"{lease.until - self._now():,.0f} s unless it is renewed",
+            f"Wait for it; if you know that it is dead, remove {self._folder.uri}/{LOCK}",
         )

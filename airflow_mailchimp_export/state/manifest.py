@@ -29,6 +29,7 @@ class Tallies(Counts):
     :param planned: members to be sent.
     :param upsert_chunks: requests that carry them; their numbers start at 0.
     :param removal_chunks: requests by which people are removed; their numbers follow.
+    :param removals: people in them, each once for each tag; 0 in what release 0.1.0 wrote.
     :param untagged_instead: people who lose their tags in place of being archived.
     """
 
@@ -36,6 +37,7 @@ class Tallies(Counts):
     planned: int = 0
     upsert_chunks: int = 0
     removal_chunks: int = 0
+    removals: int = 0
     untagged_instead: int = 0
 
     def with_effects(self, effects: Mapping[str, int]) -> Counts:

@@ -140,6 +140,7 @@ class PlanWriter:
         self.planned = 0
         self.rejected = 0
         self.removal_chunks = 0
+        self.removals = 0
 
     @property
     def upsert_chunks(self) -> int:
@@ -241,6 +242,7 @@ class PlanWriter:
             "tags": [[removal.tag] if removal.tag else [] for removal in removals],
         }
         self._write(known, len(removals))
+        self.removals += len(removals)
         return bool(removals)
 
     def _numbered(self, members: Sequence[Member | Reject]) -> list[int | None]:

@@ -60,8 +60,8 @@ def _writable() -> Iterator[None]:
         yield
     except OSError as error:
         raise ConfigError(
-            f"Cannot write to the temporary folder {tempfile.gettempdir()}: {error.strerror}. "
-            f"{remedy_of(error)}, or set TMPDIR to another place"
+            f"Cannot write to the temporary folder {tempfile.gettempdir()}: {error.strerror}",
+            f"{remedy_of(error)}, or set TMPDIR to another place",
         ) from error
 
 
@@ -86,8 +86,8 @@ def _room() -> Path:
     with opened(room) as handle:
         if os.fstat(handle).st_uid != os.getuid():
             raise ConfigError(
-                f"{room} belongs to another user, so nothing can be kept there in confidence. "
-                "Remove it, or set TMPDIR to another place"
+                f"{room} belongs to another user, so nothing can be kept there in confidence",
+                "Remove it, or set TMPDIR to another place",
             )
         os.fchmod(handle, _OWNER_ONLY)
     return room

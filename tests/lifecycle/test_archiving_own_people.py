@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.accounting.shown import table
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
@@ -41,7 +42,7 @@ def test_a_subscriber_of_the_website_is_untagged(life: Life, delivery: Delivery)
     report = life.run({"A": people(ADA)}, delivery=delivery)
     assert report.counts == Counts(rows_read=1, unchanged=1, removed=2)
     assert report.untagged_instead == 1
-    assert "untagged in place of archived" in report.table()
+    assert "untagged in place of archived" in table(report)
     assert life.audience() == {
         ADA: ("subscribed", {"A"}),
         BO: ("subscribed", set()),

@@ -160,7 +160,7 @@ class TestSettling:
         )
         report = life.finalize(folder)
         assert report.verdict is Verdict.FAILED
-        assert "a key or token that stopped working was revoked" in report.error
+        assert "a key or token that stopped working was revoked" in report.remedy
         assert report.counts == Counts(rows_read=3, unconfirmed=3)
         life.sandbox.change(key=revoked)
         assert life.run({"S": many(3)}).counts == Counts(rows_read=3, updated=3)

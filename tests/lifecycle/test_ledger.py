@@ -37,7 +37,7 @@ from tests.kit.people import people
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
 ROWS = pa.table({"email": [ADA]})
 MARK = {"export": "life", "audience_id": AUDIENCE_ID, "version": 3, "run": "run3", "format": 2}
-DAMAGED = r"ledger\.parquet is damaged\. .*full=True, which sets it aside"
+DAMAGED = r"ledger\.parquet is damaged\. .*full=True \(in the form: .*\), which sets it aside"
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -66,7 +66,7 @@ class TestMark:
         mark = read_mark(folder)
         assert mark == LedgerMark("life", AUDIENCE_ID, version=3, run="run3")
         basis = {"shape": "", "salt": "", "order": [], "rules": ""}
-        said = {"basis": basis, "tags": None, "looked_up_at": "", "data_moment": ""}
+        said = {"basis": basis, "tags": None, "looked_up_at": "", "data_moment": "", "unusable_rows": {}}
         assert orjson.loads(mark.to_json()) == {**MARK, **said}
         assert read_mark(folder) == mark
 
@@ -130,7 +130,8 @@ class TestMark:
             check_owner(mark, export="life", audience_id=AUDIENCE_ID)
         assert str(error.value) == (
             f"The ledger belongs to export {export!r} of audience {audience}, not to 'life' of {AUDIENCE_ID}. "
-            "Give this export another export_name, or run it once with full=True, which sets the old ledger aside "
+            "Give this export another export_name, or run it once with full=True "
+            '(in the form: "Send everybody"), which sets the old ledger aside '
             "and starts again: whom it put into the old audience stays there"
         )
 

@@ -83,7 +83,7 @@ def test_too_many_rejects(life: Life, field_map: dict[str, Any], rows: Any) -> N
     assert len(list(csv.DictReader(io.StringIO(rejects)))) == 2
     report = life.report("run1")
     assert report.verdict is Verdict.FAILED
-    assert report.counts == Counts(rows_read=3, rejected=2, unconfirmed=1)
+    assert report.counts == Counts(rows_read=3, rejected=2, not_sent=1)
 
 
 def test_without_consent(life: Life) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.accounting.shown import table
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.state.run import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN
 from tests.kit.client import members_of, out_of_reach
@@ -80,7 +81,7 @@ class TestReport:
         """The log ends with the report and where the files are, and holds no address."""
         caplog.set_level(logging.INFO)
         report = life.run({"S": people("ada@mail.eu", "wrong@", "two@mail.eu")})
-        assert caplog.messages[-1] == f"{report.table()}\n  files: {life.folder.runs()[0].uri}"
+        assert caplog.messages[-1] == f"{table(report)}\n  files: {life.folder.runs()[0].uri}"
         assert "mail.eu" not in caplog.text
 
     def test_warnings_name_their_places(self, life: Life) -> None:

@@ -20,6 +20,7 @@ from airflow_mailchimp_export.accounting.report import (
     build_report,
     verdict_of,
 )
+from airflow_mailchimp_export.errors import ConfigError, ExportError, SourceError
 from airflow_mailchimp_export.model import Delivery, Verdict
 from airflow_mailchimp_export.state.manifest import FieldWarning, Manifest, SegmentTally, Tallies
 
@@ -65,6 +66,7 @@ FINDINGS = Aggregates(
     members={"VIP": 1000},
     joined={"VIP": 900},
     removed={"Very important": 20},
+    rejects_known=12,
 )
 
 
@@ -90,6 +92,7 @@ class TestCounts:
                     "created",
                     "updated",
                     "unconfirmed",
+                    "not_sent",
                 )
             },
         ),
@@ -125,6 +128,9 @@ class TestVerdict:
             (Counts(rows_read=12, merged=9, created=1, rejected=2), Verdict.FAILED),
             (Counts(rows_read=1, rejected=1), Verdict.FAILED),
             (Counts(rows_read=2, unconfirmed=2), Verdict.FAILED),
+            (Counts(rows_read=101, unchanged=100, unconfirmed=1), Verdict.PARTIAL),
+            (Counts(rows_read=100, unchanged=50, unconfirmed=50), Verdict.PARTIAL),
+            (Counts(rows_read=100, unchanged=49, unconfirmed=51), Verdict.FAILED),
             (Counts(rows_read=3, unconfirmed=2, suppressed=1), Verdict.FAILED),
             (Counts(rows_read=3, created=2), Verdict.FAILED),
             (Counts(rows_read=2, created=3), Verdict.FAILED),
@@ -136,10 +142,7 @@ class TestVerdict:
 
     def test_an_error_is_a_failure(self) -> None:
         """A run that something stopped has failed, however good its counts are."""
-        assert (
-            verdict_of(Counts(rows_read=1, created=1), max_reject_ratio=1.0, error="stopped")
-            is Verdict.FAILED
-        )
+        assert verdict_of(Counts(rows_read=1, created=1), max_reject_ratio=1.0, error=True) is Verdict.FAILED
 
     @pytest.mark.parametrize(
         ("ratio", "verdict"), [(0.0, Verdict.FAILED), (0.25, Verdict.PARTIAL), (1.0, Verdict.PARTIAL)]
@@ -185,6 +188,8 @@ class TestReport:
             suppressed_by_reason={"unsubscribed": 100, "compliance": 30},
             segments={"VIP": SegmentSummary(1500, 1050, 900, 20), "Empty": SegmentSummary(0, 0, 0, 0)},
             batch_ids=("b1", "b2"),
+            rejects_new=48,
+            rejects_known=12,
             address_changes={"renamed": 4, "rename_refused": 0, "rename_unconfirmed": 0},
             differing=17,
             warnings=MANIFEST.warnings,
@@ -223,58 +228,24 @@ class TestReport:
                 "created",
                 "updated",
                 "unconfirmed",
+                "not_sent",
             ),
             *("removed", "removal_failed"),
         }
         assert content["segments"]["VIP"] == {"rows": 1500, "members": 1050, "joined": 900, "left": 20}
         assert (content["verdict"], content["batch_ids"]) == ("partial", ["b1", "b2"])
 
-    @pytest.mark.parametrize("error", ["", "Something stopped it"])
-    def test_the_file_can_be_read_back(self, error: str) -> None:
+    @pytest.mark.parametrize("error", [None, ConfigError("It stopped", "Start it"), SourceError("Away")])
+    def test_the_file_can_be_read_back(self, error: ExportError | None) -> None:
         """What is read from the file is the report that was written."""
         drawn = build_report(MANIFEST, FINDINGS, batch_ids=(), error=error)
         assert Report.from_json(drawn.to_json()) == drawn
 
-    def test_the_table(self) -> None:
-        """The table names verdict, counts, reasons, segments, warnings and the merged rows that differ."""
-        assert report().table().splitlines() == [
-            "Export export to audience a1b2c3d4e5: PARTIAL",
-            "  rows_read              1,550",
-            "  merged                   300",
-            "  rejected                  60",
-            "  suppressed               130",
-            "  unchanged                 50",
-            "  created                  900",
-            "  updated                  100",
-            "  unconfirmed               10",
-            "  removed                   20",
-            "  removal_failed             1",
-            "  rejected, by reason:",
-            "    fake_address            60",
-            "  suppressed, by reason:",
-            "    unsubscribed           100",
-            "    compliance              30",
-            "  segment 'VIP': 1,500 rows, 1,050 members, 900 joined, 20 left",
-            "  segment 'Empty': 0 rows, 0 members, 0 joined, 0 left",
-            "  warning: 1,200 x AGE: not_a_number. Give a number.",
-            "  merged rows that differ from the first: 17",
-        ]
-
-    def test_a_table_without_trouble_is_short(self) -> None:
-        """Where nothing was refused and nothing differs, the table does not speak of it."""
-        tallies = Tallies(1, planned=1, upsert_chunks=1)
-        manifest = dataclasses.replace(MANIFEST, segments=(), warnings=(), tallies=tallies)
-        table = build_report(manifest, Aggregates({"created": 1}), batch_ids=()).table()
-        assert len(table.splitlines()) == 11
-        assert "SUCCESS" in table
-
-    def test_the_table_names_the_error(self) -> None:
-        """What stopped the run is the last line."""
-        table = build_report(MANIFEST, FINDINGS, batch_ids=(), error="No space left").table()
-        assert table.splitlines()[-1] == "  error: No space left"
-        assert "FAILED" in table
-
-    def test_the_table_holds_no_places(self) -> None:
-        """Where the rows of a warning stand is only in the file."""
-        assert "people.csv" not in report().table()
-        assert b"people.csv line 7" in report().to_json()
+    def test_what_stopped_it_comes_with_what_to_do(self) -> None:
+        """An error without a remedy of its own has the one of its kind, and nothing sent is said."""
+        stopped = ConfigError("It is off", "Switch it on", nothing_sent=True)
+        drawn = build_report(MANIFEST, FINDINGS, batch_ids=(), error=stopped)
+        assert (drawn.error, drawn.remedy, drawn.nothing_sent) == ("It is off", "Switch it on", True)
+        away = build_report(MANIFEST, FINDINGS, batch_ids=(), error=SourceError("It is away"))
+        assert (away.error, away.remedy) == ("It is away", SourceError.usual_remedy)
+        assert not away.nothing_sent

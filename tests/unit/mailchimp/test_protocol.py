@@ -258,7 +258,7 @@ def test_undocumented_shapes(payload: object) -> None:
         finish(Call(ASK, lambda answer: int(answer["id"])), to_response(payload, 201))
     assert re.fullmatch(
         re.escape(f"{NAMED} was answered in a shape that is not documented (")
-        + r"(Key|Type|Value|Attribute)Error\); is the base URL Mailchimp's\?",
+        + r"(Key|Type|Value|Attribute)Error\)\. Check that Base URL \(host\) in the connection leads to Mailchimp",
         str(caught.value),
     )
     assert caught.value.status == 201

@@ -42,8 +42,7 @@ class TestContract:
         assert "holds 900 contacts and 1,101 would be new" in message
         assert "contact_limit of 2,000. Nothing was sent." in message
         assert (
-            "raise contact_limit in the connection, archive contacts in Mailchimp, or narrow the segments"
-            in message
+            "raise Contact limit (contact_limit) in the connection, archive contacts in Mailchimp" in message
         )
 
 

@@ -149,7 +149,7 @@ def staged(
     """Read sources to their ends."""
     read: list[int] = []
     with Staging(scratch_dir, ledger=None, new_member_status=status) as staging:
-        plan = staging.stage(segments, sources, layout(sources), on_rows=read.append)
+        plan = staging.stage(segments, sources, layout(sources), on_rows=lambda _, rows: read.append(rows))
         assert read == [batch.num_rows for source in sources for batch in source.batches()]
         yield plan
 
@@ -538,7 +538,7 @@ class TestStaging:
                     [Segment("S", "S", TableSpec(people()))],
                     [source],
                     layout([source]),
-                    on_rows=read.append,
+                    on_rows=lambda _, rows: read.append(rows),
                 )
             assert read == [1]
 
@@ -576,7 +576,8 @@ class TestDatabase:
             Database(scratch_dir, "accounting/accounts.sql") as database,
             pytest.raises(ConfigError, match="temporary"),
         ):
-            database.run("outcomes", plan=str(scratch_dir / "nowhere.parquet"), dry_run=False, begun=0)
+            nowhere = str(scratch_dir / "nowhere.parquet")
+            database.run("outcomes", plan=nowhere, dry_run=False, nothing_sent=False, begun=0)
 
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""

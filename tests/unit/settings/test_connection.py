@@ -223,7 +223,7 @@ def test_settings_can_be_pickled() -> None:
 @pytest.mark.parametrize("password", [None, "", "   "])
 def test_a_missing_key(password: object) -> None:
     """Without a key the reader learns where to create one."""
-    assert "(password) is empty: create a key in Mailchimp under Profile, Extras, API keys." in refusal(
+    assert "(password) is empty. Create a key in Mailchimp under Profile, Extras, API keys" in refusal(
         password
     )
 
@@ -238,7 +238,7 @@ def test_a_spoilt_key(password: object) -> None:
 
 def test_where_a_key_is_spoilt() -> None:
     """The reader learns at which place of the key the trouble is."""
-    assert "at place 5: copy it again" in refusal("abcd ef-us1")
+    assert "at place 5. Copy it again" in refusal("abcd ef-us1")
 
 
 def test_a_padded_key() -> None:

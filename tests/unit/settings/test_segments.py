@@ -97,7 +97,7 @@ class TestSegments:
     @pytest.mark.parametrize(
         ("segments", "says"),
         [
-            ({}, "segments is empty: name at least one segment"),
+            ({}, "segments is empty. Name at least one segment"),
             (
                 "{'VIP': 'x.csv'}",
                 "segments must be JSON where it begins with { or [: let the template write it, "
@@ -138,7 +138,7 @@ class TestSegments:
     def test_passwords_in_uris(self) -> None:
         """A password in a URI is refused, and not shown."""
         said = refusal({"VIP": "ftp://ann:secret@host/x.csv"})
-        assert "keep it in an Airflow connection" in said
+        assert "Keep it in an Airflow connection" in said
         assert "secret" not in said
 
     @pytest.mark.parametrize(
