@@ -201,6 +201,7 @@ class Export:
         aggregates = Aggregates({Effect.NOT_SENT.value: outline.tallies.rows_read})
         try:
             publish(self._run, build_report(outline, aggregates, batch_ids=(), error=error))
+            self._run.export_folder().tidy(outline.keep_runs)
         except Exception as further:
             _no_report(further)
         self._lock.release()

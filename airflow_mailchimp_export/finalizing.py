@@ -71,9 +71,7 @@ def finalize(
     if run.is_finished():
         return _known_report(run)
     if not run.is_planned():
-        raise ConfigError(
-            f"There is no run to account for at {run.uri}. Set exports_root to a place that all workers share"
-        )
+        raise _no_run(run)
     if holds_lock or run.manifest.dry_run:
         return _finalize(run, gateway, error)
     return _finalize_alone(run, gateway, error)
@@ -113,6 +111,20 @@ def _finalize(run: RunFolder, gateway: Gateway, error: ExportError | None) -> Re
     run.answer_log.drop()
     run.export_folder().tidy(run.manifest.keep_runs)
     return report
+
+
+def _no_run(run: RunFolder) -> ConfigError:
+    """Say why there is nothing to account for; where the export has other runs, this is the right place."""
+    if run.export_folder().runs():
+        return ConfigError(
+            f"Run {run.name} is not at {run.uri} any more, where other runs of its export are: it was accounted for, "
+            "and then removed, because only so many are kept",
+            "None for this run: the ledger knows whom it has sent. To keep the files of more runs, raise keep_runs "
+            "in options",
+        )
+    return ConfigError(
+        f"There is no run to account for at {run.uri}", "Set exports_root to a place that all workers share"
+    )
 
 
 def recover_abandoned_runs(current: RunFolder, *, gateway: Gateway) -> None:

@@ -10,20 +10,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
     BaseHook,
     TaskDeferred,
 )
 
 from airflow_mailchimp_export import legacy_form
 from airflow_mailchimp_export.errors import (
-    AccessDenied,
     ConfigError,
     ExportError,
     NotFound,
-    PermanentError,
-    RemovalLimitExceeded,
-    TooManyRejects,
 )
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
@@ -142,15 +137,6 @@ def to_settings(connection: Connection) -> ConnectionSettings:
         schema=connection.schema,
         extra=connection.extra_dejson,
     )
-
-
-@contextmanager
-def no_retry_on_permanent_errors() -> Iterator[None]:
-    """Keep Airflow from retrying where the set-up is wrong or Mailchimp said no."""
-    try:
-        yield
-    except (AccessDenied, ConfigError, PermanentError, RemovalLimitExceeded, TooManyRejects) as error:
-        raise AirflowFailException(str(error)) from error
 
 
 def free_lock(folder: RunFolder) -> None:

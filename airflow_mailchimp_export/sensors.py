@@ -24,7 +24,8 @@ from airflow_mailchimp_export.delivery.watch import (
     stopped_words,
 )
 from airflow_mailchimp_export.errors import RetryableError
-from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
+from airflow_mailchimp_export.failures import no_retry_on_permanent_errors
+from airflow_mailchimp_export.hooks import MailchimpHook
 from airflow_mailchimp_export.settings.coercion import id_list, parse_setting
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_mailchimp_export.errors import RetryableError
+from airflow_mailchimp_export.errors import ConfigError, RetryableError
 from airflow_mailchimp_export.exports_root import storage_path
-from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
+from airflow_mailchimp_export.failures import failing_in_short, is_final, show_error
+from airflow_mailchimp_export.hooks import MailchimpHook
 from airflow_mailchimp_export.operators.segments import SegmentToMailchimpOperator
 from airflow_mailchimp_export.operators.task import ExportTask
 from airflow_mailchimp_export.settings.coercion import from_list_text, id_list, parse_setting
@@ -51,11 +52,12 @@ class MailchimpExportReportOperator(ExportTask):
 
     def execute(self, context: Context) -> dict[str, Any] | list[dict[str, Any]]:
         """Account for the run, or for each of several."""
-        if not self.run_uri:
-            raise AirflowFailException(
-                "There is no run to account for: the export task did not hand one over"
-            )
-        with no_retry_on_permanent_errors():
+        with failing_in_short():
+            if not self.run_uri:
+                raise ConfigError(
+                    "There is no run to account for: the export task did not hand one over",
+                    "Read the log of the export task, or let this task run only after an export that succeeded",
+                )
             run_uri = parse_setting("run_uri", self.run_uri, from_list_text)
             if isinstance(run_uri, str):
                 return self.finalize(RunFolder(storage_path(run_uri)))
@@ -86,7 +88,7 @@ class MailchimpExportReportOperator(ExportTask):
                 accounts.append(self.finalize(RunFolder(storage_path(run_uri))))
             except Exception as error:
                 # The runs of other exports are to be accounted for anyway.
-                self.log.error("%s", error)
+                show_error(error)
                 errors.append(error)
         if errors:
             raise _one_of(errors)
@@ -96,5 +98,5 @@ class MailchimpExportReportOperator(ExportTask):
 def _one_of(errors: Sequence[Exception]) -> Exception:
     """Return what fails the task: for good where no run can come out better the next time."""
     message = "; ".join(map(str, errors))
-    final = all(isinstance(error, AirflowFailException) for error in errors)
+    final = all(is_final(error) for error in errors)
     return AirflowFailException(message) if final else RetryableError(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,11 +11,12 @@ from airflow.providers.common.compat.sdk import conf
 
 from airflow_mailchimp_export.definition import ExportDefinition, RunContext
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT
-from airflow_mailchimp_export.errors import ConfigError
-from airflow_mailchimp_export.export import Export
+from airflow_mailchimp_export.errors import ConfigError, before_anything_is_sent
+from airflow_mailchimp_export.export import Export, Submission
 from airflow_mailchimp_export.exports_root import default_exports_root, storage_path
+from airflow_mailchimp_export.failures import failing_in_short
 from airflow_mailchimp_export.fields.field_map import parse_field_map
-from airflow_mailchimp_export.hooks import MailchimpHook, no_retry_on_permanent_errors
+from airflow_mailchimp_export.hooks import MailchimpHook
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.operators.identity import identity_of, map_index_of
@@ -150,11 +152,24 @@ class SegmentToMailchimpOperator(WaitingTask):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Plan and send; then wait and account, where this task is to do it all."""
+        with failing_in_short():
+            submission = self._submit(context)
+            folder = self._run_folder = submission.run
+            if submission.report:
+                return told(submission.report, folder)
+            if not self.wait_for_completion:
+                return handed_over(self._name(context), folder, submission.batch_ids)
+            return self.wait_and_account(context, folder, submission.batch_ids)
+
+    def _submit(self, context: Context) -> Submission:
         hook = MailchimpHook(self.mailchimp_conn_id)
-        with no_retry_on_permanent_errors(), hook.client(settings := hook.settings()) as client:
-            self._close = client.close
-            definition = self._definition(context, settings)
-            folder = self._run_folder = self._folder(context, definition.name)
+        with ExitStack() as stack:
+            with before_anything_is_sent():
+                settings = hook.settings()
+                client = stack.enter_context(hook.client(settings))
+                self._close = client.close
+                definition = self._definition(context, settings)
+                folder = self._run_folder = self._folder(context, definition.name)
             run = RunContext(
                 definition=definition,
                 identity=identity_of(context, settings, self.task_id),
@@ -162,15 +177,7 @@ class SegmentToMailchimpOperator(WaitingTask):
                 folder=folder,
                 path_factory=storage_path,
             )
-            submission = Export(run, stall_timeout=to_seconds(self.stall_timeout)).submit(
-                on_batch=self.note_batch
-            )
-        folder = self._run_folder = submission.run
-        if submission.report:
-            return told(submission.report, folder)
-        if not self.wait_for_completion:
-            return handed_over(definition.name, folder, submission.batch_ids)
-        return self.wait_and_account(context, folder, submission.batch_ids)
+            return Export(run, stall_timeout=to_seconds(self.stall_timeout)).submit(on_batch=self.note_batch)
 
     def run_folder(self, context: Context) -> RunFolder:
         """Return where the run keeps its files."""

@@ -8,12 +8,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_mailchimp_export.finalizing import finalize
-from airflow_mailchimp_export.hooks import (
-    MailchimpHook,
-    free_lock,
-    lock_freed_on_error,
-    no_retry_on_permanent_errors,
-)
+from airflow_mailchimp_export.hooks import MailchimpHook, free_lock, lock_freed_on_error
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.operators.results import told
 from airflow_mailchimp_export.state.run import RunFolder
@@ -45,11 +40,11 @@ class ExportTask(BaseOperator):
     def finalize(self, folder: RunFolder) -> dict[str, Any]:
         """Account for a run; return what goes into the XCom.
 
-        :raises AirflowFailException: when its verdict is FAILED.
+        :raises ExportFailed: when its verdict is FAILED.
         """
         self._run_folder = folder
         hook = MailchimpHook(self.mailchimp_conn_id)
-        with lock_freed_on_error(folder), no_retry_on_permanent_errors(), hook.client() as client:
+        with lock_freed_on_error(folder), hook.client() as client:
             self._close = client.close
             report = finalize(folder, gateway=Gateway(client, hook.permit(self.dag_id)))
         return told(report, folder)

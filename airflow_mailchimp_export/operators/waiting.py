@@ -12,7 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 from airflow_mailchimp_export.delivery import watch as watching
 from airflow_mailchimp_export.delivery.watch import BatchWatch, keep_looking, stopped_words
 from airflow_mailchimp_export.exports_root import storage_path
-from airflow_mailchimp_export.hooks import MailchimpHook, lock_freed_on_error, no_retry_on_permanent_errors
+from airflow_mailchimp_export.failures import failing_in_short
+from airflow_mailchimp_export.hooks import MailchimpHook, lock_freed_on_error
 from airflow_mailchimp_export.operators.task import ExportTask
 from airflow_mailchimp_export.sensors import (
     DEFERRAL_GRACE,
@@ -63,17 +64,18 @@ class WaitingTask(ExportTask):
         batch_ids: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Account for the run once waiting has ended; where the trigger could not look, look and wait on."""
-        folder, batch_ids = self._waited_for(context, event, run_uri, batch_ids)
-        self._run_folder, self._submitted = folder, tuple(batch_ids)
-        told = checked_event(event, batch_ids)
-        with lock_freed_on_error(folder):
-            if told["status"] == "error":
-                self.log.warning("The triggerer could not look at the batches: %s", told["message"])
-                told = self._look_or_defer(context, folder, told.get("record"))
-            self.log.info("Waiting for the batches ended: %s", told["status"])
-            if told["status"] == "timed_out":
-                self._check_execution_timeout()
-            return self._account(folder, told.get("stopped") or {})
+        with failing_in_short():
+            folder, batch_ids = self._waited_for(context, event, run_uri, batch_ids)
+            self._run_folder, self._submitted = folder, tuple(batch_ids)
+            told = checked_event(event, batch_ids)
+            with lock_freed_on_error(folder):
+                if told["status"] == "error":
+                    self.log.warning("The triggerer could not look at the batches: %s", told["message"])
+                    told = self._look_or_defer(context, folder, told.get("record"))
+                self.log.info("Waiting for the batches ended: %s", told["status"])
+                if told["status"] == "timed_out":
+                    self._check_execution_timeout()
+                return self._account(folder, told.get("stopped") or {})
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on also where a trigger failed without an event, or where no triggerer has ended the deferral."""
@@ -139,7 +141,7 @@ class WaitingTask(ExportTask):
 
     def _wait(self, context: Context, watch: BatchWatch) -> None:
         hook, end = MailchimpHook(self.mailchimp_conn_id), self._end(context)
-        with no_retry_on_permanent_errors(), hook.prompt_client() as client:
+        with hook.prompt_client() as client:
             self._close = client.close
             while keep_looking(client, watch, clock=time.time):
                 left = end - time.time()

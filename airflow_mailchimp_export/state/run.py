@@ -66,10 +66,12 @@ class _SetAside:
 
 
 @dataclass(frozen=True, slots=True)
-class _Finished:
-    """When a run ended; all that tidying has to know of a report."""
+class Ending:
+    """When a run ended, and whether it was about to change anything; all that tidying has to know of a report."""
 
     finished_at: str
+    dry_run: bool = False
+    nothing_sent: bool = False
 
 
 _FILES_OF_EXPORTS = re.compile(r"ledger\..*|.*\.(json|parquet)|answers|\.draft-.*", re.IGNORECASE)
@@ -224,16 +226,16 @@ class RunFolder(Folder):
         """Give the run up, because a file of it cannot be read; what it holds stays until it is tidied away."""
         self.put(SET_ASIDE, _SET_ASIDE_FORMAT.encode(_SetAside(file, problem, _now())))
 
-    def finished_at(self) -> str:
-        """Return when the run ended, in ISO 8601; where its files do not say, when the last of them was written."""
+    def ending(self) -> Ending:
+        """Return how the run ended; where its files do not say when, the time at which the last of them was written."""
         name, format_ = (REPORT, REPORT_FORMAT) if self.exists(REPORT) else (SET_ASIDE, _SET_ASIDE_FORMAT)
         try:
-            return self._load(name, format_, _Finished).finished_at
+            return self._load(name, format_, Ending)
         except UnreadableFile as error:
             log.warning(
                 "%s %s: the run is kept by the time at which it was written", error.file, error.problem
             )
-            return self.written_at(name)
+            return Ending(self.written_at(name))
 
     def check(self) -> None:
         """Make sure that the run can be accounted for.
@@ -310,12 +312,24 @@ class ExportFolder(Folder):
         return [ExportFolder(root / name) for name in names if (root / name).is_dir()]
 
     def tidy(self, keep_runs: int) -> None:
-        """Remove the oldest runs that are over."""
+        """Remove the oldest runs that are over; those that changed nothing push no others out."""
         finished = [run for run in self.runs() if run.is_finished()]
-        if len(finished) > keep_runs:
-            oldest_first = sorted(finished, key=lambda run: (run.finished_at(), run.name))
-            for run in oldest_first[: len(finished) - keep_runs]:
+        if len(finished) <= keep_runs:
+            return
+        for runs in _by_what_they_did(finished):
+            oldest_first = sorted(runs, key=lambda run: (run[1].finished_at, run[0].name))
+            for run, _ in oldest_first[: max(0, len(runs) - keep_runs)]:
                 self.remove_run(run)
+
+
+def _by_what_they_did(finished: Iterable[RunFolder]) -> tuple[list[tuple[RunFolder, Ending]], ...]:
+    """Part runs that are over: first those that may have sent something, then those that only looked."""
+    sent: list[tuple[RunFolder, Ending]] = []
+    idle: list[tuple[RunFolder, Ending]] = []
+    for run in finished:
+        ending = run.ending()
+        (idle if ending.dry_run or ending.nothing_sent else sent).append((run, ending))
+    return sent, idle
 
 
 def _now() -> str:

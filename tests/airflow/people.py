@@ -17,7 +17,7 @@ FIELD_MAP = {"EMAIL": "email", "FNAME": "first_name", "LNAME": "last_name"}
 FAKE_DOMAINS = ("example.com", "test.com", "gmil.com")
 COUNTS = (
     *("rows_read", "merged", "rejected", "suppressed", "unchanged"),
-    *("created", "updated", "unconfirmed", "removed", "removal_failed"),
+    *("created", "updated", "unconfirmed", "not_sent", "removed", "removal_failed"),
 )
 
 Row = Mapping[str, str | None]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from scripts.sandbox_service import Sandbox
 
-XCOM_KEYS = {"export", "run_uri", "batch_ids", "verdict", "counts"}
+XCOM_KEYS = {"export", "run_uri", "batch_ids", "dry_run", "verdict", "counts"}
 
 
 @contextmanager

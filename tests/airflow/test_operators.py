@@ -112,7 +112,7 @@ def test_people_who_must_not_be_touched_are_as_before(
 def test_xcoms_hold_the_pinned_keys_and_no_address(
     wiring: Callable[..., DAG], delivery: str, audience: Sandbox, run_dag: RunDag, tmp_path: Path
 ) -> None:
-    """A task returns export, run_uri, batch_ids, verdict and counts, nothing else, and no person."""
+    """A task returns export, run_uri, batch_ids, dry_run, verdict and counts, nothing else, and no person."""
     left = xcoms(run_dag(wiring(segments=write_segments(tmp_path), delivery=delivery)))
     returned = [value for (_, _, key), value in left.items() if key == "return_value"]
     assert returned

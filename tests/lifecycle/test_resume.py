@@ -17,9 +17,10 @@ from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import BATCHES, PLAN, REPORT, RUN, RunFolder
 from airflow_mailchimp_export.state.scratch import PREFIX
+from tests.kit.client import Consent
 from tests.kit.life import Life, changing, members_sent, one_by_one
 from tests.kit.mortal import Killed, kill
-from tests.kit.people import people
+from tests.kit.people import many, people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(1200)]
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
@@ -279,12 +280,36 @@ class TestKeepRuns:
         assert life.ledger().keys() == {ADA}
 
     def test_failed_runs_count_too(self, life: Life) -> None:
-        """A run that was stopped is a run, and its folder goes in its turn."""
+        """A run that was stopped half-way is a run, and its folder goes in its turn."""
         life.run({"A": people(ADA)}, keep_runs=2)
-        with pytest.raises(ConfigError):
-            life.run({"A": people(ADA, BO)}, keep_runs=2, max_profiles=1)
-        life.run({"A": people(ADA)}, keep_runs=2)
+        life.max_connections = 1
+        consent = Consent(ConfigError("data_privacy_consent is off"), permits=2)
+        with pytest.raises(ConfigError, match="is off"):
+            life.submit({"A": many(501)}, keep_runs=2, max_removal_ratio=1, permit=consent)
+        assert not life.report("run2").nothing_sent
+        life.run({"A": people(ADA)}, keep_runs=2, max_removal_ratio=1)
         assert [run.name for run in life.folder.runs()] == ["run2", "run3"]
+
+    def test_runs_that_change_nothing_push_no_others_out(self, life: Life) -> None:
+        """Dry runs and refused runs take no place of those that sent something; they too are kept so many."""
+        life.options = {"keep_runs": 2}
+        life.run({"A": people(ADA)})
+        life.run({"A": people(ADA, BO)})
+        for _ in range(3):
+            life.run({"A": people(ADA, BO)}, dry_run=True)
+        for _ in range(2):
+            with pytest.raises(ConfigError):
+                life.run({"A": people(ADA, BO)}, max_profiles=1)
+        assert [run.name for run in life.folder.runs()] == ["run1", "run2", "run6", "run7"]
+
+    def test_a_run_that_is_not_kept_any_more_is_not_looked_for_elsewhere(self, life: Life) -> None:
+        """Where other runs of the export are, exports_root is right: the run was removed, and the message says so."""
+        life.run({"A": people(ADA)}, keep_runs=1)
+        life.run({"A": people(ADA)}, keep_runs=1)
+        with pytest.raises(ConfigError, match=r"removed, because only so many are kept\. None for this run"):
+            life.finalize(RunFolder(Path(life.folder.uri) / "run1"))
+        with pytest.raises(ConfigError, match="Set exports_root to a place that all workers share"):
+            life.finalize(RunFolder(Path(life.folder.uri).parent / "elsewhere" / "run1"))
 
     def test_unsettled_runs_stay(self, life: Life) -> None:
         """A folder whose run is not accounted for is never among those that go."""

@@ -256,7 +256,9 @@ class TestRuns:
             export.run(name).put(REPORT, b'{"finished_at": "2026-01-0%dT00:00:00+00:00"}' % day)
         export.run("odd").put(REPORT, content)
         os.utime(tmp_path / "odd" / REPORT, (1767312000, 1767312000))
-        assert export.run("odd-2").export_folder().runs()[2].finished_at() == "2026-01-02T00:00:00+00:00"
+        assert (
+            export.run("odd-2").export_folder().runs()[2].ending().finished_at == "2026-01-02T00:00:00+00:00"
+        )
         export.tidy(1)
         assert [run.name for run in export.runs()] == ["a"]
         assert f"{tmp_path}/odd/{REPORT} " in caplog.messages[-1]
@@ -326,7 +328,7 @@ class TestRuns:
         assert export.run("manual__1").name == "manual__1-2"
         with pytest.raises(UnreadableFile, match=r"manual__1/run\.json is damaged\. Remove the folder"):
             run.report(dict)
-        assert run.finished_at() > "2026"
+        assert run.ending().finished_at > "2026"
         export.tidy(0)
         assert export.runs() == []
 
