@@ -106,3 +106,18 @@ def test_lines_on_a_terminal_that_cannot_draw(
         progress.advance(10)
         assert caplog.messages == ["Sending: 10 members in 5.0 s, 2/s"]
     assert terminal.getvalue() == ""
+
+
+def test_nothing_to_do_is_not_told(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """None of none is no line."""
+    with Progress("Planning", "members", total=0, clock=clock):
+        pass
+    assert caplog.messages == []
+
+
+def test_the_last_line_is_told_once(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the last members came with a line of their own, the end repeats none."""
+    with Progress("Sending", "members", total=20, clock=clock) as progress:
+        clock.now += 5
+        progress.advance(20)
+    assert caplog.messages == ["Sending: 20 of 20 members in 5.0 s, 4/s"]
