@@ -15,10 +15,10 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_mailchimp_export import legacy_form
+from airflow_mailchimp_export.connection_check import check_connection, failed_check
 from airflow_mailchimp_export.errors import (
     ConfigError,
     ExportError,
-    NotFound,
 )
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
 
 log = logging.getLogger(__name__)
-
-READ_ONLY_ROLES = frozenset({"viewer", "author"})
-"""Roles whose writes Mailchimp refuses: https://mailchimp.com/help/manage-user-levels-in-your-account/"""
 
 PROMPT = Pace(attempts=3, deadline=20.0)
 PROMPT_TIMEOUT = 20.0
@@ -117,12 +114,13 @@ class MailchimpHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whose key it is, and whether an export could run; it is what the Test button shows."""
+        settings = None
         try:
             settings = self.settings()
             with to_prompt_client(settings, reread=self.settings) as client:
-                return _examine(client, settings)
+                return check_connection(client, settings)
         except ExportError as error:
-            return False, str(error)
+            return failed_check(error, settings)
 
 
 def to_settings(connection: Connection) -> ConnectionSettings:
@@ -232,39 +230,3 @@ def _located(settings: ConnectionSettings, pace: Pace | None) -> ConnectionSetti
             "Authorize again and put the new token into the connection",
         )
     return settings.with_api_endpoint(endpoint)
-
-
-def _examine(client: MailchimpClient, settings: ConnectionSettings) -> tuple[bool, str]:
-    account = client.send(calls.account())
-    facts = [
-        f"Account {account.name}, role {account.role or 'unknown'}, plan {account.plan or 'unknown'}, "
-        f"{account.contacts:,} contacts"
-    ]
-    obstacles = []
-    if account.role.lower() in READ_ONLY_ROLES:
-        obstacles.append(f"the role {account.role} may not write: use a key of a manager, admin or owner")
-    if not settings.data_privacy_consent:
-        obstacles.append("data privacy consent (data_privacy_consent) is off")
-    if settings.audience_id:
-        _examine_audience(client, settings.audience_id, facts, obstacles)
-    if obstacles:
-        facts.append(f"An export would be stopped: {'; '.join(obstacles)}")
-    if settings.unknown_extra:
-        facts.append(f"Unknown extra fields, perhaps mistyped: {', '.join(settings.unknown_extra)}")
-    return not obstacles, ". ".join(facts)
-
-
-def _examine_audience(
-    client: MailchimpClient, audience_id: str, facts: list[str], obstacles: list[str]
-) -> None:
-    try:
-        audience = client.send(calls.audience(audience_id))
-    except NotFound:
-        obstacles.append(f"the account has no audience {audience_id}")
-        return
-    opt_in = (
-        "double opt-in, which an export with status subscribed skips"
-        if audience.double_optin
-        else "single opt-in"
-    )
-    facts.append(f"Audience {audience.name} ({audience.id}): {audience.member_count:,} members, {opt_in}")

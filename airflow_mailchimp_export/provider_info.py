@@ -50,9 +50,13 @@ def _modules(name: str) -> dict[str, Any]:
 
 _STANDARD_FIELDS = {
     "hidden-fields": ["schema", "login"],
-    "relabeling": {"password": "API key or OAuth token", "host": "Base URL"},
-    # Airflow 3.3's button that tests a connection fails unless there is a port:
-    # https://github.com/apache/airflow/pull/73298
+    "relabeling": {
+        "password": "API key or OAuth token",
+        "host": "Base URL (leave empty for Mailchimp itself)",
+        # Airflow 3.3's button that tests a connection fails unless there is a port:
+        # https://github.com/apache/airflow/pull/73298
+        "port": "Port (fill in 443, or Test fails)",
+    },
     "placeholders": {
         "password": "0123456789abcdef0123456789abcdef-us21",
         "host": "empty: https://<server prefix>.api.mailchimp.com/3.0",
@@ -60,48 +64,56 @@ _STANDARD_FIELDS = {
     },
 }
 
+_ACCOUNT, _PRIVACY, _LIMITS, _HOSTS = "Mailchimp account", "Data privacy", "Limits", "Other hosts"
+
+# A null in a type keeps the form from marking the field as one that has to be filled in.
+_SWITCH = ["boolean", "null"]
+
 _ACCOUNT_FIELDS = {
-    "auth_method": {
-        "label": "Authentication",
-        "description": "What the password field holds: an API key, or an access token of an OAuth 2 app.",
-        "schema": {
-            "type": "string",
-            "enum": ["api_key", "oauth2"],
-            "values_display": {"api_key": "API key", "oauth2": "OAuth 2 token"},
-            "default": "api_key",
-        },
-    },
-    "server_prefix": {
-        "label": "Server prefix",
-        "description": "The account's data center, e.g. us21. Empty: the end of the API key tells, "
-        "or Mailchimp is asked.",
-        "schema": {"type": ["string", "null"], "pattern": "^[a-z]{2,}[0-9]+$"},
-    },
     "audience_id": {
         "label": "Default audience id",
         "description": "Where exports go that name no audience. In Mailchimp: Audience, Settings, "
-        "Audience name and defaults.",
-        "schema": {"type": ["string", "null"]},
+        "Audience name and defaults. Save without it, and the Test button lists the audiences of the account.",
+        "schema": {"type": ["string", "null"], "section": _ACCOUNT},
+    },
+    "server_prefix": {
+        "label": "Server prefix",
+        "description": "The account's data center, e.g. us21. Leave it empty: the end of the API key says it, "
+        "or Mailchimp is asked.",
+        "schema": {"type": ["string", "null"], "pattern": "^[a-z]{2,}[0-9]+$", "section": _ACCOUNT},
+    },
+    "auth_method": {
+        "label": "Authentication",
+        "description": "What the field for the key holds: an API key, or an access token of an OAuth 2 app.",
+        "schema": {
+            "type": ["string", "null"],
+            "enum": ["api_key", "oauth2"],
+            "values_display": {"api_key": "API key", "oauth2": "OAuth 2 token"},
+            "default": "api_key",
+            "section": _ACCOUNT,
+        },
     },
 }
 
 _PRIVACY_FIELDS = {
     "data_privacy_consent": {
         "label": "I agree to the transfer of personal data",
-        "description": "Exports send profiles to Mailchimp, outside of this system and its compliance. "
-        "While this is off no profile leaves; switching it off stops a running export.",
-        "schema": {"type": "boolean", "default": False, "section": "Data privacy"},
+        "description": "Exports send personal data to Mailchimp, outside of the boundary of this system and of its "
+        "compliance. I am responsible that Mailchimp meets the obligations that come with these data, such as those of "
+        "data protection and of the consent that people gave. I may withdraw this at any time: while it is off no "
+        "profile leaves, and switching it off stops a running export.",
+        "schema": {"type": _SWITCH, "default": False, "section": _PRIVACY},
     },
     "export_user": {
         "label": "Responsible for exports",
         "description": "A person or a team; written into every report.",
-        "schema": {"type": ["string", "null"], "section": "Data privacy"},
+        "schema": {"type": ["string", "null"], "section": _PRIVACY},
     },
     "allowed_dags": {
         "label": "Allowed DAGs",
         "description": "Ids of the DAGs that may use this connection, one a line; * and ? stand for anything."
-        " Empty: all that Airflow lets use it.",
-        "schema": {"type": ["array", "null"], "items": {"type": "string"}, "section": "Data privacy"},
+        " Leave it empty to allow all.",
+        "schema": {"type": ["array", "null"], "items": {"type": "string"}, "section": _PRIVACY},
     },
 }
 
@@ -109,8 +121,8 @@ _LIMIT_FIELDS = {
     "contact_limit": {
         "label": "Contact limit",
         "description": "The contract's number of contacts. "
-        "An export that would go past it fails before it sends.",
-        "schema": {"type": ["integer", "null"], "minimum": 1, "section": "Limits"},
+        "An export that would go past it fails before it sends. Leave it empty where there is no such number.",
+        "schema": {"type": ["integer", "null"], "minimum": 1, "section": _LIMITS},
     },
     "max_connections": {
         "label": "Most connections",
@@ -120,7 +132,7 @@ _LIMIT_FIELDS = {
             "minimum": 1,
             "maximum": 10,
             "default": 8,
-            "section": "Limits",
+            "section": _LIMITS,
         },
     },
     "timeout": {
@@ -131,7 +143,7 @@ _LIMIT_FIELDS = {
             "minimum": 1,
             "maximum": 600,
             "default": 120,
-            "section": "Limits",
+            "section": _LIMITS,
         },
     },
 }
@@ -139,13 +151,14 @@ _LIMIT_FIELDS = {
 _HOST_FIELDS = {
     "allow_insecure_host": {
         "label": "Allow plain http",
-        "description": "Lets the key travel unencrypted to hosts other than this machine.",
-        "schema": {"type": "boolean", "default": False, "section": "Other hosts"},
+        "description": "Leave it off for Mailchimp. Lets the key travel unencrypted to hosts other than this machine.",
+        "schema": {"type": _SWITCH, "default": False, "section": _HOSTS},
     },
     "allow_custom_host": {
         "label": "Allow hosts outside mailchimp.com",
-        "description": "Lets the key travel to another host than Mailchimp's, e.g. a proxy.",
-        "schema": {"type": "boolean", "default": False, "section": "Other hosts"},
+        "description": "Leave it off for Mailchimp. Lets the key travel to another host than Mailchimp's, "
+        "e.g. a proxy.",
+        "schema": {"type": _SWITCH, "default": False, "section": _HOSTS},
     },
 }
 

@@ -86,6 +86,15 @@ def audience(audience_id: str) -> Call[Audience]:
     return Call(Request("GET", _list(audience_id), query), _to_audience)
 
 
+def audiences(count: int) -> Call[tuple[list[Audience], int]]:
+    """Ask for the first few audiences of the account, and how many there are."""
+    query = (("fields", "lists.id,lists.name,total_items"), ("count", str(count)))
+    return Call(
+        Request("GET", "/lists", query),
+        lambda answer: ([*map(_to_audience, answer["lists"])], int(answer["total_items"])),
+    )
+
+
 def _to_audience(answer: Mapping[str, Any]) -> Audience:
     stats = answer.get("stats") or {}
     return Audience(

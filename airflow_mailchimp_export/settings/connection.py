@@ -105,7 +105,7 @@ class ConnectionSettings:
         :raises ConfigError: names the field that is wrong, and the remedy.
         """
         given: dict[str, Any] = {
-            key: parse_setting(f"{setting.label} ({key})", extra[key], setting.parse)
+            key: parse_setting(labelled(key), extra[key], setting.parse)
             for key, setting in EXTRAS.items()
             if not is_blank(extra.get(key))
         }
@@ -176,9 +176,9 @@ def _server_prefix(value: object) -> str:
 
 
 EXTRAS: Final[Mapping[str, Extra]] = {
-    "auth_method": Extra("Authentication", choice(*AuthMethod)),
-    "server_prefix": Extra("Server prefix", _server_prefix),
     "audience_id": Extra("Default audience id", audience_id),
+    "server_prefix": Extra("Server prefix", _server_prefix),
+    "auth_method": Extra("Authentication", choice(*AuthMethod)),
     "data_privacy_consent": Extra("I agree to the transfer of personal data", boolean),
     "export_user": Extra("Responsible for exports", single_line),
     "allowed_dags": Extra("Allowed DAGs", string_list),
@@ -188,6 +188,12 @@ EXTRAS: Final[Mapping[str, Extra]] = {
     "allow_insecure_host": Extra("Allow plain http", boolean),
     "allow_custom_host": Extra("Allow hosts outside mailchimp.com", boolean),
 }
+
+
+def labelled(key: str) -> str:
+    """Return how a message names an extra: by the form's label, and by its key."""
+    return f"{EXTRAS[key].label} ({key})"
+
 
 _TOKEN: Final = "API key or OAuth token (password)"
 

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 from airflow_mailchimp_export.errors import ConfigError
 
@@ -38,6 +39,12 @@ _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,63
 _DISGUISED_ADDRESS: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)", re.ASCII)
 
 _API_HOST: Final = re.compile(rf"({SERVER_PREFIX.pattern})\.api\.mailchimp\.com", re.ASCII)
+
+
+def prefix_of(base_url: str) -> str | None:
+    """Return the server prefix in the name of one of Mailchimp's own hosts; ``None`` for any other."""
+    match = _API_HOST.fullmatch(urlsplit(base_url).hostname or "")
+    return match[1] if match else None
 
 
 @dataclass(frozen=True, slots=True)

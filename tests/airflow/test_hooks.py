@@ -92,14 +92,22 @@ def test_button_says_whose_key_it_is(press: Press, mailchimp: Sandbox, tmp_path:
     mailchimp.load(write_listed(tmp_path / "listed.csv"))
     passed, message = press()
     assert passed, message
-    assert message.startswith("Account Sandbox, role admin, plan monthly, 2 contacts. ")
-    assert "Audience Sandbox audience (a1b2c3d4e5): 2 members, single opt-in" in message
+    assert message.splitlines() == [
+        "Account Sandbox, role admin, plan monthly, 2 contacts",
+        "Audience Sandbox audience (a1b2c3d4e5): 2 members, single opt-in",
+    ]
 
 
 def test_button_without_an_audience(press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that names no audience is good too; the message is about the account alone."""
+    """A connection that names no audience is good too; the message names those of the account, with their ids."""
     monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(audience_id=None)))
-    assert press() == (True, "Account Sandbox, role admin, plan monthly, 0 contacts")
+    passed, message = press()
+    assert passed
+    assert message.splitlines() == [
+        "Account Sandbox, role admin, plan monthly, 0 contacts",
+        "No Default audience id (audience_id): each export has to name its own",
+        "Audience Sandbox audience: a1b2c3d4e5",
+    ]
 
 
 def test_button_tells_of_double_opt_in(press: Press, mailchimp: Sandbox) -> None:
@@ -116,21 +124,95 @@ def test_button_refuses_roles_that_may_not_write(press: Press, role: str, mailch
     mailchimp.change(role=role)
     passed, message = press()
     assert not passed
-    assert f"An export would be stopped: the role {role} may not write" in message
-    assert "manager, admin or owner" in message
+    assert f"The role {role} may not write. Use a key of a manager, an admin or the owner" in message
 
 
 def test_button_names_everything_that_stands_in_the_way(
     press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Consent that is off and an audience that does not exist are both named, beside whose key it is."""
+    """Obstacles come first, a line each with its remedy; what the account has comes after them."""
     connection = sandbox.connection(audience_id="0000000000", data_privacy_consent=False)
     monkeypatch.setenv(CONNECTION, json.dumps(connection))
     passed, message = press()
     assert not passed
-    assert message.startswith("Account Sandbox")
-    assert "data privacy consent (data_privacy_consent) is off" in message
-    assert "the account has no audience 0000000000" in message
+    consent, audience, account, offered = message.splitlines()
+    assert consent.startswith("I agree to the transfer of personal data (data_privacy_consent) is off")
+    assert consent.endswith("Whoever is responsible switches it on, under Data privacy")
+    assert audience.startswith("The account has no audience 0000000000. Correct Default audience id")
+    assert account.startswith("Account Sandbox")
+    assert offered == "Audience Sandbox audience: a1b2c3d4e5"
+    assert ".." not in message
+
+
+@pytest.mark.parametrize(
+    ("extra", "passed", "said"),
+    [
+        ({"contact_limit": 50}, True, "Contact limit (contact_limit) is 50: 48 more contacts fit"),
+        (
+            {"contact_limit": 2},
+            False,
+            "Contact limit (contact_limit) is 2, and audience Sandbox audience has 2",
+        ),
+        (
+            {"contact_limit": 2, "audience_id": None},
+            True,
+            "Contact limit (contact_limit) is 2, but the account has 2 contacts already",
+        ),
+    ],
+    ids=["room", "full", "no audience"],
+)
+def test_button_compares_the_contract_with_the_account(
+    extra: dict[str, Any],
+    passed: bool,
+    said: str,
+    press: Press,
+    mailchimp: Sandbox,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A limit that is reached already stops the test where it would stop an export, and is named elsewhere."""
+    mailchimp.load(write_listed(tmp_path / "listed.csv"))
+    monkeypatch.setenv(CONNECTION, json.dumps(mailchimp.connection(**extra)))
+    found, message = press()
+    assert found is passed
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("disabled", "key", "remedy"),
+    [
+        (True, "us0", "have an owner of the account log in there and see what Mailchimp asks for"),
+        (False, "us9", "Correct Server prefix (server_prefix) or Base URL (host)"),
+    ],
+    ids=["disabled", "data center"],
+)
+def test_button_tells_refusals_apart(
+    disabled: bool,
+    key: str,
+    remedy: str,
+    press: Press,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A disabled user and the wrong data center are answered with the same status and need different things."""
+    sandbox.change(account_disabled=disabled)
+    password = f"{sandbox.key.partition('-')[0]}-{key}"
+    monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "password": password}))
+    passed, message = press()
+    assert not passed
+    assert remedy in message
+
+
+def test_button_names_a_host_that_is_not_reached(
+    press: Press, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody answers, the message names the host and what to check."""
+    port = free_port()
+    monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "host": f"http://127.0.0.1:{port}"}))
+    passed, message = press()
+    assert not passed
+    assert message.startswith(f"Mailchimp was not reached at 127.0.0.1:{port}: GET request")
+    assert f"Check that 127.0.0.1:{port} is the right name" in message
 
 
 def test_button_hints_at_mistyped_extras(

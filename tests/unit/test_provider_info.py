@@ -81,8 +81,9 @@ def test_the_bounds_of_the_form_are_the_bounds_of_the_settings() -> None:
 
 
 def test_the_port_is_visible() -> None:
-    """Airflow 3.3 cannot test a connection without a port, so the form shows it."""
+    """Airflow 3.3 cannot test a connection without a port, so the form shows it, and says so."""
     behaviour = connection_type()["ui-field-behaviour"]
+    assert behaviour["relabeling"]["port"] == "Port (fill in 443, or Test fails)"
     assert "port" not in behaviour["hidden-fields"]
     assert behaviour["placeholders"]["port"] == "443"
 
@@ -95,3 +96,44 @@ def test_nothing_heavy_is_imported() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_every_field_has_its_section() -> None:
+    """The account comes first, then what one agrees to, then limits and hosts; nothing is left over."""
+    sections: dict[str, list[str]] = {}
+    for key, field in connection_type()["conn-fields"].items():
+        sections.setdefault(field["schema"]["section"], []).append(key)
+    assert sections == {
+        "Mailchimp account": ["audience_id", "server_prefix", "auth_method"],
+        "Data privacy": ["data_privacy_consent", "export_user", "allowed_dags"],
+        "Limits": ["contact_limit", "max_connections", "timeout"],
+        "Other hosts": ["allow_insecure_host", "allow_custom_host"],
+    }
+
+
+def test_the_form_forces_nobody() -> None:
+    """No field has an asterisk: consent has to be free, and the rest has defaults or may be empty."""
+    fields = connection_type()["conn-fields"].values()
+    assert all("null" in field["schema"]["type"] for field in fields)
+
+
+def test_the_consent_says_all_of_what_one_agrees_to() -> None:
+    """What leaves, where it goes, who answers for it, and that it may be withdrawn."""
+    words = connection_type()["conn-fields"]["data_privacy_consent"]["description"]
+    for part in (
+        "personal data to Mailchimp",
+        "outside of the boundary of this system",
+        "I am responsible that Mailchimp meets the obligations",
+        "withdraw this at any time",
+    ):
+        assert part in words
+
+
+def test_what_is_to_be_left_empty_says_so() -> None:
+    """Whoever has a plain API key of Mailchimp need not ask what else to fill in."""
+    described = connection_type()
+    assert (
+        described["ui-field-behaviour"]["relabeling"]["host"] == "Base URL (leave empty for Mailchimp itself)"
+    )
+    for key in ("server_prefix", "allowed_dags", "contact_limit"):
+        assert "Leave it empty" in described["conn-fields"][key]["description"]
