@@ -27,7 +27,10 @@ SHOWN_AUDIENCES = 5
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, a line each: obstacles come first, because a toast is gone after some seconds."""
+    """What was found, a line each: obstacles come first, because a toast is gone after some seconds.
+
+    Airflow's page shows all of it as one paragraph, hence the full stops, and a mark before each obstacle.
+    """
 
     obstacles: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
@@ -38,7 +41,8 @@ class Findings:
 
     def result(self) -> tuple[bool, str]:
         """Return whether an export could run, and all that was found."""
-        return not self.obstacles, "\n".join([*self.obstacles, *self.facts])
+        lines = [*(f"• {obstacle}" for obstacle in self.obstacles), *self.facts]
+        return not self.obstacles, "\n".join(f"{line.rstrip('.')}." for line in lines)
 
 
 def check_connection(client: Sender, settings: ConnectionSettings) -> tuple[bool, str]:
@@ -125,7 +129,7 @@ def _audiences(client: Sender) -> Iterator[str]:
     audiences, total = client.send(calls.audiences(SHOWN_AUDIENCES))
     yield from (f"Audience {audience.name}: {audience.id}" for audience in audiences)
     if total > len(audiences):
-        yield f"and {total - len(audiences):,} more audiences"
+        yield f"There are {total - len(audiences):,} more audiences"
     if not total:
         yield "The account has no audience yet"
 

@@ -99,9 +99,9 @@ _PRIVACY_FIELDS = {
     "data_privacy_consent": {
         "label": "I agree to the transfer of personal data",
         "description": "Exports send personal data to Mailchimp, outside of the boundary of this system and of its "
-        "compliance. I am responsible that Mailchimp meets the obligations that come with these data, such as those of "
-        "data protection and of the consent that people gave. I may withdraw this at any time: while it is off no "
-        "profile leaves, and switching it off stops a running export.",
+        "compliance. I am responsible for Mailchimp meeting the obligations that come with these data, such as "
+        "those of data protection and of the consent that people gave. I may withdraw this at any time: while it is "
+        "off no profile leaves, and switching it off stops a running export.",
         "schema": {"type": _SWITCH, "default": False, "section": _PRIVACY},
     },
     "export_user": {

@@ -93,8 +93,8 @@ def test_button_says_whose_key_it_is(press: Press, mailchimp: Sandbox, tmp_path:
     passed, message = press()
     assert passed, message
     assert message.splitlines() == [
-        "Account Sandbox, role admin, plan monthly, 2 contacts",
-        "Audience Sandbox audience (a1b2c3d4e5): 2 members, single opt-in",
+        "Account Sandbox, role admin, plan monthly, 2 contacts.",
+        "Audience Sandbox audience (a1b2c3d4e5): 2 members, single opt-in.",
     ]
 
 
@@ -104,9 +104,9 @@ def test_button_without_an_audience(press: Press, sandbox: Sandbox, monkeypatch:
     passed, message = press()
     assert passed
     assert message.splitlines() == [
-        "Account Sandbox, role admin, plan monthly, 0 contacts",
-        "No Default audience id (audience_id): each export has to name its own",
-        "Audience Sandbox audience: a1b2c3d4e5",
+        "Account Sandbox, role admin, plan monthly, 0 contacts.",
+        "No Default audience id (audience_id): each export has to name its own.",
+        "Audience Sandbox audience: a1b2c3d4e5.",
     ]
 
 
@@ -136,11 +136,11 @@ def test_button_names_everything_that_stands_in_the_way(
     passed, message = press()
     assert not passed
     consent, audience, account, offered = message.splitlines()
-    assert consent.startswith("I agree to the transfer of personal data (data_privacy_consent) is off")
-    assert consent.endswith("Whoever is responsible switches it on, under Data privacy")
-    assert audience.startswith("The account has no audience 0000000000. Correct Default audience id")
+    assert consent.startswith("• I agree to the transfer of personal data (data_privacy_consent) is off")
+    assert consent.endswith("Whoever is responsible switches it on, under Data privacy.")
+    assert audience.startswith("• The account has no audience 0000000000. Correct Default audience id")
     assert account.startswith("Account Sandbox")
-    assert offered == "Audience Sandbox audience: a1b2c3d4e5"
+    assert offered == "Audience Sandbox audience: a1b2c3d4e5."
     assert ".." not in message
 
 

@@ -31,9 +31,9 @@ def test_no_more_than_five_audiences_are_named(life: Life) -> None:
         life.account.add_audience(f"ffffffff{number:02}", f"Audience {number}")
     passed, lines = check(life, audience_id="0000000000")
     assert not passed
-    assert lines[0].startswith("The account has no audience 0000000000. Correct Default audience id")
+    assert lines[0].startswith("• The account has no audience 0000000000. Correct Default audience id")
     assert len([line for line in lines if line.startswith("Audience ")]) == 5
-    assert lines[-1] == "and 3 more audiences"
+    assert lines[-1] == "There are 3 more audiences."
 
 
 def test_server_prefix_and_base_url_disagree(life: Life) -> None:
@@ -46,8 +46,8 @@ def test_server_prefix_and_base_url_disagree(life: Life) -> None:
     )
     assert not passed
     assert lines[0] == (
-        "Server prefix (server_prefix) says us5, but Base URL (host) leads to us21. "
-        "Leave both empty: the end of the API key says it; or correct one of them"
+        "• Server prefix (server_prefix) says us5, but Base URL (host) leads to us21. "
+        "Leave both empty: the end of the API key says it; or correct one of them."
     )
 
 

@@ -65,7 +65,7 @@ def test_consent_says_what_one_agrees_to_and_is_free(page: Page, tmp_path: Path)
     from playwright.sync_api import expect
 
     form = open_form(page)
-    for section in ("Mailchimp account", "Limits", "Other hosts", "Data privacy"):
+    for section in ("Standard Fields", "Mailchimp account", "Limits", "Other hosts", "Data privacy"):
         open_section(form, section)
         page.wait_for_timeout(300)
         page.screenshot(path=tmp_path / f"{section}.png")

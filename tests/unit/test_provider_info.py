@@ -123,7 +123,7 @@ def test_the_consent_says_all_of_what_one_agrees_to() -> None:
     for part in (
         "personal data to Mailchimp",
         "outside of the boundary of this system",
-        "I am responsible that Mailchimp meets the obligations",
+        "I am responsible for Mailchimp meeting the obligations",
         "withdraw this at any time",
     ):
         assert part in words
