@@ -22,8 +22,8 @@ from airflow_mailchimp_export.mailchimp.protocol import masked
 
 log = logging.getLogger(__name__)
 
-WIDTH = 100
-"""Most characters of a line: Airflow's page does not wrap them."""
+WIDTH = 88
+"""Most characters of a line: Airflow's page does not wrap them, and puts time and level before the first."""
 
 _FINAL = (AccessDenied, ConfigError, ExportFailed, PermanentError, RemovalLimitExceeded, TooManyRejects)
 

@@ -52,7 +52,7 @@ _STANDARD_FIELDS = {
     "hidden-fields": ["schema", "login"],
     "relabeling": {
         "password": "API key or OAuth token",
-        "host": "Base URL (leave empty for Mailchimp itself)",
+        "host": "Base URL (leave empty)",
         # Airflow 3.3's button that tests a connection fails unless there is a port:
         # https://github.com/apache/airflow/pull/73298
         "port": "Port (fill in 443, or Test fails)",

@@ -92,7 +92,7 @@ def test_a_refused_run_says_what_happened_and_what_to_do(
     )
     assert remedy.startswith("Remedy: Correct the source if people are missing there;")
     assert remedy.endswith('max_removal_ratio=0.9 (in the form: "Stop when more would leave")')
-    assert max(len(line) for entry in log.of("ERROR") for line in entry.splitlines()) <= 100
+    assert max(len(line) for entry in log.of("ERROR") for line in entry.splitlines()) <= 88
     assert log.account().splitlines()[0].endswith("FAILED, nothing was sent")
     assert len(log.account().splitlines()) == 2
     (failure,) = failures

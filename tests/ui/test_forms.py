@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {
     "Standard Fields": [
-        "Base URL (leave empty for Mailchimp itself)",
+        "Base URL (leave empty)",
         "API key or OAuth token",
         "Port (fill in 443, or Test fails)",
     ],

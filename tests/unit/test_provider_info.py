@@ -132,8 +132,6 @@ def test_the_consent_says_all_of_what_one_agrees_to() -> None:
 def test_what_is_to_be_left_empty_says_so() -> None:
     """Whoever has a plain API key of Mailchimp need not ask what else to fill in."""
     described = connection_type()
-    assert (
-        described["ui-field-behaviour"]["relabeling"]["host"] == "Base URL (leave empty for Mailchimp itself)"
-    )
+    assert described["ui-field-behaviour"]["relabeling"]["host"] == "Base URL (leave empty)"
     for key in ("server_prefix", "allowed_dags", "contact_limit"):
         assert "Leave it empty" in described["conn-fields"][key]["description"]
