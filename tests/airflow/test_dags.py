@@ -271,3 +271,12 @@ def test_configuration_names_the_variable_that_is_missing(
     file.write_text("profiles: ${NOWHERE_TO_BE_FOUND}")
     with pytest.raises(LookupError, match="NOWHERE_TO_BE_FOUND"):
         read_exports(file)
+
+
+def test_messages_name_the_labels_of_the_form(shipped_dags: dict[str, DAG]) -> None:
+    """What a message calls "in the form" is what the form of the shipped DAG shows."""
+    from airflow_mailchimp_export.settings.form import FORM_LABELS
+
+    params = shipped_dags[EXPORT].params
+    titles = {name: params.get_param(name).schema["title"] for name in FORM_LABELS}
+    assert titles == dict(FORM_LABELS)
