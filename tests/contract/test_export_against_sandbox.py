@@ -114,7 +114,7 @@ class TestGuards:
         assert received(sandbox) == 0
         assert overview(sandbox)["batches"] == []
         report = Report.from_json(folder.read(REPORT))
-        assert (report.verdict, report.error) == (Verdict.FAILED, str(refusal.value))
+        assert (report.verdict, report.error) == (Verdict.FAILED, refusal.value.happened)
         assert report.counts.adds_up
         return report.error
 
