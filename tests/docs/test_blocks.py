@@ -36,7 +36,7 @@ READERS: dict[str, Callable[[Any], object]] = {
 }
 DAG_BLOCKS = [block for block in blocks("python") if "with DAG(" in block.code]
 OTHER_BLOCKS = [block for block in blocks("python") if "with DAG(" not in block.code]
-COUNTS = ("merged", "rejected", "suppressed", "unchanged", "created", "updated", "unconfirmed")
+COUNTS = ("merged", "rejected", "suppressed", "unchanged", "created", "updated", "unconfirmed", "not_sent")
 
 
 @pytest.fixture

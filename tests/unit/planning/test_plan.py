@@ -566,6 +566,7 @@ class TestDatabase:
 
     def test_what_the_machine_lacks(self, scratch_dir: Path) -> None:
         """What DuckDB cannot read or write is a ConfigError that names the place to look at, not a bare error."""
+        nowhere = str(scratch_dir / "nowhere.parquet")
         missing = quoted(scratch_dir / "nowhere.parquet")
         with (
             Database(scratch_dir, "planning/plan.sql") as database,
@@ -576,7 +577,6 @@ class TestDatabase:
             Database(scratch_dir, "accounting/accounts.sql") as database,
             pytest.raises(ConfigError, match="temporary"),
         ):
-            nowhere = str(scratch_dir / "nowhere.parquet")
             database.run("outcomes", plan=nowhere, dry_run=False, nothing_sent=False, begun=0)
 
     def test_paths_are_quoted(self) -> None:
