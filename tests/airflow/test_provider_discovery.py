@@ -94,7 +94,8 @@ def test_standard_fields_are_named_for_what_they_hold(found: Any) -> None:
     """The password is called API key, the host Base URL; schema and login are hidden; the port is not."""
     standard = found["form"]["standard_fields"]
     assert standard["password"]["title"] == "API key or OAuth token"
-    assert standard["host"]["title"] == "Base URL"
+    assert standard["port"]["title"] == "Port (fill in 443, or Test fails)"
+    assert standard["host"]["title"] == "Base URL (leave empty)"
     assert standard["url_schema"]["hidden"]
     assert standard["login"]["hidden"]
     assert (standard["port"]["hidden"], standard["port"]["placeholder"]) == (False, "443")
