@@ -25,7 +25,7 @@ def test_a_refused_export_shows_what_to_do(
     airflow.call("PATCH", f"/dags/{EXPORT}", {"is_paused": False})
     run = airflow.call("POST", f"/dags/{EXPORT}/dagRuns", {"logical_date": None})["dag_run_id"]
     where = f"/dags/{EXPORT}/dagRuns/{run}"
-    until(lambda: airflow.call("GET", where)["state"] == "failed")
+    until(lambda: airflow.call("GET", where)["state"] == "failed", timeout=240)
     airflow.call("PATCH", f"/connections/{CONNECTION}", connection_body(sandbox))
     page.goto(f"/dags/{EXPORT}/runs/{run}/tasks/export")
     shown = page.get_by_text("Remedy: Whoever is responsible switches it on").first
