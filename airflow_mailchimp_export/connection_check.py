@@ -76,8 +76,9 @@ def failed_check(error: ExportError, settings: ConnectionSettings | None) -> tup
         host = urlsplit(settings.base_url or settings.metadata_url).netloc
         return False, sentences(
             f"Mailchimp was not reached at {host}: {error.happened}",
-            f"Check that {host} is the right name, and on the machine of Airflow's API server that a proxy or firewall "
-            "lets calls through to it, and that its certificate is trusted",
+            error.remedy
+            or f"Check that {host} is the right name, and on the machine of Airflow's API server that a proxy or "
+            "firewall lets calls through to it, and that its certificate is trusted",
         )
     return False, sentences(error.happened, error.remedy or error.usual_remedy)
 

@@ -161,7 +161,7 @@ def _stream(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield from reader
     except (pa.ArrowException, OSError) as error:
         if any(sign in str(error) for sign in _MACHINE_SIGNS):
-            raise ConfigError(_lacking(error)) from error
+            raise _lacking(error) from error
         raise
 
 

@@ -18,7 +18,7 @@ from airflow_mailchimp_export.errors import (
     RemovalLimitExceeded,
     TooManyRejects,
 )
-from airflow_mailchimp_export.mailchimp.protocol import masked
+from airflow_mailchimp_export.masking import masked
 
 log = logging.getLogger(__name__)
 

@@ -226,8 +226,8 @@ def _content(answer: requests.Response, request: Request) -> bytes:
         content += block
         if len(content) > MAX_ANSWER_BYTES:
             raise PermanentError(
-                f"{request.method} request was answered with more than {MAX_ANSWER_BYTES:,} bytes; "
-                "is the base URL Mailchimp's?",
+                f"{request.method} request was answered with more than {MAX_ANSWER_BYTES:,} bytes",
+                "Check that Base URL (host) in the connection leads to Mailchimp",
                 status=answer.status_code,
             )
     return bytes(content)

@@ -148,7 +148,8 @@ def _json_of_success(request: Request, response: Response) -> Any:
         return parsed(response.body, most=_MOST_VALUES)
     except TooMuch as error:
         raise PermanentError(
-            f"{_named(request)} was answered with {error}; is the base URL Mailchimp's?",
+            f"{_named(request)} was answered with {error}",
+            "Check that Base URL (host) in the connection leads to Mailchimp",
             status=response.status,
         ) from None
     except orjson.JSONDecodeError as error:

@@ -30,7 +30,8 @@ def host_of(url: str) -> str:
 def to_retryable(error: Exception, what: str, *, host: str = "Mailchimp") -> RetryableError:
     """Return our error for one of the lower libraries'; its text may hold a URL and is left out."""
     kind = TimedOut if _ran_out_of_time(error) else RetryableError
-    return kind(f"{what} failed on the way: {type(error).__name__}{_remedy(error, host)}")
+    remedy, happened = _remedy(error, host), f"{what} failed on the way: {type(error).__name__}"
+    return kind(happened, remedy) if remedy else kind(f"{happened}, to {host}")
 
 
 def _ran_out_of_time(error: Exception) -> bool:
@@ -42,25 +43,23 @@ def _ran_out_of_time(error: Exception) -> bool:
 def _remedy(error: Exception, host: str) -> str:
     causes = list(_causes(error))
     if isinstance(error, requests.exceptions.ProxyError):
-        return (
-            f". The proxy on the way to {host} cannot be used: check HTTPS_PROXY and NO_PROXY of the worker"
-        )
+        return f"The proxy on the way to {host} cannot be used: check HTTPS_PROXY and NO_PROXY of the worker"
     if isinstance(error, requests.exceptions.SSLError):
         return (
-            f". {host} showed no certificate that the worker trusts: check the host of the base URL and, "
+            f"{host} showed no certificate that the worker trusts: check the host of the base URL and, "
             "where a proxy opens connections, set REQUESTS_CA_BUNDLE to its certificate"
         )
     if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return f". The worker cannot find {host}: check the server prefix, the base URL, and the worker's DNS"
+        return f"The worker cannot find {host}: check the server prefix, the base URL, and the worker's DNS"
     if isinstance(error, requests.ConnectTimeout) or any(
         isinstance(cause, NewConnectionError | ConnectionRefusedError) for cause in causes
     ):
         return (
-            f". {host} takes no connection: check the base URL, and that a firewall lets the worker out to it"
+            f"{host} takes no connection: check the base URL, and that a firewall lets the worker out to it"
         )
     if isinstance(error, requests.exceptions.InvalidURL | HTTPError | ValueError):
-        return f". {host}: check the base URL"
-    return f", to {host}"
+        return f"{host}: check the base URL"
+    return ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

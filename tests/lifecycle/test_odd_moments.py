@@ -60,7 +60,9 @@ def test_a_worker_without_memory(life: Life, monkeypatch: pytest.MonkeyPatch) ->
 
     with monkeypatch.context() as patch:
         patch.setattr(Planner, "plan", full)
-        with pytest.raises(ConfigError, match=r"The worker has no memory left\. Give it more"):
+        with pytest.raises(
+            ConfigError, match=r"The worker has no memory left\. Nothing was sent\. Give it more"
+        ):
             life.submit({"A": people(ADA)})
     assert life.run({"A": people(ADA)}).counts == Counts(rows_read=1, created=1)
 

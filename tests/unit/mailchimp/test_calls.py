@@ -52,6 +52,7 @@ CALLS: Mapping[str, Call[Any]] = {
     "submit_batch": calls.submit_batch([calls.operation(7, calls.upsert(ID, CHUNK).request)]),
     "batch": calls.batch("5f0c2b1a3d"),
     "cancel_batch": calls.cancel_batch("5f0c2b1a3d"),
+    "audiences": calls.audiences(5),
     "tags": calls.tags(ID),
     "tag_members": calls.tag_members(ID, 42, offset=2000),
     "untag": calls.untag(ID, 42, [ADA, BOB]),
