@@ -98,6 +98,15 @@ class Database:
         """Run a statement that answers with few rows."""
         return self._execute(statement, parameters).fetchall()
 
+    def filled(
+        self, statement: str, parts: Mapping[str, str], /, **parameters: object
+    ) -> list[tuple[Any, ...]]:
+        """Run a statement that answers with few rows, with SQL text in the places that parameters cannot take."""
+        with _working():
+            return self._connection.execute(
+                self._statements[statement].format(**parts), parameters
+            ).fetchall()
+
     def reader(self, statement: str, /, *, rows: int) -> pa.RecordBatchReader:
         """Run a statement that answers with a table; its batches have so many rows."""
         with _working():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
 
@@ -29,6 +29,7 @@ class ProfileBlock:
 
     :param columns: the values of :attr:`~airflow_mailchimp_export.fields.field_map.FieldMap.columns`, in that order.
     :param sources: where each profile is, for warnings to name a few; none where that is not known.
+    :param null_words: the rows in which a column had a word for nothing, by its position.
     """
 
     subscriber_hashes: Sequence[str]
@@ -37,6 +38,7 @@ class ProfileBlock:
     tags: Sequence[Sequence[str] | None]
     columns: Sequence[Sequence[object]]
     sources: Sequence[str] = ()
+    null_words: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
 
 class FieldMapper:
@@ -55,6 +57,21 @@ class FieldMapper:
             FieldWarning(name, kind, count, (*self._examples[name, kind],), self._targets[name].remedy(kind))
             for (name, kind), count in self._counts.items()
         )
+
+    @property
+    def day_columns(self) -> dict[int, bool]:
+        """Where the columns stand that fill dates and birthdays, each with whether these may lack a year."""
+        birthdays = self._columns_of("birthday")
+        return {column: column in birthdays for column in sorted(birthdays | self._columns_of("date"))}
+
+    @property
+    def number_columns(self) -> frozenset[int]:
+        """Where the columns stand that fill numbers."""
+        return self._columns_of("number")
+
+    def _columns_of(self, kind: str) -> frozenset[int]:
+        targets = (target for target in self._targets.values() if target.type == kind)
+        return frozenset(column for target in targets for column in target.columns)
 
     def check_column(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
         """Read values until one fits the target, or is such as the target takes but for what is wrong with it.
@@ -93,6 +110,9 @@ class FieldMapper:
     def _fill(self, target: ResolvedTarget, block: ProfileBlock, rejects: dict[int, Reject]) -> list[object]:
         """Convert one target's values; ``None`` is left out of the member."""
         sent: list[object] = [*map(target.convert, target.read(block.columns))]
+        for column in target.columns:
+            for row in block.null_words.get(column, ()):
+                self._warn((target.name, WarningKind.NULL_WORD), block.sources[row : row + 1])
         for row, value in enumerate(sent):
             if value is None or isinstance(value, Problem):
                 sent[row] = final = self._finalize(target, value, block.sources[row : row + 1])
@@ -105,11 +125,13 @@ class FieldMapper:
             return target.blank_value
         if value.instead is None and target.required:
             return Reject(Reason.INVALID_FIELD, target.name)
-        key = target.name, value.kind
+        self._warn((target.name, value.kind), source)
+        return value.instead
+
+    def _warn(self, key: tuple[str, WarningKind], source: Sequence[str]) -> None:
         self._counts[key] += 1
         if len(self._examples[key]) < MAX_EXAMPLES:
             self._examples[key] += source
-        return value.instead
 
 
 _STATUSES: dict[str, MemberStatus] = {status.value: status for status in MemberStatus}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
 from enum import StrEnum
+from math import isnan
 from uuid import UUID
 
 MAX_TEXT_BYTES = 255
@@ -30,6 +31,14 @@ class WarningKind(StrEnum):
 
     TEXT_CUT = "text_cut", f"Shorten it to {MAX_TEXT_BYTES} bytes of UTF-8."
     NOT_TEXT = "not_text", "Give text, a finite number, true or false, a date or a time."
+    NULL_WORD = (
+        "null_word",
+        "Leave the value empty in place of a word for nothing, or set null_values if it is one.",
+    )
+    LOST_DIGITS = (
+        "lost_digits",
+        "Give all digits as text: a spreadsheet or a float has cut them to a power of ten.",
+    )
     NOT_A_NUMBER = "not_a_number", 'Give a finite number; as text like "1234.5".'
     NOT_A_DATE = "not_a_date", "Give a date that exists; as text like YYYY-MM-DD."
     NOT_A_BIRTHDAY = "not_a_birthday", "Give a date that exists; as text like MM/DD."
@@ -68,13 +77,58 @@ def to_text(value: object) -> Converted:
     and "false", dates and times as in ISO 8601.
     """
     if type(value) is str and len(value) <= _SURELY_FITS and value.isprintable():
-        return value.strip() or None
+        plain = value.strip()
+        if not plain or not is_dressed(plain):
+            return plain or None
     text = spelled(value)
     if text is None:
         return Problem(WarningKind.NOT_TEXT)
+    if isinstance(value, str) and is_dressed(text) and len(text) <= MAX_TEXT_BYTES:
+        return undressed(text)
     if len(text) > _SURELY_FITS and len(text.encode()) > MAX_TEXT_BYTES:
         return Problem(WarningKind.TEXT_CUT, _cut(text))
     return text or None
+
+
+_DAMAGED = "\N{REPLACEMENT CHARACTER}"
+"""What sources put in the place of a value that they could not read."""
+
+_DRESS = frozenset(("=", "'", "p", _DAMAGED))
+
+
+def is_dressed(text: str) -> bool:
+    """Whether text may be something else than what was meant, see :func:`undressed`."""
+    return text[:1] in _DRESS or ("+" in text and text[0].isdigit())
+
+
+_FORMULA = re.compile(r'="([^"]*)"')
+
+_APOSTROPHE = re.compile(r"'(?=\+?\d[\d\s().\-/]*$)")
+
+_PHONE_PREFIX = re.compile(r"p:(?=\+?\d[\d\s().\-/]*$)")
+
+_POWER_OF_TEN = re.compile(r"(\d)(?:[.,](\d+))?[Ee]\+?(\d+)", re.ASCII)
+
+_FROM_POWER, _MOST_DIGITS = 6, 20
+"""Powers of ten with which numbers are written that were digits, such as phone numbers."""
+
+
+def undressed(text: str) -> Converted:
+    """Take off what spreadsheets and forms put around digits: ="0151", '0151, p:+49151, and 4.9151E+12."""
+    if text == _DAMAGED:
+        return Problem(WarningKind.NOT_TEXT)
+    if found := _FORMULA.fullmatch(text):
+        return found[1].strip() or None
+    text = _APOSTROPHE.sub("", _PHONE_PREFIX.sub("", text, count=1), count=1)
+    if (found := _POWER_OF_TEN.fullmatch(text)) and _FROM_POWER <= int(found[3]) <= _MOST_DIGITS:
+        digits = found[1] + (found[2] or "")
+        return digits if len(digits) == int(found[3]) + 1 else Problem(WarningKind.LOST_DIGITS)
+    return text
+
+
+def is_nan(value: object) -> bool:
+    """Whether a value is the number that is none, which stands for a gap."""
+    return value.is_nan() if isinstance(value, Decimal) else isinstance(value, float) and isnan(value)
 
 
 def _cut(text: str) -> str:
@@ -103,6 +157,8 @@ def spelled(value: object) -> str | None:
     """Give the value as clean text, "" for a blank, ``None`` for what has no spelling."""
     if value is None or isinstance(value, str):
         return clean(value or "")
+    if is_nan(value):
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float | Decimal):

@@ -17,6 +17,7 @@ from struct import Struct
 
 import pyarrow as pa
 
+from airflow_mailchimp_export.fields.countries import country_code
 from airflow_mailchimp_export.fields.text import (
     MAX_TEXT_BYTES,
     Convert,
@@ -25,8 +26,11 @@ from airflow_mailchimp_export.fields.text import (
     Sendable,
     WarningKind,
     clean,
+    is_dressed,
+    is_nan,
     spelled,
     to_text,
+    undressed,
 )
 from airflow_mailchimp_export.model import MergeField
 
@@ -134,14 +138,19 @@ _AKIN = {
 }
 
 
+_OF_DIGITS = frozenset({WarningKind.NOT_A_PHONE, WarningKind.NOT_A_ZIP})
+
+
 def _normalised(fit: Callable[[object], Converted], kind: WarningKind) -> Convert:
     """Let a conversion see only clean text and no blanks; its ``None`` becomes the problem."""
     problem = Problem(kind)
 
     def convert(value: object) -> Converted:
         tidy = _normal(value)
-        if tidy is None:
-            return None
+        if kind in _OF_DIGITS and isinstance(tidy, str) and is_dressed(tidy):
+            tidy = undressed(tidy)
+        if tidy is None or isinstance(tidy, Problem):
+            return tidy
         sent = fit(tidy)
         return problem if sent is None else sent
 
@@ -152,8 +161,25 @@ def _normal(value: object) -> object:
     if isinstance(value, str):
         return clean(value) or None
     if isinstance(value, dict):
-        return {part: text for part in ADDRESS_PARTS if (text := spelled(value.get(part))) != ""} or None
-    return value
+        return _address_parts(value)
+    return None if is_nan(value) else value
+
+
+def _address_parts(value: Mapping[str, object]) -> dict[str, object] | None:
+    """Spell the parts of an address; a country that is asked for and blank stays, as such."""
+    parts = {part: undressed_part(value[part]) for part in ADDRESS_PARTS if part in value}
+    if not any(parts.values()):
+        return None
+    return {part: text for part, text in parts.items() if text or part == "country"}
+
+
+def undressed_part(value: object) -> object:
+    """Spell a part of an address; one whose digits were lost is none."""
+    text = spelled(value)
+    if not text or not is_dressed(text):
+        return text
+    plain = undressed(text)
+    return plain if isinstance(plain, str) else None
 
 
 _NUMBER = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -194,9 +220,15 @@ def _date(value: object) -> Converted:
     return day.isoformat() if day else None
 
 
+_NO_BIRTHDAYS = frozenset(
+    {date(1, 1, 1), date(1899, 12, 30), date(1899, 12, 31), date(1900, 1, 1), date(9999, 12, 31)}
+)
+"""What databases and spreadsheets have in the place of a day that nobody knows."""
+
+
 def _birthday(value: object) -> Converted:
     day = _day(value, _BIRTHDAYS)
-    return f"{day.month:02}/{day.day:02}" if day else None
+    return f"{day.month:02}/{day.day:02}" if day and day not in _NO_BIRTHDAYS else None
 
 
 def _day(value: object, layouts: Iterable[re.Pattern[str]]) -> date | None:
@@ -271,11 +303,14 @@ _COUNTRY = re.compile(r"(?:[A-Za-z]{2})?")
 
 def _address(default_country: str, value: object) -> Converted:
     given: dict[str, str] = value if isinstance(value, dict) else {}
-    country = (given.get("country") or default_country).upper()
     parts = {part: text for part in ADDRESS_PARTS if (text := given.get(part))}
-    if not _COUNTRY.fullmatch(country) or not parts.keys() >= set(REQUIRED_ADDRESS_PARTS):
+    if not parts.keys() >= set(REQUIRED_ADDRESS_PARTS):
         return None
-    return parts | {"country": country} if country else parts
+    if "country" in given:
+        # Where a source tells countries, one that is blank or unknown is not that of the audience.
+        code = country_code(given["country"] or "")
+        return parts | {"country": code} if code else None
+    return parts | {"country": default_country.upper()} if default_country else parts
 
 
 _FITTING: dict[str, tuple[Callable[[object], Converted], WarningKind]] = {

@@ -61,7 +61,9 @@ def resolve_columns(
         skip_merge_validation=options.skip_merge_validation,
         profile_id=options.profile_id,
     )
-    return Columns(layout, mapper, basis, Fingerprinting.of(definition.field_map, basis, known))
+    layout = replace(layout, days=mapper.day_columns, numbers=mapper.number_columns)
+    fingerprints = Fingerprinting.of(definition.field_map, basis, known, layout.floats)
+    return Columns(layout, mapper, basis, fingerprints)
 
 
 def _with_merge_fields(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 
@@ -96,7 +98,10 @@ class DecidedPlan:
                 new=column["is_new"].to_pylist(),
                 found=column["was"].to_pylist(),
                 sources=self._located(batch),
-                columns=[emails, *map(values_of, column["fields"].flatten()[1:])],
+                columns=_with_numbers(
+                    [emails, *map(values_of, column["fields"].flatten()[1:])], _by_column(column["numbers"])
+                ),
+                null_words=_by_column(column["null_words"]),
             )
 
     def set_aside(self) -> Iterator[SetAside]:
@@ -124,6 +129,25 @@ class DecidedPlan:
             "" if segment is None else self._sources[segment].locate(row)
             for segment, row in zip(segments, rows, strict=True)
         ]
+
+
+def _by_column(positions: pa.Array) -> dict[int, list[int]]:
+    """Turn lists of columns, one for each row, into the rows of each column."""
+    rows: dict[int, list[int]] = {}
+    if positions.null_count < len(positions):
+        for row, columns in enumerate(positions.to_pylist()):
+            for column in columns or ():
+                rows.setdefault(column, []).append(row)
+    return rows
+
+
+def _with_numbers(columns: list[list[Any]], numbers: Mapping[int, Sequence[int]]) -> list[list[Any]]:
+    """Make numbers of what was told as text only because another file or segment has text there."""
+    for column, rows in numbers.items():
+        values = columns[column]
+        for row in rows:
+            values[row] = None if values[row] is None else Decimal(values[row])
+    return columns
 
 
 def record_status(database: Database, status: MemberStatus, members: Members) -> None:

@@ -8,8 +8,8 @@ the shape in another way, and still recognise whom the release before has sent.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -59,15 +59,21 @@ class Fingerprinting:
     :param order: the positions of the mapped columns, from 1, in the order in which their values count;
         empty where that is the order of the columns.
     :param rules_changed: whether people who were refused before they were sent are tried again.
+    :param floats: the positions of mapped columns with floats, and up to which number these hold each integer.
     """
 
     salt: str = ""
     order: tuple[int, ...] = ()
     rules_changed: bool = False
+    floats: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, field_map: FieldMap, basis: FingerprintBasis, known: FingerprintBasis | None
+        cls,
+        field_map: FieldMap,
+        basis: FingerprintBasis,
+        known: FingerprintBasis | None,
+        floats: Mapping[int, int] | None = None,
     ) -> Fingerprinting:
         """Return how to make them on a basis, where the ledger's are on a known one."""
         columns = field_map.columns
@@ -75,15 +81,36 @@ class Fingerprinting:
             salt=basis.salt,
             order=tuple(columns.index(column) for column in in_order(field_map, basis.order).columns[1:]),
             rules_changed=bool(known and known.rules and known.rules != basis.rules),
+            floats=floats or {},
+        )
+
+    def values(self, mapped: int) -> str:
+        """The values that count, as SQL: whole floats as the integers that they are.
+
+        :param mapped: how many columns are mapped.
+        """
+        return (
+            self._packed(self.order or range(1, mapped), self._value) if self.floats else self.earlier_values
         )
 
     @property
-    def values(self) -> str:
-        """The values that count, as SQL."""
+    def earlier_values(self) -> str:
+        """The values as releases took them that told 1.0 from 1, as SQL."""
         if self.order in ((), tuple(range(1, len(self.order) + 1))):
             return "fields"
-        named = (f"field_{rank} := fields.field_{position}" for rank, position in enumerate(self.order, 1))
-        return f"struct_pack(field_0 := fields.field_0, {', '.join(named)})"
+        return self._packed(self.order, lambda position: f"fields.field_{position}")
+
+    def _value(self, position: int) -> str:
+        value, most = f"fields.field_{position}", self.floats.get(position)
+        if most is None:
+            return value
+        is_whole = f"abs({value}) < {most} AND trunc({value}) = {value}"
+        return f"CASE WHEN {is_whole} THEN {value}::BIGINT::VARCHAR ELSE {value}::VARCHAR END"
+
+    @staticmethod
+    def _packed(order: Iterable[int], told: Callable[[int], str]) -> str:
+        named = (f"field_{rank} := {told(position)}" for rank, position in enumerate(order, 1))
+        return f"struct_pack({', '.join(['field_0 := fields.field_0', *named])})"
 
 
 def in_order(field_map: FieldMap, names: Iterable[str]) -> FieldMap:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from airflow_mailchimp_export.database import Database, quoted, rows_of
 from airflow_mailchimp_export.model import MemberStatus
 from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.planning.days import settle_days
 from airflow_mailchimp_export.planning.decided import DecidedPlan, record_status
 from airflow_mailchimp_export.planning.fingerprint import Fingerprinting
 from airflow_mailchimp_export.planning.staging import Layout, Members, empty_block, staging_block, to_pairs
@@ -101,17 +102,21 @@ class Staging:
         self._database.run("audience")
         self._database.run("remembered")
         position = size = 0
+        values = self._fingerprints.values(layout.mapped)
         for index, segment in enumerate(segments):
             self._database.run("add_segment", segment=index, name=segment.name, tag=segment.tag)
             rows = 0
             for batch in sources[index].batches():
-                block = staging_block(batch, layout, segment=segment.name, first_row=rows)
-                self._stage(block, segment=index, first_position=position)
+                block = staging_block(
+                    batch, layout, segment=segment.name, first_row=rows, spelling=sources[index].spelling
+                )
+                self._stage(block, values, segment=index, first_position=position)
                 rows += batch.num_rows
                 size += block.nbytes
                 on_rows(segment.name, batch.num_rows)
             position += rows
         self._database.bound_blocks(size // max(position, 1))
+        settle_days(self._database, sources, layout, fingerprint=values)
         return StagedPlan(self._database, segments, sources, has_ids=layout.profile_id is not None)
 
     def _respell(self, wanted: Iterable[str]) -> None:
@@ -122,9 +127,11 @@ class Staging:
             )
             self._database.script("take_respelled_ledger")
 
-    def _stage(self, block: pa.RecordBatch, **numbers: int) -> None:
+    def _stage(self, block: pa.RecordBatch, values: str, **numbers: int) -> None:
+        earlier = self._fingerprints.earlier_values
+        parts = {"values": values, "earlier": "NULL" if earlier == values else earlier}
         with self._database.incoming(block):
-            self._database.run_with("stage", {"values": self._fingerprints.values}, **numbers)
+            self._database.run_with("stage", parts, **numbers)
 
 
 class StagedPlan:

@@ -83,7 +83,7 @@ FROM ledger;
 -- The types of the fields are those of the sources.
 CREATE TABLE staged AS
 SELECT 0::BIGINT AS position, 0::INTEGER AS segment, source_row, email, ''::VARCHAR AS problem,
-    profile_id, 0::UBIGINT AS fingerprint, fields
+    profile_id, 0::UBIGINT AS fingerprint, 0::UBIGINT AS earlier, null_words, numbers, fields
 FROM incoming LIMIT 0;
 CREATE TABLE member_status (subscriber_hash VARCHAR, status VARCHAR);
 CREATE TABLE subscribed_since (subscriber_hash VARCHAR);
@@ -95,15 +95,42 @@ INSERT INTO segments VALUES ($segment, $name, $tag);
 
 -- name: stage
 -- The fingerprint covers all that a request would say of a person, but for the tags; in its text the values have the
--- order that the ledger's fingerprints have.
+-- order that the ledger's fingerprints have. Where a release before this one made another fingerprint of the same
+-- values, that is the earlier one.
 INSERT INTO staged
 SELECT source_row + $first_position, $segment, source_row, address,
     CASE WHEN NOT coalesce(is_plain(address), false) THEN address_problem(address) END,
-    profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt')), fields
+    profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt')),
+    md5_number_lower({earlier}::VARCHAR || getvariable('salt')), null_words, numbers, fields
 FROM (SELECT *, normal_address(email) AS address FROM incoming);
 
 -- name: values
 SELECT {columns} FROM staged;
+
+-- name: day_orders
+-- How many days of each segment exist only with the day in front, only with the month there, and in both orders; and
+-- one that does not tell.
+SELECT segment, count(*) FILTER (one > 12 AND two <= 12), count(*) FILTER (one <= 12 AND two > 12),
+    count(*) FILTER (one <= 12 AND two <= 12 AND one <> two), min(source_row)
+FROM (
+    SELECT segment, source_row, TRY_CAST(parts.one AS TINYINT) AS one, TRY_CAST(parts.two AS TINYINT) AS two
+    FROM (
+        SELECT segment, source_row, regexp_extract({column}, $pattern, ['one', 'two']) AS parts
+        FROM staged WHERE {column} IS NOT NULL
+    )
+)
+WHERE one BETWEEN 1 AND 31 AND two BETWEEN 1 AND 31 GROUP BY segment ORDER BY segment;
+
+-- name: respell_days
+UPDATE staged SET fields = respelled.fields, fingerprint = respelled.fingerprint, earlier = NULL
+FROM (
+    SELECT position, fields, md5_number_lower({values}::VARCHAR || getvariable('salt')) AS fingerprint
+    FROM (
+        SELECT position, struct_pack({packed}) AS fields FROM staged
+        WHERE segment = $segment AND regexp_matches({column}, $pattern)
+    )
+) AS respelled
+WHERE staged.position = respelled.position;
 
 -- name: record_status
 INSERT INTO member_status
@@ -208,9 +235,11 @@ WHERE came_back OR since.subscriber_hash IS NOT NULL;
 -- What is to be done with each person. Those who were archived by this export may be sent again, as what they were.
 CREATE TABLE decisions AS
 SELECT position, subscriber_hash, membership, audience_status, suppressed_as, state, known_status, known_reason,
-    known_id, returns, CASE
+    known_id, known_fingerprint, returns, CASE
     WHEN suppressed_as IS NOT NULL THEN 'suppressed'
-    WHEN getvariable('full_export') OR fingerprint IS DISTINCT FROM known_fingerprint OR returns THEN 'send'
+    WHEN getvariable('full_export') OR returns OR (
+        fingerprint IS DISTINCT FROM known_fingerprint AND (earlier IS NULL OR earlier IS DISTINCT FROM known_fingerprint)
+    ) THEN 'send'
     WHEN state = 'member' AND list_has_all(known_tags, tags) AND NOT list_has_any(tags, $gone_tags::VARCHAR[])
     THEN 'unchanged'
     WHEN lasting = 'until_fields_change' AND state = 'rejected' AND getvariable('rules_changed') THEN 'send'
@@ -221,6 +250,7 @@ SELECT position, subscriber_hash, membership, audience_status, suppressed_as, st
 END AS disposition
 FROM (
     SELECT people.position, people.subscriber_hash, memberships.membership, memberships.tags, staged.fingerprint,
+        staged.earlier,
         audience.status AS audience_status,
         ledger.state, ledger.status AS known_status, ledger.fingerprint AS known_fingerprint,
         ledger.tags AS known_tags, ledger.reason AS known_reason, ledger.profile_id AS known_id,
@@ -246,7 +276,8 @@ FROM (
 -- name: upserts
 SELECT subscriber_hash, email,
     CASE WHEN returns THEN known_status ELSE coalesce(audience_status, getvariable('new_status')) END AS status,
-    membership, segment, source_row, fingerprint, profile_id, audience_status IS NULL AS is_new, audience_status AS was, fields
+    membership, segment, source_row, fingerprint, profile_id, audience_status IS NULL AS is_new, audience_status AS was,
+    null_words, numbers, fields
 FROM decisions JOIN staged USING (position) WHERE disposition = 'send' ORDER BY position;
 
 -- name: upsert_count
@@ -363,9 +394,9 @@ ORDER BY segments.segment;
 -- name: set_aside
 -- Who is not sent, and why: rows without a usable address, people who may not be sent, and people whom Mailchimp
 -- refused before and whose profile is as it was. Who is unchanged but has another profile id is here too, so that
--- the ledger learns it: the id has to be known before the address changes. And so is who came back and is in no
--- segment, so that the ledger forgets why they were not sent, and who is not archived any more, so that nobody is
--- taken for archived by this export whom somebody else archives later.
+-- the ledger learns it: the id has to be known before the address changes. So is who is unchanged by an earlier
+-- fingerprint, who came back and is in no segment, so that the ledger forgets why they were not sent, and who is not
+-- archived any more, so that nobody is taken for archived by this export whom somebody else archives later.
 SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_row, fingerprint, profile_id FROM (
     SELECT 'rejected' AS effect, problem AS reason, 'EMAIL' AS field, '' AS subscriber_hash,
         coalesce(email, '') AS email, [name] AS segments, segment, source_row, position,
@@ -377,6 +408,7 @@ SELECT effect, reason, field, subscriber_hash, email, segments, segment, source_
     FROM decisions JOIN memberships USING (membership) JOIN staged USING (position)
     WHERE disposition IN ('rejected', 'suppressed')
         OR (disposition = 'unchanged' AND profile_id IS NOT NULL AND profile_id IS DISTINCT FROM known_id)
+        OR (disposition = 'unchanged' AND fingerprint IS DISTINCT FROM known_fingerprint)
     UNION ALL
     SELECT 'unchanged', '', '', subscriber_hash, email, [], NULL, NULL, NULL, NULL, NULL
     FROM (

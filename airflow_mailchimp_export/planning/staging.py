@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_mailchimp_export.database import COLUMNS, SEGMENT, segment_named
 from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.planning.spelling import null_words, plain_days, plain_numbers
+from airflow_mailchimp_export.settings.file_options import Spelling
 from airflow_mailchimp_export.sources.blocks import shortened
-from airflow_mailchimp_export.sources.columns import as_text, exact_up_to, reconciled
+from airflow_mailchimp_export.sources.columns import (
+    NUMBERS,
+    as_text,
+    exact_up_to,
+    is_number,
+    reconciled,
+    undamaged,
+)
 from airflow_mailchimp_export.sources.source import Source
 
 Members = Iterable[tuple[str, str]]
@@ -33,14 +43,34 @@ class Layout:
     :param schema: names and types that all sources share, the address's first.
     :param mapped: how many columns, from the first, the field map needs.
     :param profile_id: the position of the column that identifies a profile for good; ``None`` for none.
+    :param days: the positions of the columns that fill dates and birthdays, each with whether these may lack a year.
+    :param numbers: the positions of the columns that fill numbers.
     """
 
     schema: pa.Schema
     mapped: int
     profile_id: int | None = None
+    days: Mapping[int, bool] = field(default_factory=dict)
+    numbers: Collection[int] = ()
+
+    @property
+    def floats(self) -> dict[int, int]:
+        """The positions of mapped columns with floats, and up to which number these hold each integer."""
+        return {
+            index: exact_up_to(_stored_type(kind))
+            for index, kind in enumerate(self.schema.types[: self.mapped])
+            if index and pa.types.is_floating(kind)
+        }
 
 
-def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_row: int) -> pa.RecordBatch:
+def staging_block(
+    batch: pa.RecordBatch,
+    layout: Layout,
+    *,
+    segment: str,
+    first_row: int,
+    spelling: Spelling = Spelling(),
+) -> pa.RecordBatch:
     """Return a batch as rows to be staged: row number, address, profile id, and the mapped columns as one struct.
 
     :raises SourceError: when a column's values are damaged, or do not fit the type that the segments share.
@@ -52,6 +82,7 @@ def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_
         else shortened(_stored(batch, index, kind, segment))
         for index, kind in enumerate(layout.schema.types)
     ]
+    columns, null_words = _respelled(columns, layout, spelling)
     # A struct needs a field, also where only addresses are exported; the address itself is not one of them.
     fields = [pa.nulls(batch.num_rows), *columns[1 : layout.mapped]]
     return pa.record_batch(
@@ -62,8 +93,49 @@ def staging_block(batch: pa.RecordBatch, layout: Layout, *, segment: str, first_
             "fields": pa.StructArray.from_arrays(
                 fields, names=[f"field_{index}" for index in range(len(fields))]
             ),
+            "null_words": null_words,
+            "numbers": _numbers(batch, layout),
         },
         metadata={SEGMENT: segment, COLUMNS: _listed(layout.schema)},
+    )
+
+
+_POSITIONS = pa.list_(pa.uint16())
+"""Type of what lists columns of a row by their positions; nearly always there are none."""
+
+
+def _respelled(
+    columns: Sequence[pa.Array], layout: Layout, spelling: Spelling
+) -> tuple[list[pa.Array], pa.Array]:
+    """Read columns as they are spelled; say of each row which of them had a word for nothing."""
+    rows = len(columns[0])
+    found: dict[int, list[int]] = {}
+    respelled = []
+    for index, given in enumerate(columns):
+        is_null = null_words(given, spelling.null_words)
+        for row in pc.indices_nonzero(is_null).to_pylist() if is_null is not None else ():
+            found.setdefault(row, []).append(index)
+        values = given if is_null is None else pc.if_else(is_null, None, given)
+        days = plain_days(values, layout.schema.names[index], spelling) if index in layout.days else values
+        respelled.append(plain_numbers(days, spelling) if index in layout.numbers else days)
+    if not found:
+        return respelled, pa.nulls(rows, _POSITIONS)
+    return respelled, pa.array([found.get(row) for row in range(rows)], _POSITIONS)
+
+
+def _numbers(batch: pa.RecordBatch, layout: Layout) -> pa.Array:
+    """Say of each row which of its texts are numbers at the source."""
+    told = json.loads((batch.schema.metadata or {}).get(NUMBERS, b"[]"))
+    positions = [
+        index
+        for index in range(1, layout.mapped)
+        if pa.types.is_string(layout.schema.types[index])
+        and (batch.schema.names[index] in told or is_number(batch.schema.types[index]))
+    ]
+    return (
+        pa.array([positions or None] * batch.num_rows, _POSITIONS)
+        if positions
+        else pa.nulls(batch.num_rows, _POSITIONS)
     )
 
 
@@ -128,7 +200,9 @@ def _stored(batch: pa.RecordBatch, index: int, kind: pa.DataType, segment: str) 
     """Return a column as DuckDB reads it."""
     values = batch.column(index)
     try:
-        if pa.types.is_string(values.type) or pa.types.is_struct(values.type):
+        if pa.types.is_string(values.type):
+            values = undamaged(values)
+        if pa.types.is_struct(values.type):
             values.validate(full=True)
         typed = as_text(values) if pa.types.is_string(kind) else values.cast(kind)
         return _within_calendar(typed.cast(_stored_type(kind)))

@@ -43,4 +43,6 @@ def _write_upserts(plan: DecidedPlan, mapper: FieldMapper, writer: PlanWriter) -
 
 def _to_profiles(block: PlannedBlock, memberships: Sequence[Membership]) -> ProfileBlock:
     tags = [memberships[index].tags for index in block.memberships]
-    return ProfileBlock(block.hashes, block.emails, block.statuses, tags, block.columns, block.sources)
+    return ProfileBlock(
+        block.hashes, block.emails, block.statuses, tags, block.columns, block.sources, block.null_words
+    )

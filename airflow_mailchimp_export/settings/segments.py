@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
 
 from airflow_mailchimp_export.errors import ConfigError
@@ -19,6 +18,12 @@ from airflow_mailchimp_export.settings.coercion import (
     parse_setting,
     single_line,
 )
+from airflow_mailchimp_export.settings.file_options import (
+    FILE_OPTIONS,
+    FileFormat,
+    FileOptions,
+    parse_file_options,
+)
 from airflow_mailchimp_export.settings.names import check_keys
 from airflow_mailchimp_export.tag_names import tag_key
 
@@ -28,14 +33,9 @@ if TYPE_CHECKING:
 MAX_TAG_LENGTH: Final = 100
 """Longest name of a tag: https://mailchimp.com/help/getting-started-tags/"""
 
+__all__ = ["FileFormat", "FileOptions", "FileSpec", "Segment", "TableSpec", "parse_segments"]
+
 _T = TypeVar("_T")
-
-
-class FileFormat(StrEnum):
-    """How profiles are written in files."""
-
-    PARQUET = "parquet"
-    CSV = "csv"
 
 
 @runtime_checkable
@@ -69,11 +69,13 @@ class FileSpec:
     :param uri: a file, a folder, or a glob, on any object storage.
     :param format: ``None`` means that the files' extensions tell.
     :param conn_id: the Airflow connection of the object storage.
+    :param options: how the files are written.
     """
 
     uri: str
     format: FileFormat | None = None
     conn_id: str | None = None
+    options: FileOptions = FileOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +104,8 @@ class Segment:
 def parse_segments(segments: Mapping[str, object] | str) -> tuple[Segment, ...]:
     """Check which profiles are to be exported.
 
-    :param segments: the segments' names and, for each, a URI, a mapping with the keys uri, format, tag and
-        conn_id, or a data frame or table; mappings may be JSON text.
+    :param segments: the segments' names and, for each, a URI, a mapping with the keys uri, format, tag,
+        conn_id and those of :class:`FileOptions`, or a data frame or table; mappings may be JSON text.
     :raises ConfigError: names the segment, what is wrong with it, and the remedy.
     """
     given = parse_setting("segments", segments, mapping)
@@ -169,13 +171,14 @@ def _described_source(where: str, given: Mapping[str, object]) -> SegmentSource:
             f"{where}: SQL sources are not supported yet",
             "Name files with the key 'uri' instead",
         )
-    check_keys(where, given, allowed=("uri", "format", "tag", "conn_id"))
+    check_keys(where, given, allowed=("uri", "format", "tag", "conn_id", *FILE_OPTIONS))
     if is_blank(given.get("uri")):
         raise ConfigError(f"{where} has no 'uri'", "Say which file, folder or glob holds its profiles")
     return FileSpec(
         uri=_uri(where, given["uri"]),
         format=_optional(f"{where}: format", given.get("format"), choice(*FileFormat)),
         conn_id=_optional(f"{where}: conn_id", given.get("conn_id"), single_line),
+        options=parse_file_options(where, given),
     )
 
 

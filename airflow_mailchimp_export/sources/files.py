@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.settings.segments import FileFormat
+from airflow_mailchimp_export.settings.file_options import FileFormat, FileOptions
 from airflow_mailchimp_export.sources.blocks import divided
-from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type
+from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type, in_zone
 from airflow_mailchimp_export.sources.csv_part import CsvPart
 from airflow_mailchimp_export.sources.finding import FoundFile, identity_of
+from airflow_mailchimp_export.sources.jsonl_part import JsonlPart
 from airflow_mailchimp_export.sources.location import SourceLocation
+from airflow_mailchimp_export.sources.nested import all_names, column_of, type_of
 from airflow_mailchimp_export.sources.parquet_part import ParquetPart
 
 _LOOKING_AT_ONCE: Final = 8
@@ -47,9 +49,10 @@ class Part(Protocol):
         ...
 
 
-_PARTS: Final[Mapping[FileFormat, Callable[[FoundFile, SourceLocation], Part]]] = {
+_PARTS: Final[Mapping[FileFormat, Callable[[FoundFile, SourceLocation, FileOptions], Part]]] = {
     FileFormat.PARQUET: ParquetPart,
     FileFormat.CSV: CsvPart,
+    FileFormat.JSONL: JsonlPart,
 }
 
 
@@ -58,12 +61,21 @@ class FileSource:
 
     :param files: in the order in which they are read.
     :param columns: the wanted columns, each once.
+    :param options: how they are written.
     :raises SourceError: a column is missing, its types cannot be reconciled, or a file cannot be read.
     """
 
-    def __init__(self, segment: str, files: Sequence[FoundFile], *, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        segment: str,
+        files: Sequence[FoundFile],
+        *,
+        columns: Sequence[str],
+        options: FileOptions = FileOptions(),
+    ) -> None:
         self.segment = segment
-        parts = [_PARTS[file.format](file, SourceLocation(segment, file.label)) for file in files]
+        self.spelling = options.spelling(is_csv=any(file.format is FileFormat.CSV for file in files))
+        parts = [_PARTS[file.format](file, SourceLocation(segment, file.label), options) for file in files]
         with ThreadPoolExecutor(_LOOKING_AT_ONCE) as pool:
             schemas = list(pool.map(lambda part: part.schema(), parts))
         self._parts = [_wanted(part, schema, columns) for part, schema in zip(parts, schemas, strict=True)]
@@ -99,7 +111,7 @@ class FileSource:
 
     def _type(self, column: str) -> pa.DataType:
         types = {wanted.part.location.file: wanted.types[column] for wanted in self._parts}
-        return common_type(column, types, segment=self.segment)
+        return in_zone(common_type(column, types, segment=self.segment), self.spelling.timezone)
 
     def _read(self) -> Generator[pa.RecordBatch]:
         self._starts = []
@@ -115,11 +127,13 @@ class FileSource:
 class _Wanted:
     """What is wanted of one file.
 
-    :param read: the columns to read from the file; the others stand in the names of its folders.
+    :param read: the columns to read from the file.
+    :param own: those that are wanted of it; the others stand in the names of its folders.
     """
 
     part: Part
     read: Sequence[str]
+    own: Collection[str]
     types: Mapping[str, pa.DataType]
 
     def batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -128,14 +142,18 @@ class _Wanted:
             yield as_batch(columns, schema, location=self.part.location)
 
     def _column(self, name: str, batch: pa.RecordBatch) -> pa.Array:
-        if name in self.read:
-            return batch.column(name)
+        if name in self.own:
+            return column_of(batch, name)
         return pa.repeat(pa.scalar(self.part.found.partitions[name], pa.string()), batch.num_rows)
 
 
 def _wanted(part: Part, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:
     partitions = part.found.partitions
-    own = [column for column in columns if column in schema.names or column not in partitions]
-    check_columns(own, [*schema.names, *partitions], location=part.location)
-    types = {column: schema.field(column).type if column in own else pa.string() for column in columns}
-    return _Wanted(part, own or schema.names[:1], types)
+    names = all_names(schema)
+    if isinstance(part, JsonlPart) and not set(columns) <= {*names, *partitions}:
+        schema = part.full_schema()
+        names = all_names(schema)
+    own = [column for column in columns if column in names or column not in partitions]
+    check_columns(own, [*names, *partitions], location=part.location)
+    types = {column: type_of(schema, column) if column in own else pa.string() for column in columns}
+    return _Wanted(part, own or schema.names[:1], frozenset(own), types)

@@ -8,52 +8,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec
 from airflow_mailchimp_export.sources.location import SourceLocation, listed, reading
+from airflow_mailchimp_export.sources.packing import without_packing
+from airflow_mailchimp_export.sources.paths import StoragePath
+from airflow_mailchimp_export.sources.table_folders import check_no_table, check_no_table_among
 
 _EXTENSIONS: Final = {
     ".parquet": FileFormat.PARQUET,
     ".parq": FileFormat.PARQUET,
     ".pq": FileFormat.PARQUET,
     ".csv": FileFormat.CSV,
-    ".csv.gz": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
+    ".jsonl": FileFormat.JSONL,
+    ".ndjson": FileFormat.JSONL,
 }
 _HIDDEN: Final = (".", "_")
 _MAGIC: Final = frozenset("*?[")
 _HIVE_NULL: Final = "__HIVE_DEFAULT_PARTITION__"
-
-
-class StoragePath(Protocol):
-    """What is needed of a path: UPath and Airflow's ObjectStoragePath have it."""
-
-    @property
-    def name(self) -> str:
-        """The last part."""
-        ...
-
-    @property
-    def parent(self) -> Self:
-        """The folder that it is in."""
-        ...
-
-    def is_dir(self) -> bool:
-        """Whether it is a folder."""
-        ...
-
-    def is_file(self) -> bool:
-        """Whether it is a file."""
-        ...
-
-    def iterdir(self) -> Iterator[Self]:
-        """List what is in the folder."""
-        ...
-
-    def open(self, mode: Any) -> Any:
-        """Open the file."""
-        ...
 
 
 def identity_of(path: Any, location: SourceLocation) -> str:
@@ -92,17 +67,19 @@ class FoundFile:
 def find_files(spec: FileSpec, *, segment: str, path_factory: PathFactory) -> tuple[FoundFile, ...]:
     """Find the files that a URI means, sorted by their paths.
 
-    Names that begin with a dot or an underscore are left out of folders, and no wildcard matches them.
+    Names that begin with a dot or an underscore are left out of folders, but for partitions, and no wildcard matches
+    them.
 
-    :raises SourceError: there are none, their formats differ or are unknown, or a folder cannot be read.
+    :raises SourceError: there are none, some cannot be read, their formats differ, or a folder cannot be listed.
     """
     location = SourceLocation(segment)
     with reading(SourceLocation(segment, spec.uri)):
         root, pattern = _split(spec.uri)
         start = path_factory(root, spec.conn_id)
+        check_no_table(start, location)
         if not (pattern or start.is_dir()):
             return (_single(spec, start, location),)
-        paths = _matches(start, pattern) if pattern else _below(start)
+        paths = _matches(start, pattern, location) if pattern else _below(start, location)
         files = _usable({str(path): path for path in paths}, spec, location=location, is_glob=bool(pattern))
         return tuple(_found(path, given, root=str(start)) for path, given in files)
 
@@ -116,22 +93,24 @@ def _split(uri: str) -> tuple[str, Sequence[str]]:
     return "/".join(parts[:first]) or ("/" if first else "."), [part for part in parts[first:] if part]
 
 
-def _matches(folder: StoragePath, pattern: Sequence[str]) -> Iterator[StoragePath]:
+def _matches(folder: StoragePath, pattern: Sequence[str], location: SourceLocation) -> Iterator[StoragePath]:
     if pattern[0] == "**":
-        yield from _matches_at_any_depth(folder, pattern)
+        yield from _matches_at_any_depth(folder, pattern, location)
         return
-    for path in _children(folder, pattern[0]):
+    for path in _children(folder, pattern[0], location):
         if path.is_dir() and pattern[1:]:
-            yield from _matches(path, pattern[1:])
+            yield from _matches(path, pattern[1:], location)
         elif not (pattern[1:] or path.is_dir()):
             yield path
 
 
-def _matches_at_any_depth(folder: StoragePath, pattern: Sequence[str]) -> Iterator[StoragePath]:
-    yield from _matches(folder, pattern[1:] or ["*"])
-    for path in _children(folder, "*"):
+def _matches_at_any_depth(
+    folder: StoragePath, pattern: Sequence[str], location: SourceLocation
+) -> Iterator[StoragePath]:
+    yield from _matches(folder, pattern[1:] or ["*"], location)
+    for path in _children(folder, "*", location):
         if path.is_dir() and not _leads_back(path):
-            yield from _matches(path, pattern)
+            yield from _matches(path, pattern, location)
 
 
 def _leads_back(path: Any) -> bool:
@@ -147,15 +126,23 @@ def _leads_back(path: Any) -> bool:
 _LOCAL: Final = ("", "file", "local")
 
 
-def _below(folder: StoragePath) -> Iterator[StoragePath]:
-    return _matches(folder, ["**"])
+def _below(folder: StoragePath, location: SourceLocation) -> Iterator[StoragePath]:
+    return _matches(folder, ["**"], location)
 
 
-def _children(folder: StoragePath, glob: str) -> Iterator[StoragePath]:
+def _children(folder: StoragePath, glob: str, location: SourceLocation) -> Iterator[StoragePath]:
     # pathlib's own globbing passes over folders that it may not list, and half a segment would be read.
-    for path in folder.iterdir():
-        hidden = path.name.startswith(_HIDDEN) and not glob.startswith(_HIDDEN)
-        if path.name and not hidden and fnmatchcase(path.name, glob):
+    children = list(folder.iterdir())
+    check_no_table_among(folder, children, location)
+    for path in children:
+        if not path.name or str(path).rstrip("/") == str(folder).rstrip("/"):
+            if path.is_dir():
+                raise location.error(
+                    f"below {str(folder)!r} there are keys with '//', which no folder has: rename them."
+                )
+            continue  # the folder's own marker in an object storage
+        hidden = path.name.startswith(_HIDDEN) and "=" not in path.name and not glob.startswith(_HIDDEN)
+        if not hidden and fnmatchcase(path.name, glob):
             yield path
 
 
@@ -166,43 +153,86 @@ def _single(spec: FileSpec, path: StoragePath, location: SourceLocation) -> Foun
         )
     given = spec.format or _format_of(path)
     if given is None:
-        raise location.error(
-            f"the name of {spec.uri!r} does not tell the format: add 'format' to the segment, "
-            f"{' or '.join(FileFormat)}."
-        )
+        raise location.error(f"the name of {spec.uri!r} does not tell the format: {_remedy_for(path.name)}.")
     return _found(path, given, root=str(path.parent))
 
 
 def _neighbours(path: StoragePath) -> str:
     with suppress(Exception):  # storages fail in their own ways, and the missing file is what matters
-        return listed(sorted(child.name for child in _children(path.parent, "*")))
+        return listed(sorted(child.name for child in _children(path.parent, "*", SourceLocation(""))))
     return "no readable files"
 
 
 def _usable(
     paths: Mapping[str, StoragePath], spec: FileSpec, *, location: SourceLocation, is_glob: bool
 ) -> list[tuple[StoragePath, FileFormat]]:
-    anything = spec.format if is_glob else None
-    candidates = [(paths[key], anything or _format_of(paths[key])) for key in sorted(paths)]
-    usable = [
-        (path, given) for path, given in candidates if given is not None and spec.format in {None, given}
+    found = [
+        (paths[key], _format_of(paths[key])) for key in sorted(paths) if not _is_marker(paths[key], paths)
     ]
-    if not usable:
+    if not found:
         raise location.error(
-            f"no {spec.format or 'Parquet or CSV'} file is in {spec.uri!r}; "
-            f"there are {listed(path.name for path, _ in candidates)}. A glob must match files, not folders."
+            f"no {spec.format or 'Parquet or CSV'} file is in {spec.uri!r}; there is nothing but what is "
+            "hidden. A glob must match files, not folders."
         )
-    if len({given for _, given in usable}) > 1:
+    if spec.format:
+        return [(path, spec.format) for path, _ in _of_format(found, spec, location, is_glob=is_glob)]
+    if unknown := [path.name for path, given in found if given is None]:
         raise location.error(
-            f"{spec.uri!r} has both Parquet and CSV files ({listed(path.name for path, _ in usable)}): "
-            "add 'format' to the segment to choose."
+            f"{spec.uri!r} has files whose names do not tell the format ({listed(unknown)}): "
+            f"{_remedy_for(unknown[0])}, remove them, or let a glob leave them out."
         )
-    return usable
+    formats = sorted({given for _, given in found if given})
+    if len(formats) > 1:
+        raise location.error(
+            f"{spec.uri!r} has files of several formats, {' and '.join(formats)} "
+            f"({listed(path.name for path, _ in found)}): let a glob choose, such as '*.{formats[0]}'."
+        )
+    return [(path, given) for path, given in found if given]
+
+
+def _of_format(
+    found: list[tuple[StoragePath, FileFormat | None]],
+    spec: FileSpec,
+    location: SourceLocation,
+    *,
+    is_glob: bool,
+) -> list[tuple[StoragePath, FileFormat | None]]:
+    """Everything there is of the format; a glob has chosen, but a folder may hold what is surely of another one."""
+    others = [path.name for path, given in found if given not in {None, spec.format}]
+    others += [path.name for path, given in found if given is None and path.name.lower().endswith(_NO_TEXT)]
+    if others and not is_glob:
+        raise location.error(
+            f"{spec.uri!r} has files that are not {spec.format} ({listed(others)}): "
+            "remove them, or let a glob leave them out."
+        )
+    return found
+
+
+def _is_marker(path: StoragePath, paths: Mapping[str, StoragePath]) -> bool:
+    """Whether a file is an empty one that stands for the folder of its name, as some object storages have them."""
+    below = f"{str(path).rstrip('/')}/"
+    return any(other.startswith(below) for other in paths)
+
+
+_NO_TEXT: Final = (".xlsx", ".xls", ".ods", ".avro", ".orc", ".feather", ".arrow", ".pdf")
+
+
+def _remedy_for(name: str) -> str:
+    if name.lower().endswith(_NO_TEXT[:3]):
+        return "save workbooks as CSV ('CSV UTF-8')"
+    if name.lower().endswith(_NO_TEXT):
+        return "write Parquet or CSV"
+    return f"add 'format' to the segment, {' or '.join(_OF_FILES)}"
+
+
+_OF_FILES: Final = (FileFormat.PARQUET, FileFormat.CSV, FileFormat.JSONL)
 
 
 def _format_of(path: StoragePath) -> FileFormat | None:
     name = path.name.lower()
-    return next((given for extension, given in _EXTENSIONS.items() if name.endswith(extension)), None)
+    plain = without_packing(name)
+    found = next((given for extension, given in _EXTENSIONS.items() if plain.endswith(extension)), None)
+    return None if found is FileFormat.PARQUET and plain != name else found
 
 
 def _found(path: StoragePath, given: FileFormat, *, root: str) -> FoundFile:

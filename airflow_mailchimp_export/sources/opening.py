@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from upath import UPath
 
-from airflow_mailchimp_export.settings.segments import FileSpec, Segment
+from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec, Segment
 from airflow_mailchimp_export.sources.files import FileSource
-from airflow_mailchimp_export.sources.finding import PathFactory, StoragePath, find_files
+from airflow_mailchimp_export.sources.finding import PathFactory, find_files
+from airflow_mailchimp_export.sources.lake import LakeSource, is_lake_table, lake_table
+from airflow_mailchimp_export.sources.paths import StoragePath
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.sources.tables import TableSource
 
@@ -30,6 +32,11 @@ def open_source(
     wanted = tuple(dict.fromkeys(columns))
     source = segment.source
     if isinstance(source, FileSpec):
+        if source.format in {FileFormat.DELTA, FileFormat.ICEBERG}:
+            table = lake_table(source, segment=segment.name, path_factory=path_factory)
+            return LakeSource(segment.name, table, columns=wanted, options=source.options)
         files = find_files(source, segment=segment.name, path_factory=path_factory)
-        return FileSource(segment.name, files, columns=wanted)
+        return FileSource(segment.name, files, columns=wanted, options=source.options)
+    if is_lake_table(source.table):
+        return LakeSource(segment.name, source.table, columns=wanted)
     return TableSource(segment.name, source.table, columns=wanted)

@@ -9,9 +9,11 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_mailchimp_export.settings.file_options import FileOptions
 from airflow_mailchimp_export.sources.blocks import regrouped
 from airflow_mailchimp_export.sources.finding import FoundFile
 from airflow_mailchimp_export.sources.location import SourceLocation, reading
+from airflow_mailchimp_export.sources.magic import HEAD_BYTES, strange_kind
 
 _READ_ROWS: Final = 1_024
 
@@ -23,10 +25,13 @@ class ParquetPart:
     """Reads a Parquet file.
 
     :param found: the file.
-    :param place: how it is named in errors.
+    :param location: how it is named in errors.
+    :param options: how it is written, of which only its zone means something here.
     """
 
-    def __init__(self, found: FoundFile, location: SourceLocation) -> None:
+    def __init__(
+        self, found: FoundFile, location: SourceLocation, options: FileOptions = FileOptions()
+    ) -> None:
         self.found = found
         self.location = location
 
@@ -54,10 +59,22 @@ class ParquetPart:
     @contextmanager
     def _opened(self) -> Iterator[pq.ParquetFile]:
         with reading(self.location), self.found.path.open("rb") as stream:
-            if not stream.read(1):
-                raise self.location.error("is empty (0 bytes), which no Parquet file is.")
+            self._check_kind(stream.read(HEAD_BYTES))
             # Buffering ahead keeps what was read until the file ends: as much memory as the file is large.
+            # Moments of the oldest form do not fit nanoseconds before 1677 and after 2262.
             with pq.ParquetFile(
-                stream, pre_buffer=False, buffer_size=_READ_BYTES, page_checksum_verification=True
+                stream,
+                pre_buffer=False,
+                buffer_size=_READ_BYTES,
+                page_checksum_verification=True,
+                coerce_int96_timestamp_unit="us",
             ) as file:
                 yield file
+
+    def _check_kind(self, head: bytes) -> None:
+        if not head:
+            raise self.location.error("is empty (0 bytes), which no Parquet file is.")
+        if head.startswith(b"PAR1"):
+            return
+        kind, remedy = strange_kind(head) or ("of another kind, perhaps text", "set 'format' to its own")
+        raise self.location.error(f"is no Parquet file: it is {kind}; {remedy}.")

@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
+from airflow_mailchimp_export.settings.file_options import Spelling
+
 BATCH_ROWS: Final = 65_536
 """Most rows of one batch: large enough to keep Arrow busy, small enough to keep memory flat."""
 
@@ -16,10 +18,12 @@ class Source(Protocol):
 
     :ivar segment: the segment's name.
     :ivar schema: the wanted columns, in the wanted order.
+    :ivar spelling: how their values are spelled.
     """
 
     segment: str
     schema: pa.Schema
+    spelling: Spelling
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Read from the first row to the last, at most :data:`BATCH_ROWS` rows at a time.

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from airflow_mailchimp_export.settings.file_options import Spelling
 from airflow_mailchimp_export.settings.segments import ArrowData, is_pandas
 from airflow_mailchimp_export.sources.blocks import divided
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, plain_type
 from airflow_mailchimp_export.sources.location import SourceLocation
+from airflow_mailchimp_export.sources.nested import all_names, column_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +49,7 @@ class TableSource:
 
     def __init__(self, segment: str, data: ArrowData, *, columns: Sequence[str]) -> None:
         self.segment = segment
+        self.spelling = Spelling()
         self._place = SourceLocation(segment)
         self._table = self._as_table(data, columns)
         self.schema = pa.schema([(field.name, plain_type(field.type)) for field in self._table.schema])
@@ -75,8 +78,8 @@ class TableSource:
         if is_pandas(data):
             return self._from_pandas(data, columns)
         table = data if isinstance(data, pa.Table) else self._from_arrow(data)
-        check_columns(columns, table.column_names, location=self._place)
-        return table.select(list(columns))
+        check_columns(columns, all_names(table.schema), location=self._place)
+        return pa.table([column_of(table, column) for column in columns], names=list(columns))
 
     def _from_arrow(self, data: ArrowData) -> pa.Table:
         if isinstance(data, pa.RecordBatchReader):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
 from pathlib import Path
@@ -43,7 +43,10 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBlock:
-    """Profiles to be sent, column by column; ``columns`` is in the order of the field map's columns."""
+    """Profiles to be sent, column by column; ``columns`` is in the order of the field map's columns.
+
+    :param null_words: the rows in which a column had a word for nothing, by its position.
+    """
 
     hashes: list[str]
     emails: list[str]
@@ -55,6 +58,7 @@ class PlannedBlock:
     found: list[str | None]
     sources: list[str]
     columns: list[list[object]]
+    null_words: dict[int, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

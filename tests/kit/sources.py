@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from airflow_mailchimp_export.settings.file_options import Spelling
+
 
 @dataclass
 class FakeSource:
@@ -15,6 +17,7 @@ class FakeSource:
     segment: str
     tables: Sequence[pa.Table]
     breaks: Exception | None = None
+    spelling: Spelling = field(default_factory=Spelling)
     schema: pa.Schema = field(init=False)
 
     def __post_init__(self) -> None:

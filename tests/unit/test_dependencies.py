@@ -74,7 +74,16 @@ SANDBOX_FILES = list(SANDBOX.rglob("*.py"))
 
 def test_what_the_package_imports_is_declared() -> None:
     """Nothing is used that is there only because something else brings it."""
-    assert imported(CORE_FILES) - BROUGHT_BY_AIRFLOW - declared().keys() == set()
+    extras = declared("delta").keys() | declared("iceberg").keys()
+    assert imported(CORE_FILES) - BROUGHT_BY_AIRFLOW - declared().keys() - extras == set()
+
+
+@pytest.mark.parametrize(("extra", "file"), [("delta", "lake.py"), ("iceberg", "lake.py")])
+def test_each_table_format_has_an_extra(extra: str, file: str) -> None:
+    """What reads a table format is brought by an extra, and is imported nowhere but where tables are read."""
+    others = [one for one in CORE_FILES if one.name != file]
+    assert declared(extra).keys() <= imported(PACKAGE.rglob(file))
+    assert not declared(extra).keys() & imported(others)
 
 
 def test_what_is_declared_is_imported() -> None:
@@ -89,10 +98,10 @@ def test_the_sandbox_has_an_extra_of_its_own() -> None:
 
 def test_the_set_up_has_the_sandbox() -> None:
     """Whoever sets the project up for development gets the sandbox's extra as well."""
-    assert declared("dev")["airflow-mailchimp-export"].extras == {"sandbox"}
+    assert declared("dev")["airflow-mailchimp-export"].extras == {"delta", "iceberg", "sandbox"}
 
 
-@pytest.mark.parametrize("extra", [None, "sandbox", "dev"])
+@pytest.mark.parametrize("extra", [None, "delta", "iceberg", "sandbox", "dev"])
 def test_the_pinned_versions_are_allowed(extra: str | None) -> None:
     """Each requirement allows the version that constraints.txt pins."""
     lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()

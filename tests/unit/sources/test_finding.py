@@ -35,7 +35,7 @@ def refusal(uri: str | Path, *, given: FileFormat | None = None) -> str:
 def lake(tmp_path: Path) -> Path:
     """A folder of Parquet files, and of what engines leave behind."""
     for name in (
-        *("part-1.parquet", "part-0.PARQUET", "day=1/part-0.pq", "day=1/x/part-0.parq", "README.md"),
+        *("part-1.parquet", "part-0.PARQUET", "day=1/part-0.pq", "day=1/x/part-0.parq"),
         *("_SUCCESS", "_temporary/part-9.parquet", ".part-0.parquet.crc", ".hidden/part-9.parquet"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,15 +60,60 @@ class TestFolders:
     def test_an_empty_folder(self, tmp_path: Path) -> None:
         """An empty folder is an error, not an empty segment."""
         assert refusal(tmp_path).startswith(
-            f"segment 'VIP': no Parquet or CSV file is in {str(tmp_path)!r}; there are nothing."
+            f"segment 'VIP': no Parquet or CSV file is in {str(tmp_path)!r}; there is nothing"
         )
 
     def test_a_folder_of_other_files(self, lake: Path) -> None:
-        """A folder without files of the wanted format is an error that names what is there."""
+        """A folder with files that are surely of another format than the wanted one is an error that lists them."""
         said = refusal(lake, given=FileFormat.CSV)
-        assert "no csv file is in" in said
-        assert "'README.md'" in said
-        assert "'part-1.parquet'" in said
+        assert "has files that are not csv ('part-0.pq'," in said
+        assert "let a glob leave them out" in said
+
+    @pytest.mark.parametrize(
+        ("name", "remedy"),
+        [
+            ("README.md", "add 'format' to the segment"),
+            ("part-00003", "add 'format' to the segment"),
+            ("people.xlsx", "save workbooks as CSV"),
+            ("part-0.orc", "write Parquet or CSV"),
+            ("part-0.parquet.gz", "add 'format' to the segment"),
+        ],
+    )
+    def test_nothing_is_passed_over(self, lake: Path, name: str, remedy: str) -> None:
+        """A file that is neither hidden nor readable is an error that names it, not fewer people."""
+        (lake / name).touch()
+        said = refusal(lake)
+        assert f"({name!r})" in said
+        assert remedy in said
+
+    @pytest.mark.parametrize(
+        "name", ["x.csv", "x.tsv", "x.CSV", "x.csv.gz", "x.csv.zst", "x.csv.bz2", "x.csv.zip", "x.csv.GZIP"]
+    )
+    def test_packed_text(self, tmp_path: Path, name: str) -> None:
+        """However text is packed, its extension tells that it is CSV."""
+        (tmp_path / "a.csv").touch()
+        (tmp_path / name).touch()
+        assert {file.format for file in find(tmp_path)} == {FileFormat.CSV}
+        assert name in labels(tmp_path)
+
+    @pytest.mark.parametrize("name", ["x.jsonl", "x.ndjson", "x.jsonl.gz"])
+    def test_json_lines(self, tmp_path: Path, name: str) -> None:
+        """JSON lines have extensions of their own."""
+        (tmp_path / name).touch()
+        assert [file.format for file in find(tmp_path)] == [FileFormat.JSONL]
+
+    def test_a_format_reads_what_is_there(self, tmp_path: Path) -> None:
+        """Parts without an extension, as Athena and Trino write them, are read as the format says."""
+        for name in ("000000_0", "20261125_x", "c.csv.bz2", "_SUCCESS"):
+            (tmp_path / name).touch()
+        assert labels(tmp_path, given=FileFormat.CSV) == ["000000_0", "20261125_x", "c.csv.bz2"]
+
+    def test_partitions_with_an_underscore(self, tmp_path: Path) -> None:
+        """A partition is no hidden folder, whatever its column is called."""
+        for folder in ("_dt=2", "dt=1", "_temporary"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / "a.csv").touch()
+        assert labels(tmp_path) == ["_dt=2/a.csv", "dt=1/a.csv"]
 
     def test_many_other_files(self, tmp_path: Path) -> None:
         """Of many files only the first are named."""
@@ -79,11 +124,10 @@ class TestFolders:
         assert "'20.txt'" not in said
 
     def test_mixed_formats(self, lake: Path) -> None:
-        """Parquet and CSV side by side are refused unless the segment names the format."""
+        """Parquet and CSV side by side are refused, and a glob chooses."""
         (lake / "extra.csv").touch()
-        assert "has both Parquet and CSV files" in refusal(lake)
-        assert labels(lake, given=FileFormat.PARQUET) == ALL
-        assert labels(lake, given=FileFormat.CSV) == ["extra.csv"]
+        assert "has files of several formats, csv and parquet" in refusal(lake)
+        assert labels(lake / "*.csv") == ["extra.csv"]
 
     def test_a_folder_that_may_not_be_listed(self, lake: Path) -> None:
         """A folder below that cannot be listed is an error: half a segment must not pass for a whole one."""
@@ -131,7 +175,7 @@ class TestFiles:
     def test_a_file_of_unknown_format(self, tmp_path: Path) -> None:
         """A file whose name tells no format needs one in the segment."""
         (tmp_path / "export.dat").touch()
-        assert "does not tell the format: add 'format' to the segment, parquet or csv." in refusal(
+        assert "does not tell the format: add 'format' to the segment, parquet or csv or jsonl." in refusal(
             tmp_path / "export.dat"
         )
         assert labels(tmp_path / "export.dat", given=FileFormat.CSV) == ["export.dat"]
@@ -140,7 +184,7 @@ class TestFiles:
         """A missing file is an error that names what is beside it."""
         assert refusal(lake / "vip.parquet") == (
             f"segment 'VIP': there is no file or folder {str(lake / 'vip.parquet')!r}; "
-            "beside it there are 'README.md', 'day=1', 'part-0.PARQUET', 'part-1.parquet'."
+            "beside it there are 'day=1', 'part-0.PARQUET', 'part-1.parquet'."
         )
 
     def test_a_missing_folder(self, lake: Path) -> None:
@@ -247,6 +291,10 @@ class LockedPath:
         if self.name == "day=1":
             raise PermissionError(self.name)
         return map(LockedPath, self._path.iterdir())
+
+    def __truediv__(self, name: str) -> LockedPath:
+        """What is in the folder under a name."""
+        return LockedPath(self._path / name)
 
     def open(self, mode: str) -> object:
         """Open the file."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +98,38 @@ def test_batches_and_locations(file: Path) -> None:
     assert source.locate(BATCH_ROWS) == f"part-0.parquet:{BATCH_ROWS + 1}"
 
 
-def test_bytes_that_are_no_text(file: Path) -> None:
-    """Bytes that are not UTF-8 are an error that names the column and shows no value."""
-    with pytest.raises(SourceError) as caught:
-        column(file, pa.array([b"ann@example.com\xff"]))
-    assert str(caught.value) == (
-        "segment 'VIP', file 'part-0.parquet': column 'a' holds binary values that cannot be read as string: "
-        "write it as UTF-8 text."
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()], ids=str)
+def test_bytes_that_are_no_text(file: Path, kind: pa.DataType) -> None:
+    """Bytes that are not UTF-8 spoil that value alone, whose place is kept."""
+    values = [b"ann@x.\xff", b"ann@x.y", None]
+    assert column(file, pa.array(values, kind)).to_pylist() == ["\ufffd", "ann@x.y", None]
+
+
+def test_text_that_is_no_text(file: Path) -> None:
+    """Text of a writer that did not look at its encoding spoils that value alone."""
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"sec\xff"]).buffers())
+    assert column(file, broken).to_pylist() == ["\ufffd"]
+
+
+def test_columns_within_columns(file: Path) -> None:
+    """A dotted name is a field of a struct, unless a column has that very name."""
+    people = [{"email": "ann@x.y", "name": {"first": "Ann"}}, None]
+    pq.write_table(pa.table({"contact": people, "contact.name": ["own", "own"]}), file)
+    (batch,) = opened(file, "contact.name.first", "contact.name", "contact.email").batches()
+    assert batch.to_pylist() == [
+        {"contact.name.first": "Ann", "contact.name": "own", "contact.email": "ann@x.y"},
+        {"contact.name.first": None, "contact.name": "own", "contact.email": None},
+    ]
+
+
+def test_moments_of_the_oldest_form(file: Path) -> None:
+    """A moment that Spark writes by default keeps its year, also past 2262 and before 1677."""
+    moments = [datetime(9999, 12, 31), datetime(1600, 1, 1), datetime(2026, 1, 2, 3, 4, 5, 6)]
+    pq.write_table(
+        pa.table({"a": pa.array(moments, pa.timestamp("us"))}), file, use_deprecated_int96_timestamps=True
     )
-    assert caught.value.__suppress_context__
+    source = opened(file)
+    assert [value for batch in source.batches() for value in batch.column(0).to_pylist()] == moments
 
 
 def test_a_missing_column(file: Path) -> None:
@@ -146,15 +172,29 @@ def broken(file: Path, damage: Any) -> bytes:
     return data
 
 
-@pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: b"a,b\n" * 10, lambda data: data[:1]]
-)
-def test_a_file_that_is_no_parquet(file: Path, damage: Any) -> None:
-    """A file that was cut short or is of another kind is an error with its cause."""
-    broken(file, damage)
+def test_a_file_that_was_cut_short(file: Path) -> None:
+    """A file that was cut short is an error with its cause."""
+    broken(file, lambda data: data[: len(data) // 2])
     with pytest.raises(SourceError, match=r"file 'part-0\.parquet': cannot be read to its end") as caught:
         opened(file)
     assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "is_a"),
+    [
+        (b"a,b\n" * 10, "of another kind, perhaps text; set 'format' to its own"),
+        (b"PARE" + b"x" * 50, "an encrypted Parquet file; write it without encryption"),
+        (gzip.compress(b"PAR1"), "packed by gzip"),
+        (b"PK\x03\x04....[Content_Types].xml", "an Excel workbook (.xlsx); save it as CSV"),
+        (b'{"a": 1}\n', "JSON lines"),
+    ],
+)
+def test_a_file_of_another_kind(file: Path, data: bytes, is_a: str) -> None:
+    """What is no Parquet file is told by what it is."""
+    file.write_bytes(data)
+    with pytest.raises(SourceError, match=re.escape(f"is no Parquet file: it is {is_a}")):
+        opened(file)
 
 
 def test_a_file_that_breaks_half_way(file: Path) -> None:
