@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any
@@ -73,10 +73,13 @@ class FieldMapper:
         targets = (target for target in self._targets.values() if target.type == kind)
         return frozenset(column for target in targets for column in target.columns)
 
-    def check_column(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def check_column(
+        self, name: str, rows: Iterable[tuple[Any, ...]], where: Callable[[], str] = lambda: ""
+    ) -> None:
         """Read values until one fits the target, or is such as the target takes but for what is wrong with it.
 
         :param rows: for each profile the values of the target's columns.
+        :param where: says where one of the values is.
         :raises ConfigError: there are :data:`ENOUGH_TO_JUDGE` values or more, and all are something else; fix the
             column, or map another one.
         """
@@ -91,7 +94,7 @@ class FieldMapper:
                 return
             problem, wrong = converted, wrong + 1
         if problem and wrong >= ENOUGH_TO_JUDGE:
-            message = f"no value of the column for {name} fits the type {target.type}"
+            message = f"no value of the column for {name} fits the type {target.type}{where()}"
             raise ConfigError(message, target.remedy(problem.kind))
 
     def to_members(self, block: ProfileBlock) -> Iterator[Member | Reject]:

@@ -83,7 +83,7 @@ def to_text(value: object) -> Converted:
     text = spelled(value)
     if text is None:
         return Problem(WarningKind.NOT_TEXT)
-    if isinstance(value, str) and is_dressed(text) and len(text) <= MAX_TEXT_BYTES:
+    if text and isinstance(value, str) and len(text) <= _SURELY_FITS and is_dressed(text):
         return undressed(text)
     if len(text) > _SURELY_FITS and len(text.encode()) > MAX_TEXT_BYTES:
         return Problem(WarningKind.TEXT_CUT, _cut(text))

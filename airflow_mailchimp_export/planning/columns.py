@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from airflow_mailchimp_export.definition import ExportDefinition
 from airflow_mailchimp_export.fields.mapper import FieldMapper
@@ -101,4 +102,5 @@ def check_columns(definition: ExportDefinition, mapper: FieldMapper, plan: Stage
     """
     field_map = definition.field_map
     for target in field_map.targets:
-        mapper.check_column(target.name, plan.values(field_map.positions(target)))
+        positions = field_map.positions(target)
+        mapper.check_column(target.name, plan.values(positions), partial(plan.example, positions))

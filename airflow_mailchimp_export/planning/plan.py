@@ -134,6 +134,10 @@ class Staging:
             self._database.run_with("stage", parts, **numbers)
 
 
+def _staged(index: int) -> str:
+    return "email" if index == 0 else f"fields.field_{index}"
+
+
 class StagedPlan:
     """The second step: all rows are read, and who is in the audience is to be looked up."""
 
@@ -147,9 +151,16 @@ class StagedPlan:
 
     def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
         """Yield the values of staged columns, row by row; columns are counted as in the sources."""
-        names = ", ".join("email" if index == 0 else f"fields.field_{index}" for index in columns)
-        for batch in self._database.filled_in("values", columns=names):
+        for batch in self._database.filled_in("values", columns=", ".join(map(_staged, columns))):
             yield from rows_of(batch)
+
+    def example(self, columns: Sequence[int]) -> str:
+        """Say where the first value of staged columns is; empty where there is none."""
+        for segment, row in self._database.filled("example", {"column": _staged(columns[0])}):
+            source = self._sources[segment]
+            column = source.schema.names[columns[0]]
+            return f" (segment {source.segment!r}, column {column!r}, such as in {source.locate(row)})"
+        return ""
 
     def tags_of_members(self) -> dict[str, int]:
         """Return the tags that people carry as far as the ledger knows, and how many."""

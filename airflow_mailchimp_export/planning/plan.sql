@@ -132,6 +132,9 @@ FROM (
 ) AS respelled
 WHERE staged.position = respelled.position;
 
+-- name: example
+SELECT segment, source_row FROM staged WHERE {column} IS NOT NULL ORDER BY position LIMIT 1;
+
 -- name: record_status
 INSERT INTO member_status
 SELECT unnest([id, subscriber_hash(email)]), $status FROM incoming;

@@ -15,6 +15,7 @@ from airflow_mailchimp_export.planning.spelling import null_words, plain_days, p
 from airflow_mailchimp_export.settings.file_options import Spelling
 from airflow_mailchimp_export.sources.blocks import shortened
 from airflow_mailchimp_export.sources.columns import (
+    DAMAGED,
     NUMBERS,
     as_text,
     exact_up_to,
@@ -165,6 +166,8 @@ def _profile_ids(
         raise SourceError(
             f"{where} holds {values.type}, which is no profile id", "Give text or integers"
         ) from None
+    # Nobody is told from another by an id that cannot be read.
+    ids = pc.if_else(pc.equal(ids, DAMAGED), None, ids)
     if pc.any(pc.match_substring_regex(ids, _ROUNDED)).as_py():
         raise SourceError(f"{where} holds profile ids that were written as floats, {_LOST}")
     return ids

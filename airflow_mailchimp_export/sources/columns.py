@@ -192,12 +192,12 @@ def _check_tellable(column: str, given: pa.DataType, location: SourceLocation) -
 
 def _cast(values: pa.Array, field: pa.Field, location: SourceLocation) -> pa.Array:
     if values.type == field.type:
-        return undamaged(values) if pa.types.is_string(field.type) else values
+        return values
     if pa.types.is_dictionary(values.type) and not pa.types.is_string(field.type):
         return _cast(values.dictionary_decode(), field, location)
     try:
         if pa.types.is_string(field.type):
-            return undamaged(as_text(values))
+            return as_text(values)
         return values.cast(field.type)
     except pa.ArrowException:
         # What pyarrow says may quote a value.

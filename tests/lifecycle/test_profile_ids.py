@@ -69,20 +69,28 @@ def test_ids_that_lost_digits(life: Life, ids: pa.Array) -> None:
     assert life.carriers() == []
 
 
-def test_files_of_several_types(life: Life, tmp_path: Path) -> None:
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """A folder for a segment."""
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    return folder
+
+
+def test_files_of_several_types(life: Life, lake: Path) -> None:
     """Ids that are integers in one file and floats in the other are spelled alike."""
-    pq.write_table(pa.table({"email": ["ada@mail.eu"], "id": [10**15]}), tmp_path / "1.parquet")
-    pq.write_table(pa.table({"email": ["bob@mail.eu"], "id": [2e15]}), tmp_path / "2.parquet")
-    life.run({"S": str(tmp_path)}, profile_id="id")
+    pq.write_table(pa.table({"email": ["ada@mail.eu"], "id": [10**15]}), lake / "1.parquet")
+    pq.write_table(pa.table({"email": ["bob@mail.eu"], "id": [2e15]}), lake / "2.parquet")
+    life.run({"S": str(lake)}, profile_id="id")
     assert ids_of(life) == {"ada@mail.eu": "1000000000000000", "bob@mail.eu": "2000000000000000"}
 
 
-def test_files_of_several_types_that_lost_digits(life: Life, tmp_path: Path) -> None:
+def test_files_of_several_types_that_lost_digits(life: Life, lake: Path) -> None:
     """An id that was a float too long is refused beside a file of integers as well."""
-    pq.write_table(pa.table({"email": ["ada@mail.eu"], "id": [10**17]}), tmp_path / "1.parquet")
-    pq.write_table(pa.table({"email": ["bob@mail.eu"], "id": [1e17]}), tmp_path / "2.parquet")
+    pq.write_table(pa.table({"email": ["ada@mail.eu"], "id": [10**17]}), lake / "1.parquet")
+    pq.write_table(pa.table({"email": ["bob@mail.eu"], "id": [1e17]}), lake / "2.parquet")
     with pytest.raises(SourceError, match=r"'S': column 'id' .* Give the ids as text or as integers"):
-        life.run({"S": str(tmp_path)}, profile_id="id")
+        life.run({"S": str(lake)}, profile_id="id")
 
 
 def test_no_ids(life: Life) -> None:

@@ -30,8 +30,8 @@ COLUMNS: dict[str, type[StrEnum]] = {
 }
 """Which set the words are of that a column is compared with."""
 
-FORMAT_WORDS = {"EMAIL", "g"}
-"""The address's name among the merge fields; no set."""
+FORMAT_WORDS = {"EMAIL", "g", "one", "two"}
+"""The address's name among the merge fields, and names of what patterns find; no sets."""
 
 COMPARED = re.compile(
     r"\b(\w+)\s+(?:=|<>|IN|NOT IN|IS DISTINCT FROM|IS NOT DISTINCT FROM)\s+(\(?'\w*'(?:, '\w*')*)"

@@ -105,12 +105,6 @@ def test_bytes_that_are_no_text(file: Path, kind: pa.DataType) -> None:
     assert column(file, pa.array(values, kind)).to_pylist() == ["\ufffd", "ann@x.y", None]
 
 
-def test_text_that_is_no_text(file: Path) -> None:
-    """Text of a writer that did not look at its encoding spoils that value alone."""
-    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"sec\xff"]).buffers())
-    assert column(file, broken).to_pylist() == ["\ufffd"]
-
-
 def test_columns_within_columns(file: Path) -> None:
     """A dotted name is a field of a struct, unless a column has that very name."""
     people = [{"email": "ann@x.y", "name": {"first": "Ann"}}, None]
