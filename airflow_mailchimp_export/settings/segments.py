@@ -50,9 +50,14 @@ class ArrowData(Protocol):
         ...
 
 
-def is_table(value: object) -> TypeGuard[ArrowData]:
+def is_table(value: object) -> bool:
     """Whether a value is a data frame or table; those of pandas before 2.2 do not offer themselves to Arrow yet."""
-    return isinstance(value, ArrowData) or is_pandas(value)
+    return isinstance(value, ArrowData) or is_pandas(value) or is_lake_table(value)
+
+
+def is_lake_table(value: object) -> bool:
+    """Whether a value is a ``deltalake.DeltaTable``, or a table or scan of pyiceberg."""
+    return type(value).__module__.partition(".")[0] in {"deltalake", "pyiceberg"}
 
 
 def is_pandas(value: object) -> TypeGuard[pd.DataFrame]:
@@ -82,7 +87,7 @@ class FileSpec:
 class TableSpec:
     """Profiles in memory; they are kept out of what is printed and compared."""
 
-    table: ArrowData = field(repr=False, compare=False)
+    table: Any = field(repr=False, compare=False)
 
 
 SegmentSource: TypeAlias = FileSpec | TableSpec

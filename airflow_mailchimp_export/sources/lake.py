@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol, TypeGuard
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -72,15 +72,6 @@ class LakeSource:
 
     def close(self) -> None:
         """Do nothing: what is open belongs to the table."""
-
-
-def is_lake_table(value: object) -> TypeGuard[Any]:
-    """Whether a value is a table of Delta, or a table or scan of Iceberg."""
-    return _package(value) in {"deltalake", "pyiceberg"}
-
-
-def _package(value: object) -> str:
-    return type(value).__module__.partition(".")[0]
 
 
 def lake_table(spec: FileSpec, *, segment: str, path_factory: PathFactory) -> Any:
@@ -152,7 +143,7 @@ def _current_metadata(uri: str, location: SourceLocation, path_factory: PathFact
 
 
 def _pinned(table: Any) -> Pinned:
-    if _package(table) == "deltalake":
+    if type(table).__module__.startswith("deltalake"):
         return _PinnedDelta(table)
     return _PinnedIceberg(table.scan() if hasattr(table, "scan") else table)
 

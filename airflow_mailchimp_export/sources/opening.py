@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from upath import UPath
 
-from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec, Segment
+from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec, Segment, is_lake_table
 from airflow_mailchimp_export.sources.files import FileSource
 from airflow_mailchimp_export.sources.finding import PathFactory, find_files
-from airflow_mailchimp_export.sources.lake import LakeSource, is_lake_table, lake_table
+from airflow_mailchimp_export.sources.lake import LakeSource, lake_table
 from airflow_mailchimp_export.sources.paths import StoragePath
 from airflow_mailchimp_export.sources.source import Source
 from airflow_mailchimp_export.sources.tables import TableSource
