@@ -46,7 +46,10 @@ class WarningKind(StrEnum):
     NOT_A_ZIP = "not_a_zip", "Give a US ZIP code of five digits; other postcodes need a text field."
     NOT_A_URL = "not_a_url", "Give a whole address: https:// or http://, a host, no spaces."
     NOT_A_CHOICE = "not_a_choice", "Give one of the choices that the audience's field has."
-    NOT_AN_ADDRESS = "not_an_address", "Give addr1, city, state and zip, and a country by its code (ISO) or name."
+    NOT_AN_ADDRESS = (
+        "not_an_address",
+        "Give addr1, city, state and zip, and a country by its code (ISO) or name.",
+    )
 
 
 Sendable = str | int | float | dict[str, str]

@@ -95,7 +95,9 @@ def as_text(values: pa.Array) -> pa.Array:
     """
     kind = values.type
     if pa.types.is_dictionary(kind):
-        return as_text(values.dictionary_decode())
+        # Polars has categories whose words are of a type that cannot be decoded.
+        words = as_text(values.dictionary)
+        return pa.DictionaryArray.from_arrays(values.indices, words).dictionary_decode()
     if isinstance(kind, pa.BaseExtensionType):
         return _uuids(values) if kind.extension_name == _UUID else as_text(values.storage)
     if pa.types.is_floating(kind):

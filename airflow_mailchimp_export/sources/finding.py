@@ -98,9 +98,10 @@ def _matches(folder: StoragePath, pattern: Sequence[str], location: SourceLocati
         yield from _matches_at_any_depth(folder, pattern, location)
         return
     for path in _children(folder, pattern[0], location):
-        if path.is_dir() and pattern[1:]:
+        is_folder = _is_folder(path)
+        if is_folder and pattern[1:]:
             yield from _matches(path, pattern[1:], location)
-        elif not (pattern[1:] or path.is_dir()):
+        elif not (pattern[1:] or is_folder):
             yield path
 
 
@@ -109,8 +110,19 @@ def _matches_at_any_depth(
 ) -> Iterator[StoragePath]:
     yield from _matches(folder, pattern[1:] or ["*"], location)
     for path in _children(folder, "*", location):
-        if path.is_dir() and not _leads_back(path):
+        if _is_folder(path) and not _leads_back(path):
             yield from _matches(path, pattern, location)
+
+
+def _is_folder(path: Any) -> bool:
+    """Whether a path is a folder, or an empty object that some storages have in the place of one."""
+    if path.is_dir():
+        return True
+    if _format_of(path) is not None:
+        return False
+    with suppress(Exception):  # most storages do not list what is a file to them
+        return path.stat().st_size == 0 and any(str(child) != str(path) for child in path.iterdir())
+    return False
 
 
 def _leads_back(path: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from upath import UPath
@@ -299,3 +300,55 @@ class LockedPath:
     def open(self, mode: str) -> object:
         """Open the file."""
         return self._path.open(mode)
+
+
+class MarkedPath(LockedPath):
+    """A path below which an empty object stands for the folder ``day=1``."""
+
+    @classmethod
+    def make(cls, uri: str, conn_id: str | None) -> MarkedPath:
+        """Make it of a URI."""
+        return cls(Path(uri))
+
+    @property
+    def parent(self) -> MarkedPath:
+        """The folder that it is in."""
+        return MarkedPath(self._path.parent)
+
+    def __truediv__(self, name: str) -> MarkedPath:
+        """What is in the folder under a name."""
+        return MarkedPath(self._path / name)
+
+    def __str__(self) -> str:
+        """Spell it."""
+        return str(self._path)
+
+    def is_dir(self) -> bool:
+        """Whether the storage takes it for a folder."""
+        return self._path.is_dir() and self.name != "day=1"
+
+    def stat(self) -> SimpleNamespace:
+        """What the storage knows of it."""
+        return SimpleNamespace(st_size=0 if self._path.is_dir() else self._path.stat().st_size)
+
+    def iterdir(self) -> Iterator[LockedPath]:
+        """List the folder."""
+        return map(MarkedPath, self._path.iterdir())
+
+
+def test_folder_markers(tmp_path: Path) -> None:
+    """An empty object that stands for a folder is no file, and what is below it is found."""
+    (tmp_path / "day=1").mkdir()
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "day=1" / "b.csv").touch()
+    found = find_files(FileSpec(str(tmp_path)), segment="VIP", path_factory=MarkedPath.make)
+    assert [file.label for file in found] == ["a.csv", "day=1/b.csv"]
+
+
+def test_keys_with_two_slashes() -> None:
+    """What lies below a folder without a name is not passed over."""
+    storage = UPath("memory://slashes/").fs
+    for key in ("/slashes/lake/a.csv", "/slashes/lake//b.csv"):
+        storage.pipe(key, b"a\n")
+    with pytest.raises(SourceError):
+        find("memory://slashes/lake")
