@@ -82,6 +82,11 @@ class FileSpec:
     conn_id: str | None = None
     options: FileOptions = FileOptions()
 
+    def __repr__(self) -> str:
+        """Spell it as before there were options, where none is set: runs are told apart by that."""
+        options = "" if self.options == FileOptions() else f", options={self.options!r}"
+        return f"FileSpec(uri={self.uri!r}, format={self.format!r}, conn_id={self.conn_id!r}{options})"
+
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:

@@ -15,6 +15,7 @@ import pytest
 
 from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.errors import ConfigError, SourceError
+from airflow_mailchimp_export.planning.fingerprint import Fingerprinting
 from tests.kit.exports import LIST
 from tests.kit.life import Life, changing
 
@@ -112,6 +113,22 @@ class TestTypesThatDrift:
                 report = life.run({"S": pa.table({"email": [ADA, BOB], "value": values})})
             assert report.counts.unchanged == (2 if number else 0)
             assert bool(changing(seen)) == (number == 0)
+
+    def test_nobody_is_sent_again_by_an_upgrade(self, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Fingerprints of floats that a release before made still count, and become those of integers."""
+        with_field(life, "number")
+
+        def people(arrow: pa.DataType) -> dict[str, pa.Table]:
+            return {"S": pa.table({"email": [ADA, BOB], "value": pa.array([7, None], arrow)})}
+
+        with monkeypatch.context() as before:
+            before.setattr(Fingerprinting, "values", lambda self, mapped: self.earlier_values)
+            life.run(people(pa.float64()))
+        known = {email: row["fingerprint"] for email, row in life.ledger().items()}
+        reports = [life.run(people(arrow)) for arrow in (pa.float64(), pa.int64())]
+        assert [report.counts.unchanged for report in reports] == [2, 2]
+        assert life.ledger()[ADA]["fingerprint"] != known[ADA]
+        assert life.ledger()[BOB]["fingerprint"] == known[BOB]
 
 
 class TestDays:

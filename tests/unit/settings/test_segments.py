@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.settings.file_options import Compression, FileOptions
 from airflow_mailchimp_export.settings.segments import (
     FileFormat,
     FileSpec,
@@ -147,3 +148,87 @@ class TestSegments:
     def test_other_at_signs(self, uri: str) -> None:
         """An @ that parts no password is let be."""
         assert parse_segments({"VIP": uri})[0].source == FileSpec(uri)
+
+
+class TestFileOptions:
+    """How the files of a segment are written."""
+
+    def test_all_of_them(self) -> None:
+        """Each option is taken, also as the text of a template."""
+        given = {
+            "uri": "x.csv",
+            "delimiter": "tab",
+            "encoding": "windows-1252",
+            "quote": "",
+            "escape": "\\",
+            "header": "false",
+            "columns": "email, first",
+            "null_values": '["-", ""]',
+            "skip_rows": "2",
+            "skip_footer": 3,
+            "decimal": ",",
+            "date_format": '{"born": "%d.%m.%Y"}',
+            "timezone": "Europe/Berlin",
+            "compression": "ZST",
+            "sniff": True,
+        }
+        (segment,) = parse_segments({"S": given})
+        assert segment.source == FileSpec(
+            "x.csv",
+            options=FileOptions(
+                delimiter="\t",
+                encoding="cp1252",
+                quote="",
+                escape="\\",
+                header=False,
+                columns=("email", "first"),
+                null_values=("-", ""),
+                skip_rows=2,
+                skip_footer=3,
+                decimal=",",
+                date_format=(("born", "%d.%m.%Y"),),
+                timezone="Europe/Berlin",
+                compression=Compression.ZSTD,
+                sniff=True,
+            ),
+        )
+
+    @pytest.mark.parametrize(
+        ("option", "value", "says"),
+        [
+            ("delimiter", "||", "delimiter must be one ASCII character"),
+            ("delimiter", "", "delimiter must be one ASCII character"),
+            ("delimiter", "\n", "delimiter must be one ASCII character"),
+            ("encoding", "klingon", "encoding must be an encoding such as 'utf-8'"),
+            ("encoding", "base64", "encoding must be an encoding such as 'utf-8'"),
+            ("quote", "''", "quote must be one ASCII character"),
+            ("header", "perhaps", "header must be true or false"),
+            ("header", False, "'columns' has to name the columns"),
+            ("columns", ["email"], "set 'header' to false as well"),
+            ("null_values", [1], "null_values must be a list of words"),
+            ("skip_rows", -1, "skip_rows must be a whole number from 0 upwards"),
+            ("decimal", ";", "decimal must be '.' or ','"),
+            ("date_format", "%Y", "date_format must be a format with %d and %m"),
+            ("date_format", {"born": 1}, "date_format must be a format with %d and %m"),
+            ("timezone", "Berlin", "timezone must be a time zone such as 'Europe/Berlin'"),
+            ("compression", "rar", "compression must be 'none' or 'gz'"),
+            ("escape", ",", "must differ from each other"),
+            ("delimeter", ";", "unknown keys: 'delimeter' (did you mean 'delimiter'?)"),
+        ],
+    )
+    def test_refusals(self, option: str, value: object, says: str) -> None:
+        """What means nothing is refused with the segment, the option and what it must be."""
+        said = refusal({"S": {"uri": "x.csv", option: value}})
+        assert said.startswith("segment 'S'")
+        assert says in said
+
+    def test_columns_that_are_named_twice(self) -> None:
+        """A column has one name, and a name one column."""
+        given = {"uri": "x.csv", "header": False, "columns": ["email", "email"]}
+        assert "columns names one column twice" in refusal({"S": given})
+
+    def test_how_a_run_is_told_from_another(self) -> None:
+        """Without options a source is spelled as before there were any, and with them it is another."""
+        plain, special = parse_segments({"S": "x.csv", "T": {"uri": "x.csv", "delimiter": ";"}})
+        assert repr(plain.source) == "FileSpec(uri='x.csv', format=None, conn_id=None)"
+        assert "delimiter=';'" in repr(special.source)
