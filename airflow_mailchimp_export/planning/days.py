@@ -29,39 +29,37 @@ def settle_days(database: Database, sources: Sequence[Source], layout: Layout, *
     :param fingerprint: the values that a fingerprint is made of, as SQL.
     :raises ConfigError: a column has days that exist in both orders, and none that tells; naming one, and the remedy.
     """
-    for index, has_no_year in layout.days.items():
+    for index, may_lack_year in layout.days.items():
         if not pa.types.is_string(layout.schema.types[index]):
             continue
-        for segment, day_first, month_first, both, row in database.filled(
-            "day_orders",
-            {"column": f"fields.field_{index}"},
-            pattern=_YEAR_OR_NOT if has_no_year else _WITH_YEAR,
-        ):
+        column = f"fields.field_{index}"
+        parts = {"column": column, "values": fingerprint, "packed": _packed(index, layout.mapped)}
+        pattern = _YEAR_OR_NOT if may_lack_year else _WITH_YEAR
+        for segment, *counts in database.filled("day_orders", {"column": column}, pattern=pattern):
             source = sources[segment]
-            column = source.schema.names[index]
-            if source.spelling.format_of(column):
+            if source.spelling.format_of(source.schema.names[index]):
                 continue
-            if (day_first and month_first) or (both and not day_first and not month_first):
-                raise _ambiguous(source, column, row, is_mixed=bool(day_first))
-            for pattern, plain in (
-                _OTHERWISE_READ[bool(day_first)] if both or day_first or month_first else ()
-            ):
-                _respell(database, segment, index, layout, fingerprint, (pattern, plain))
+            zone = source.spelling.timezone or ""
+            for changed, plain in _changes(source, source.schema.names[index], *counts):
+                database.run_with(
+                    "respell_days", parts, segment=segment, pattern=changed, plain=plain, zone=zone
+                )
 
 
-def _respell(
-    database: Database, segment: int, index: int, layout: Layout, fingerprint: str, change: tuple[str, str]
-) -> None:
-    fields = [f"field_{number}" for number in range(layout.mapped)]
-    packed = ", ".join(
-        f"{name} := regexp_replace(fields.{name}, $pattern, $plain)"
-        if name == f"field_{index}"
-        else f"{name} := fields.{name}"
-        for name in fields
-    )
-    parts = {"packed": packed, "column": f"fields.field_{index}", "values": fingerprint}
-    pattern, plain = change
-    database.run_with("respell_days", parts, segment=segment, pattern=pattern, plain=plain)
+def _changes(
+    source: Source, column: str, day_first: int, month_first: int, both: int, row: int
+) -> Sequence[tuple[str, str]]:
+    """Return what would be read in another order than that of a column, and how it is to be read."""
+    if (day_first and month_first) or (both and not day_first and not month_first):
+        raise _ambiguous(source, column, row, is_mixed=bool(day_first))
+    return _OTHERWISE_READ[bool(day_first)] if day_first or month_first else ()
+
+
+def _packed(index: int, mapped: int) -> str:
+    """Return the fields as SQL, with a pattern replaced in one of them."""
+    fields = {f"field_{number}": f"fields.field_{number}" for number in range(mapped)}
+    fields[f"field_{index}"] = f"regexp_replace(fields.field_{index}, $pattern, $plain)"
+    return ", ".join(f"{name} := {value}" for name, value in fields.items())
 
 
 def _ambiguous(source: Source, column: str, row: int, *, is_mixed: bool) -> ConfigError:

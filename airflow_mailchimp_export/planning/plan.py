@@ -110,7 +110,8 @@ class Staging:
                 block = staging_block(
                     batch, layout, segment=segment.name, first_row=rows, spelling=sources[index].spelling
                 )
-                self._stage(block, values, segment=index, first_position=position)
+                zone = sources[index].spelling.timezone or ""
+                self._stage(block, values, segment=index, first_position=position, zone=zone)
                 rows += batch.num_rows
                 size += block.nbytes
                 on_rows(segment.name, batch.num_rows)
@@ -127,11 +128,11 @@ class Staging:
             )
             self._database.script("take_respelled_ledger")
 
-    def _stage(self, block: pa.RecordBatch, values: str, **numbers: int) -> None:
+    def _stage(self, block: pa.RecordBatch, values: str, **parameters: object) -> None:
         earlier = self._fingerprints.earlier_values
         parts = {"values": values, "earlier": "NULL" if earlier == values else earlier}
         with self._database.incoming(block):
-            self._database.run_with("stage", parts, **numbers)
+            self._database.run_with("stage", parts, **parameters)
 
 
 def _staged(index: int) -> str:

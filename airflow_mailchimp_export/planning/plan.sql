@@ -96,12 +96,12 @@ INSERT INTO segments VALUES ($segment, $name, $tag);
 -- name: stage
 -- The fingerprint covers all that a request would say of a person, but for the tags; in its text the values have the
 -- order that the ledger's fingerprints have. Where a release before this one made another fingerprint of the same
--- values, that is the earlier one.
+-- values, that is the earlier one. Moments are kept in UTC, so that the zone whose days count belongs to it.
 INSERT INTO staged
 SELECT source_row + $first_position, $segment, source_row, address,
     CASE WHEN NOT coalesce(is_plain(address), false) THEN address_problem(address) END,
-    profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt')),
-    md5_number_lower({earlier}::VARCHAR || getvariable('salt')), null_words, numbers, fields
+    profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt') || $zone),
+    md5_number_lower({earlier}::VARCHAR || getvariable('salt') || $zone), null_words, numbers, fields
 FROM (SELECT *, normal_address(email) AS address FROM incoming);
 
 -- name: values
@@ -124,7 +124,7 @@ WHERE one BETWEEN 1 AND 31 AND two BETWEEN 1 AND 31 GROUP BY segment ORDER BY se
 -- name: respell_days
 UPDATE staged SET fields = respelled.fields, fingerprint = respelled.fingerprint, earlier = NULL
 FROM (
-    SELECT position, fields, md5_number_lower({values}::VARCHAR || getvariable('salt')) AS fingerprint
+    SELECT position, fields, md5_number_lower({values}::VARCHAR || getvariable('salt') || $zone) AS fingerprint
     FROM (
         SELECT position, struct_pack({packed}) AS fields FROM staged
         WHERE segment = $segment AND regexp_matches({column}, $pattern)

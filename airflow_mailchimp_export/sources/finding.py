@@ -101,7 +101,7 @@ def _matches(folder: StoragePath, pattern: Sequence[str], location: SourceLocati
         is_folder = _is_folder(path)
         if is_folder and pattern[1:]:
             yield from _matches(path, pattern[1:], location)
-        elif not (pattern[1:] or is_folder):
+        elif not (pattern[1:] or is_folder or _leads_back(path)):
             yield path
 
 
@@ -126,13 +126,15 @@ def _is_folder(path: Any) -> bool:
 
 
 def _leads_back(path: Any) -> bool:
-    """Whether a link leads to a folder above it: what is there was read, and would be again and again."""
+    """Whether a link leads to itself or a folder above it: what is there was read, and would be again and again."""
     if getattr(path, "protocol", "") not in _LOCAL:
         return False
     local = str(getattr(path, "path", path))
     if not os.path.islink(local):
         return False
-    return os.path.realpath(local) in {os.path.realpath(above) for above in Path(local).absolute().parents}
+    target = os.path.realpath(local)
+    is_loop = os.path.islink(target)
+    return is_loop or target in {os.path.realpath(above) for above in Path(local).absolute().parents}
 
 
 _LOCAL: Final = ("", "file", "local")

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from airflow_mailchimp_export.settings.file_options import FileFormat, FileOptions
 from airflow_mailchimp_export.settings.segments import FileSpec
+from airflow_mailchimp_export.sources.blocks import divided
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, in_zone, plain_type
 from airflow_mailchimp_export.sources.finding import PathFactory
 from airflow_mailchimp_export.sources.location import SourceLocation, listed, reading
@@ -59,8 +60,7 @@ class LakeSource:
         with reading(self._location):
             for batch in self._pinned.read(self._roots):
                 columns = [column_of(batch, name) for name in self.schema.names]
-                whole = as_batch(columns, self.schema, location=self._location)
-                yield from (whole.slice(start, BATCH_ROWS) for start in range(0, whole.num_rows, BATCH_ROWS))
+                yield from divided(as_batch(columns, self.schema, location=self._location))
 
     def identity(self) -> str:
         """Return the table's place and version."""

@@ -205,6 +205,16 @@ class TestDays:
         life.run({"P": {"uri": str(lake / "x.parquet"), "timezone": "Europe/Berlin"}, **text})
         assert sent(life) == {ADA: "2026-01-02", BOB: "2026-01-02"}
 
+    def test_a_zone_that_is_said_later(self, life: Life, lake: Path) -> None:
+        """Whose day is another once the zone is said is sent again."""
+        with_field(life, "date")
+        moments = pa.array([datetime(2026, 1, 1, 23, 30)], pa.timestamp("us", "UTC"))
+        pq.write_table(pa.table({"email": [ADA], "value": moments}), lake / "x.parquet")
+        life.run({"S": str(lake)})
+        assert sent(life) == {ADA: "2026-01-01"}
+        life.run({"S": {"uri": str(lake), "timezone": "Europe/Berlin"}})
+        assert sent(life) == {ADA: "2026-01-02"}
+
     @pytest.mark.parametrize("value", [date(1899, 12, 30), date(1900, 1, 1), date(9999, 12, 31)])
     def test_birthdays_of_nobody(self, life: Life, value: date) -> None:
         """A day that stands for none is a warning."""
