@@ -112,6 +112,7 @@ class Staging:
                 )
                 zone = sources[index].spelling.timezone or ""
                 self._stage(block, values, segment=index, first_position=position, zone=zone)
+                self._mark(block, first_position=position)
                 rows += batch.num_rows
                 size += block.nbytes
                 on_rows(segment.name, batch.num_rows)
@@ -133,6 +134,11 @@ class Staging:
         parts = {"values": values, "earlier": "NULL" if earlier == values else earlier}
         with self._database.incoming(block):
             self._database.run_with("stage", parts, **parameters)
+
+    def _mark(self, block: pa.RecordBatch, *, first_position: int) -> None:
+        if any(block.column(name).null_count < block.num_rows for name in ("null_words", "numbers")):
+            with self._database.incoming(block):
+                self._database.run("mark", first_position=first_position)
 
 
 def _staged(index: int) -> str:

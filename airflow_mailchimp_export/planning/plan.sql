@@ -83,8 +83,9 @@ FROM ledger;
 -- The types of the fields are those of the sources.
 CREATE TABLE staged AS
 SELECT 0::BIGINT AS position, 0::INTEGER AS segment, source_row, email, ''::VARCHAR AS problem,
-    profile_id, 0::UBIGINT AS fingerprint, 0::UBIGINT AS earlier, null_words, numbers, fields
+    profile_id, 0::UBIGINT AS fingerprint, 0::UBIGINT AS earlier, fields
 FROM incoming LIMIT 0;
+CREATE TABLE marks AS SELECT 0::BIGINT AS position, null_words, numbers FROM incoming LIMIT 0;
 CREATE TABLE member_status (subscriber_hash VARCHAR, status VARCHAR);
 CREATE TABLE subscribed_since (subscriber_hash VARCHAR);
 CREATE TABLE elsewhere (subscriber_hash VARCHAR);
@@ -101,8 +102,14 @@ INSERT INTO staged
 SELECT source_row + $first_position, $segment, source_row, address,
     CASE WHEN NOT coalesce(is_plain(address), false) THEN address_problem(address) END,
     profile_id, md5_number_lower({values}::VARCHAR || getvariable('salt') || $zone),
-    md5_number_lower({earlier}::VARCHAR || getvariable('salt') || $zone), null_words, numbers, fields
+    md5_number_lower({earlier}::VARCHAR || getvariable('salt') || $zone), fields
 FROM (SELECT *, normal_address(email) AS address FROM incoming);
+
+-- name: mark
+-- Of few rows, what of their values was not as it is staged.
+INSERT INTO marks
+SELECT source_row + $first_position, null_words, numbers FROM incoming
+WHERE null_words IS NOT NULL OR numbers IS NOT NULL;
 
 -- name: values
 SELECT {columns} FROM staged;
@@ -281,7 +288,7 @@ SELECT subscriber_hash, email,
     CASE WHEN returns THEN known_status ELSE coalesce(audience_status, getvariable('new_status')) END AS status,
     membership, segment, source_row, fingerprint, profile_id, audience_status IS NULL AS is_new, audience_status AS was,
     null_words, numbers, fields
-FROM decisions JOIN staged USING (position) WHERE disposition = 'send' ORDER BY position;
+FROM decisions JOIN staged USING (position) LEFT JOIN marks USING (position) WHERE disposition = 'send' ORDER BY position;
 
 -- name: upsert_count
 SELECT count(*) FROM decisions WHERE disposition = 'send';
