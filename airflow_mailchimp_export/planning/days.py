@@ -69,6 +69,6 @@ def _ambiguous(source: Source, column: str, row: int, *, is_mixed: bool) -> Conf
         else ("days that exist in both orders, day and month, and none that tells which is meant")
     )
     return ConfigError(
-        f"Segment {source.segment!r}: column {column!r} has {problem}, such as in {source.locate(row)}. "
-        "Set date_format of the segment, to '%d/%m/%Y' or '%m/%d/%Y' as it is written, or give dates"
+        f"Segment {source.segment!r}: column {column!r} has {problem}, such as in {source.locate(row)}",
+        "Set date_format of the segment, to '%d/%m/%Y' or '%m/%d/%Y' as it is written, or give dates",
     )

@@ -164,7 +164,8 @@ class TestDays:
         with_field(life, kind)
         segments = csv(lake, f"email,value\n{ADA},{values[0]}\n{BOB},{values[1]}\n")
         with pytest.raises(
-            ConfigError, match=r"'S': column 'value' .* such as in people\.csv:2\. Set date_format"
+            ConfigError,
+            match=r"'S': column 'value' .* such as in people\.csv:2\. Nothing was sent\. Set date_format",
         ):
             life.run(segments)
         assert life.carriers() == []
