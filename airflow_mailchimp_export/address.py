@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-
-import pyarrow as pa
+from typing import Any
 
 _INVISIBLE = re.compile(
     # Default_Ignorable_Code_Point, https://www.unicode.org/reports/tr44/, with those that are not assigned yet.
@@ -67,8 +66,13 @@ def stored_hash(address: str) -> str:
     return hashlib.md5(address.encode(), usedforsecurity=False).hexdigest()
 
 
-def normal_addresses(texts: pa.ChunkedArray) -> pa.Array:
-    """Return the normal form of each address; what is null stays null."""
+def normal_addresses(texts: Any) -> Any:
+    """Return the normal form of each address of an Arrow array; what is null stays null.
+
+    DuckDB evaluates the annotations, so they cannot name types of pyarrow, which who only reads a DAG need not import.
+    """
+    import pyarrow as pa
+
     return pa.array(
         [text if text is None else normal_address(text) for text in texts.to_pylist()], pa.string()
     )

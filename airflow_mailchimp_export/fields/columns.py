@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.values import REQUIRED_ADDRESS_PARTS
 from airflow_mailchimp_export.settings.names import did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def parse_column(where: str, given: object) -> str:
@@ -39,21 +41,27 @@ def column_problems(
 
 
 _KINDS = {
-    "null": (pa.types.is_null,),
-    "text": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
-    "number": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
-    "boolean": (pa.types.is_boolean,),
-    "date": (pa.types.is_date, pa.types.is_timestamp),
-    "time": (pa.types.is_time,),
+    "null": ("is_null",),
+    "text": ("is_string", "is_large_string", "is_string_view"),
+    "number": ("is_integer", "is_floating", "is_decimal"),
+    "boolean": ("is_boolean",),
+    "date": ("is_date", "is_timestamp"),
+    "time": ("is_time",),
 }
+"""The tests of ``pyarrow.types`` that a kind's types meet; a definition is read without pyarrow."""
 
 
 def kind_of(arrow: pa.DataType) -> str:
     """Say what a column holds: null, text, number, boolean, date, time, address, struct, or other."""
+    import pyarrow as pa
+
     if pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow):
         return kind_of(arrow.value_type)
     if isinstance(arrow, pa.BaseExtensionType):
         return "text" if arrow.extension_name == "arrow.uuid" else kind_of(arrow.storage_type)
     if pa.types.is_struct(arrow):
         return "address" if {part.name for part in arrow}.issuperset(REQUIRED_ADDRESS_PARTS) else "struct"
-    return next((kind for kind, tests in _KINDS.items() if any(test(arrow) for test in tests)), "other")
+    fitting = (
+        kind for kind, tests in _KINDS.items() if any(getattr(pa.types, test)(arrow) for test in tests)
+    )
+    return next(fitting, "other")

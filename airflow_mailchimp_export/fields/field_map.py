@@ -15,9 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Final
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.columns import column_problems, parse_column
@@ -26,6 +24,9 @@ from airflow_mailchimp_export.fields.merge_field import parse_merge_field
 from airflow_mailchimp_export.fields.targets import Target
 from airflow_mailchimp_export.model import Audience, MergeField
 from airflow_mailchimp_export.settings.coercion import from_json, parse_setting
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TARGETS: Final[Mapping[str, Callable[[str, object], Target]]] = {"": parse_merge_field}
 """What parses an entry of a field map, by what stands before the colon of its key; merge tags have no colon.

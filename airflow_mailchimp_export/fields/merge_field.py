@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from enum import StrEnum
 from functools import partial
-
-import pyarrow as pa
-from pyarrow.lib import string_to_tzinfo
+from typing import TYPE_CHECKING
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.columns import column_problems, kind_of, parse_column
@@ -28,6 +26,9 @@ from airflow_mailchimp_export.fields.values import (
 from airflow_mailchimp_export.mailchimp.wire import Section, Slot
 from airflow_mailchimp_export.model import Audience, MergeField, Reason, Reject
 from airflow_mailchimp_export.settings.names import check_keys, did_you_mean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _TAG = re.compile(r"[A-Z0-9_]{1,10}")  # https://mailchimp.com/developer/marketing/docs/merge-fields/
 
@@ -122,14 +123,21 @@ class MergeFieldTarget(Target):
 
 def _of_column(convert: Convert, arrow: pa.DataType) -> Convert:
     """Undo what became of a column's values on the way: floats are widened, and timestamps brought to UTC."""
-    if arrow in _NARROW:
-        return narrowed(convert, _NARROW[arrow])
+    import pyarrow as pa
+
+    if pa.types.is_float16(arrow):
+        return narrowed(convert, Narrow.HALF)
+    if pa.types.is_float32(arrow):
+        return narrowed(convert, Narrow.SINGLE)
     if pa.types.is_timestamp(arrow) and arrow.tz:
         return zoned(convert, _zone(arrow.tz))
     return convert
 
 
 def _zone(name: str) -> tzinfo:
+    import pyarrow as pa
+    from pyarrow.lib import string_to_tzinfo
+
     try:
         zone: tzinfo = string_to_tzinfo(name)
     except (pa.ArrowException, LookupError, ValueError) as error:
@@ -191,8 +199,6 @@ def _format(field: MergeField) -> object:
 
 
 _TYPES_WITH_CHOICES = frozenset({"radio", "dropdown"})
-
-_NARROW = {pa.float16(): Narrow.HALF, pa.float32(): Narrow.SINGLE}
 
 _SCALARS = frozenset({"text", "number", "boolean", "date", "time"})
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any
 
 from airflow_mailchimp_export.fields.text import Convert, Sendable, WarningKind
 from airflow_mailchimp_export.mailchimp.wire import Slot
 from airflow_mailchimp_export.model import Audience, MergeField, Reject
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MergeValue = Sendable | Reject | None
 

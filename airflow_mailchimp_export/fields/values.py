@@ -15,8 +15,6 @@ from functools import partial
 from math import isfinite, nan
 from struct import Struct
 
-import pyarrow as pa
-
 from airflow_mailchimp_export.fields.countries import country_code
 from airflow_mailchimp_export.fields.text import (
     MAX_TEXT_BYTES,
@@ -122,7 +120,9 @@ def is_akin(value: object, kind: WarningKind) -> bool:
     Such are an address that is not whole, the phone number or postcode of another country, and a day that no
     calendar has or that is too far away.
     """
-    if kind is WarningKind.NOT_AN_ADDRESS or isinstance(value, pa.Scalar):
+    from pyarrow import Scalar
+
+    if kind is WarningKind.NOT_AN_ADDRESS or isinstance(value, Scalar):
         return True
     text = value.strip() if isinstance(value, str) else ""
     return kind in _AKIN and bool(_AKIN[kind].fullmatch(text))
