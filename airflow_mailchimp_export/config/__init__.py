@@ -1,4 +1,9 @@
-"""The old home of the options and the segments: use ``airflow_mailchimp_export.options`` instead."""
+"""Exports as configuration, ``exports.yaml``; and the old home of the options and the segments.
+
+:mod:`~airflow_mailchimp_export.config.loading` reads the file, :mod:`~airflow_mailchimp_export.config.models` says what
+may be in it, and ``python -m airflow_mailchimp_export.config`` checks and shows it.
+For options and segments use :mod:`airflow_mailchimp_export.options` instead.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ SANDBOX = PACKAGE / "sandbox"
 DISTRIBUTIONS = {
     "airflow": "apache-airflow",
     "airflow.providers.common.compat": "apache-airflow-providers-common-compat",
+    "yaml": "pyyaml",
     "upath": "universal-pathlib",
     "uvicorn.protocols.http.httptools_impl": "httptools",
 }

@@ -15,7 +15,7 @@ def test_options_at_their_old_path() -> None:
         assert import_module("airflow_mailchimp_export.config").ExportOptions is options.ExportOptions
 
 
-@pytest.mark.parametrize("name", ["Nothing", "_segment", "__path__"])
+@pytest.mark.parametrize("name", ["Nothing", "_segment", "__wrapped__"])
 def test_what_never_was_there(name: str) -> None:
     """A name that config never had is an error as everywhere."""
     with pytest.raises(AttributeError, match=name):
