@@ -28,15 +28,16 @@ from pathlib import Path
 from airflow.sdk import DAG
 
 from airflow_mailchimp_export.operators import SegmentToMailchimpOperator
-from customer_exports import read_exports
+from airflow_mailchimp_export.config.loading import load
 
-exports = read_exports(Path(__file__).with_name("exports.yaml"))
+configuration = load(Path(__file__).with_name("exports.yaml")).configuration
+export = configuration.exports["mailchimp_segment_export"]
 
 with DAG("one_task_export", schedule=None, start_date=datetime(2026, 1, 1)):
     SegmentToMailchimpOperator(
         task_id="export",
-        segments=exports.snapshots_of(exports.names),
-        field_map=dict(exports.field_map),
+        segments=configuration.snapshots_of(export),
+        field_map=export.field_map,
         deferrable=True,
     )
 """

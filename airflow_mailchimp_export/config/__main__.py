@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
+from airflow_mailchimp_export.config.entries import Export
 from airflow_mailchimp_export.config.loading import load
-from airflow_mailchimp_export.config.models import Configuration, Export
+from airflow_mailchimp_export.config.models import Configuration
 from airflow_mailchimp_export.config.schema import json_schema_text
 
 

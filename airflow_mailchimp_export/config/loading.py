@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from airflow_mailchimp_export.config.document import read_document
+from airflow_mailchimp_export.config.entries import Export, Segment
 from airflow_mailchimp_export.config.mistakes import KeyPath, Mistake, Place, problems_of
-from airflow_mailchimp_export.config.models import Configuration, Export, Segment
+from airflow_mailchimp_export.config.models import Configuration
 from airflow_mailchimp_export.config.references import (
     equal_but_for_case,
     problems_of_references,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from airflow_mailchimp_export.config.entries import Export, Segment
 from airflow_mailchimp_export.config.mistakes import Problem
 from airflow_mailchimp_export.settings.names import did_you_mean
 from airflow_mailchimp_export.tag_names import tag_key
-
-if TYPE_CHECKING:
-    from airflow_mailchimp_export.config.models import Export, Segment
 
 
 def problems_of_references(

@@ -6,9 +6,8 @@ import atexit
 import json
 import os
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,18 +86,14 @@ def register(dag: DAG) -> None:
 
 
 @pytest.fixture
-def shipped_dags(
-    airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dict[str, DAG]]:
+def shipped_dags(airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, DAG]:
     """The DAGs of the repository by their ids, with their snapshots in ``tmp_path / "segments"``."""
     from airflow.dag_processing.dagbag import DagBag
 
     monkeypatch.setenv("SEGMENT_SNAPSHOTS", str(tmp_path / "segments"))
-    monkeypatch.syspath_prepend(str(DAGS))
     bag = DagBag(DAGS)
     assert bag.import_errors == {}
-    yield bag.dags
-    sys.modules.pop("customer_exports", None)
+    return bag.dags
 
 
 @pytest.fixture

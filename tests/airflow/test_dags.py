@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tests.airflow.conftest import RunDag
 
 REFRESH, EXPORT = "customer_segments_refresh", "mailchimp_segment_export"
-SHIPPED_CONFIGURATION = Path(__file__).resolve().parents[2] / "dags" / "exports.yaml"
 SEGMENTS = ["VIP", "Newsletter", "Recent buyers"]
 KEYS = ["vip", "newsletter", "recent_buyers"]
 
@@ -244,33 +243,6 @@ def test_a_refresh_that_failed_in_part_is_not_published(
         "publish": "upstream_failed",
     }
     assert sorted(published_by(run)) == ["segment_newsletter", "segment_recent_buyers"]
-
-
-def test_configuration_takes_variables_from_the_environment(
-    shipped_dags: dict[str, DAG], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A variable that is set replaces its place and its default, and paths are relative to the file."""
-    from customer_exports import read_exports
-
-    monkeypatch.setenv("MAILCHIMP_AUDIENCE_ID", "0f1e2d3c4b")
-    monkeypatch.delenv("SEGMENT_SNAPSHOTS")
-    file = tmp_path / "exports.yaml"
-    file.write_text(SHIPPED_CONFIGURATION.read_text(encoding="utf-8"), encoding="utf-8")
-    exports = read_exports(file)
-    assert exports.audience_id == "0f1e2d3c4b"
-    assert exports.segment("vip").snapshot == tmp_path.parent / "snapshots" / "vip.parquet"
-
-
-def test_configuration_names_the_variable_that_is_missing(
-    shipped_dags: dict[str, DAG], tmp_path: Path
-) -> None:
-    """A variable that has no default and is not set is named in the error."""
-    from customer_exports import read_exports
-
-    file = tmp_path / "exports.yaml"
-    file.write_text("profiles: ${NOWHERE_TO_BE_FOUND}")
-    with pytest.raises(LookupError, match="NOWHERE_TO_BE_FOUND"):
-        read_exports(file)
 
 
 def test_messages_name_the_labels_of_the_form(shipped_dags: dict[str, DAG]) -> None:
