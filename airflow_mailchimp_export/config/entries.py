@@ -28,6 +28,7 @@ from airflow_mailchimp_export.config.values import (
     Switch,
     TagName,
     Text,
+    plain_words,
 )
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.model import Delivery
@@ -119,7 +120,9 @@ class Export(Entry):
 
     @model_validator(mode="after")
     def _check_field_map(self) -> Self:
-        if problems := list(problem_of(("fields",), lambda: parse_field_map(self.field_map))):
+        if problems := list(
+            problem_of(("fields",), lambda: parse_field_map(self.field_map), plain=plain_words)
+        ):
             raise Problems(problems)
         return self
 
@@ -134,4 +137,4 @@ class Export(Entry):
     @property
     def operator_options(self) -> dict[str, Any]:
         """The options as the operator takes them."""
-        return asdict(self.options) | {"profile_id": self.profile_id}
+        return asdict(self.options) | {"profile_id": self.profile_id or self.options.profile_id}

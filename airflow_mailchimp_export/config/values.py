@@ -22,7 +22,6 @@ from airflow_mailchimp_export.settings.coercion import (
     InvalidValue,
     boolean,
     choice,
-    describe_type,
     is_blank,
     matching,
     parse_setting,
@@ -52,14 +51,8 @@ def key_problems(path: KeyPath, key: str) -> Iterator[Problem]:
     return problem_of(path, lambda: _KEY(key))
 
 
-def _filled_line(value: object) -> str:
-    if not (line := single_line(value)):
-        raise InvalidValue("one line of text")
-    return line
-
-
 def _local_folder(value: object) -> str:
-    folder = _filled_line(value)
+    folder = single_line(value)
     if "://" in folder:
         raise InvalidValue("a folder on a disk, for the refresh cannot write to other storage yet")
     return folder
@@ -91,7 +84,7 @@ def _repeated(value: object, words: str = "", *, also: str = "") -> str:
 
 
 def _tag_of_segment(value: object) -> str:
-    name = _filled_line(value)
+    name = single_line(value)
     _checked(lambda: parse_segments({name: "anywhere.parquet"}))
     return name
 
@@ -112,7 +105,7 @@ def _options(value: object) -> ExportOptions:
     if isinstance(value, ExportOptions):
         return value
     if not isinstance(value, Mapping):
-        raise InvalidValue(f"a mapping of options; given was {describe_type(value)}")
+        raise InvalidValue("a mapping of options")
     given = {
         name: set_to
         for name, set_to in value.items()
@@ -132,7 +125,9 @@ def _option_problems(given: Mapping[str, object]) -> Iterator[Problem]:
         elif name not in OPTIONS_OF_ENTRIES:
             yield Problem((name,), unknown_key(name, OPTIONS_OF_ENTRIES))
         else:
-            yield from problem_of((name,), partial(parse_setting, name, set_to, OPTIONS[name]), plain=_plain)
+            yield from problem_of(
+                (name,), partial(parse_setting, name, set_to, OPTIONS[name]), plain=plain_words
+            )
 
 
 OPTIONS_OF_ENTRIES: Final = tuple(name for name in OPTIONS if name != "profile_id")
@@ -163,7 +158,7 @@ def _field_problems(tag: object, given: object) -> Iterator[Problem]:
     if str(tag).upper() == "EMAIL":
         yield Problem((str(tag),), "is filled by the key email of the export: remove it here")
     else:
-        yield from problem_of((str(tag),), lambda: parse_merge_field(tag, given), plain=_plain)
+        yield from problem_of((str(tag),), lambda: parse_merge_field(tag, given), plain=plain_words)
 
 
 def _checked(parse: Callable[[], _T]) -> _T:
@@ -171,10 +166,10 @@ def _checked(parse: Callable[[], _T]) -> _T:
     try:
         return parse()
     except ConfigError as error:
-        raise Problems([Problem((), _plain(error))]) from error
+        raise Problems([Problem((), plain_words(error))]) from error
 
 
-def _plain(error: ConfigError) -> str:
+def plain_words(error: ConfigError) -> str:
     """Return what a rule says, without the name that its setting has at the operator."""
     text = str(error).removeprefix("field_map: ").rstrip(".")
     return re.sub(r"^\w+ (?=must be )", "", text)
@@ -200,7 +195,7 @@ _SOURCE: Final[dict[str, Any]] = {
     "anyOf": [{"type": "string"}, {"type": "object"}],
 }
 
-Line = Annotated[str, BeforeValidator(_filled_line)]
+Line = Annotated[str, BeforeValidator(single_line)]
 Text = Annotated[str, BeforeValidator(_text)]
 LocalFolder = Annotated[str, BeforeValidator(_local_folder)]
 Switch = Annotated[bool, BeforeValidator(boolean)]
