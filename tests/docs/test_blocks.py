@@ -204,6 +204,13 @@ def _read_sandbox(words: list[str]) -> object:
     return to_parser().parse_args(words)
 
 
+def _read_config(words: list[str]) -> object:
+    from airflow_mailchimp_export.config.__main__ import to_parser
+
+    # A sentence names the command alone.
+    return to_parser().parse_args(words) if words else None
+
+
 def _read_benchmarks(words: list[str]) -> object:
     from benchmarks.__main__ import to_parser
 
@@ -225,6 +232,7 @@ def _read_up(words: list[str]) -> object:
 
 
 PARSERS: dict[str, Callable[[list[str]], object]] = {
+    "airflow_mailchimp_export.config": _read_config,
     "airflow_mailchimp_export.forget": _read_forget,
     "airflow_mailchimp_export.sandbox": _read_sandbox,
     "benchmarks": _read_benchmarks,

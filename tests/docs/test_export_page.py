@@ -5,12 +5,10 @@ from __future__ import annotations
 import datetime
 import inspect
 import json
-import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.field_map import parse_field_map
@@ -21,7 +19,7 @@ from airflow_mailchimp_export.sandbox.merge_fields import MergeType
 from airflow_mailchimp_export.settings.segments import parse_segments
 from airflow_mailchimp_export.state import notes
 from airflow_mailchimp_export.state import run as run_files
-from tests.docs.pages import REPOSITORY, columns, names, page, pairs, plain, spans
+from tests.docs.pages import columns, names, page, pairs, spans
 
 if TYPE_CHECKING:
     from airflow.sdk import DAG
@@ -115,17 +113,6 @@ def test_form(shipped_dags: dict[str, DAG]) -> None:
     assert shown == [
         (name, default if name == "segments" else json.dumps(default)) for name, default in asked.items()
     ]
-
-
-def test_configuration_of_the_dags() -> None:
-    """The table has the keys of exports.yaml, and names the variables in them."""
-    file = REPOSITORY / "dags" / "exports.yaml"
-    table = page("export").table("exports.yaml", "key", "meaning")
-    content = yaml.safe_load(file.read_text())
-    assert names(table) == list(content)
-    for key, meaning in table:
-        variables = re.findall(r"\$\{(\w+)", str(content[plain(key)]))
-        assert [name for name in spans(meaning) if name.isupper() and "_" in name] == variables
 
 
 def operator(name: str) -> Any:
