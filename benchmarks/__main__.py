@@ -38,6 +38,9 @@ MORE_MEMORY = 150_000_000
 PEERS: Mapping[str, int] = {"ours": 100_000, "bulk": 10_000, "puts": 2_000}
 """Who is compared, and with how many people at most: the slower, the fewer."""
 
+CONFIGURED = (50, 200)
+"""Exports, and segments of each, whose DAGs are read."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and keep the figures; 0 if every profile arrived."""
@@ -163,6 +166,15 @@ def measure_peers(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     return {"peers": peers, "verdict": _worst(peers)}
 
 
+def measure_parse(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Read the DAGs of many exports as the DAG processor does, which has yet to import the package."""
+    environment = {**os.environ, "AIRFLOW_HOME": str(folder / "airflow")}
+    command = [sys.executable, "-m", "benchmarks.parsing", str(folder), *map(str, CONFIGURED)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True, env=environment)
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
 def traffic(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
     """What arrived at a sandbox between two looks at its counters."""
     calls = _calls(after) - _calls(before)
@@ -190,6 +202,7 @@ MEASUREMENTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]]
     "life": measure_life,
     "long": measure_long,
     "peers": measure_peers,
+    "parse": measure_parse,
 }
 
 

@@ -111,6 +111,18 @@ def peers_table(figures: Mapping[str, Any], profiles: int) -> Table:
     return table
 
 
+def parse_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What the DAG processor spends on a configuration."""
+    table = _table(f"Reading {figures['dags']} DAGs of exports.yaml", "phase", "CPU s", "wall s")
+    phases: Mapping[str, Mapping[str, float]] = figures["phases"]
+    for phase, spent in phases.items():
+        table.add_row(phase, f"{spent['cpu']:.2f}", f"{spent['wall']:.2f}")
+    cpu, wall = (sum(spent[kind] for spent in phases.values()) for kind in ("cpu", "wall"))
+    table.add_section()
+    table.add_row("all", f"{cpu:.2f}", f"{wall:.2f}")
+    return _with_memory(table, figures)
+
+
 SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
     "plan": plan_table,
     "direct": direct_table,
@@ -118,6 +130,7 @@ SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
     "life": life_table,
     "long": long_table,
     "peers": peers_table,
+    "parse": parse_table,
 }
 
 
