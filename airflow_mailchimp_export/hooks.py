@@ -26,11 +26,11 @@ from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClie
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Batch
 from airflow_mailchimp_export.settings.connection import ConnectionSettings
-from airflow_mailchimp_export.state.lock import Lock
-from airflow_mailchimp_export.state.run import RunFolder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection
+
+    from airflow_mailchimp_export.state.run import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +139,8 @@ def to_settings(connection: Connection) -> ConnectionSettings:
 
 def free_lock(folder: RunFolder) -> None:
     """Let the next run of an export begin, if the run still holds the export's lock."""
+    from airflow_mailchimp_export.state.lock import Lock
+
     try:
         Lock(folder.export_folder(), folder.name).release()
     except (ConfigError, OSError) as error:

@@ -6,8 +6,7 @@ This is the only place that says what such a quotation looks like, for Python an
 from __future__ import annotations
 
 import re
-
-import pyarrow as pa
+from typing import Any
 
 # The at-sign as it stands in an address, in a link, in a page, in JSON, or as another keyboard writes it.
 _AT = r"(?:[@\uff20\ufe6b]|%(?:25)*40|&#0*64;|&#x0*40;|&commat;|\\u0040)"
@@ -29,6 +28,11 @@ def masked(words: str) -> str:
     return _KEY.sub("<key>", _HEADER.sub("<key>", without_people))
 
 
-def masked_texts(texts: pa.ChunkedArray) -> pa.Array:
-    """Mask many texts; what is null stays null."""
+def masked_texts(texts: Any) -> Any:
+    """Mask many texts; what is null stays null.
+
+    DuckDB evaluates the annotations, so they cannot name types of pyarrow, which who only reads a DAG need not import.
+    """
+    import pyarrow as pa
+
     return pa.array([text if text is None else masked(text) for text in texts.to_pylist()], pa.string())

@@ -21,7 +21,6 @@ from airflow_mailchimp_export.hooks import (
     to_settings,
 )
 from airflow_mailchimp_export.mailchimp.protocol import Sender
-from airflow_mailchimp_export.state.run import RunFolder
 
 
 class MailchimpBatchTrigger(BaseTrigger):
@@ -101,6 +100,8 @@ class MailchimpBatchTrigger(BaseTrigger):
             MailchimpHook(self.mailchimp_conn_id).cancel_batches(tuple(self.batch_ids))
         finally:
             if self.run_uri:
+                from airflow_mailchimp_export.state.run import RunFolder
+
                 free_lock(RunFolder(storage_path(self.run_uri)))
 
     async def _wait(self, watch: BatchWatch) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from airflow import __version__ as airflow_version
 from airflow.sdk import DAG, TriggerRule
-from packaging.version import Version
 
 from airflow_mailchimp_export.config.entries import Export
 from airflow_mailchimp_export.config.models import Configuration
@@ -44,12 +43,14 @@ _WHEN = {
     "by_hand": "when it is triggered",
 }
 
+_AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
+
 # A mistake in the set-up fails at once anyway; these are for a Mailchimp or a source that is away.
 RETRIES: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(minutes=1),
     # By what each further delay grows. Airflow 3.1 knows no factor, only a switch that doubles.
-    "retry_exponential_backoff": 2.0 if Version(airflow_version) >= Version("3.2") else True,
+    "retry_exponential_backoff": 2.0 if _AIRFLOW >= (3, 2) else True,
 }
 
 
@@ -125,8 +126,8 @@ def _chosen(snapshots: Mapping[str, str], names: Sequence[str]) -> dict[str, str
     """
     if unknown := unknown_names(names, snapshots):
         raise ConfigError(
-            f"The export has no segment {', '.join(unknown)}: choose among {', '.join(snapshots)}, "
-            "or add it to the export's segments"
+            f"The export has no segment {', '.join(unknown)}",
+            f"Choose among {', '.join(snapshots)}, or add it to the export's segments",
         )
     return {segment: file for segment, file in snapshots.items() if segment in names}
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_mailchimp_export.definition import RunIdentity
-
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_mailchimp_export.definition import RunIdentity
     from airflow_mailchimp_export.settings.connection import ConnectionSettings
 
 
@@ -21,6 +20,8 @@ def map_index_of(context: Context) -> int | None:
 
 def identity_of(context: Context, settings: ConnectionSettings, task_id: str) -> RunIdentity:
     """Return whose run it is, as Airflow tells it."""
+    from airflow_mailchimp_export.definition import RunIdentity
+
     map_index = map_index_of(context)
     return RunIdentity(
         run_id=str(context["run_id"]),

@@ -14,10 +14,11 @@ from airflow_mailchimp_export.hooks import MailchimpHook
 from airflow_mailchimp_export.operators.segments import SegmentToMailchimpOperator
 from airflow_mailchimp_export.operators.task import ExportTask
 from airflow_mailchimp_export.settings.coercion import from_list_text, id_list, parse_setting
-from airflow_mailchimp_export.state.run import RunFolder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_mailchimp_export.state.run import RunFolder
 
 _FAILED = frozenset({"failed", "upstream_failed"})
 
@@ -60,7 +61,7 @@ class MailchimpExportReportOperator(ExportTask):
                 )
             run_uri = parse_setting("run_uri", self.run_uri, from_list_text)
             if isinstance(run_uri, str):
-                return self.finalize(RunFolder(storage_path(run_uri)))
+                return self.finalize(_run_at(run_uri))
             run_uris = parse_setting("run_uri", run_uri, id_list)
         return self._account_for_all(run_uris, self._failed_exports(context))
 
@@ -85,7 +86,7 @@ class MailchimpExportReportOperator(ExportTask):
         accounts = []
         for run_uri in run_uris:
             try:
-                accounts.append(self.finalize(RunFolder(storage_path(run_uri))))
+                accounts.append(self.finalize(_run_at(run_uri)))
             except Exception as error:
                 # The runs of other exports are to be accounted for anyway.
                 show_error(error)
@@ -93,6 +94,12 @@ class MailchimpExportReportOperator(ExportTask):
         if errors:
             raise _one_of(errors)
         return accounts
+
+
+def _run_at(uri: str) -> RunFolder:
+    from airflow_mailchimp_export.state.run import RunFolder
+
+    return RunFolder(storage_path(uri))
 
 
 def _one_of(errors: Sequence[Exception]) -> Exception:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.errors import ExportFailed
 from airflow_mailchimp_export.model import Verdict
-from airflow_mailchimp_export.state.run import RunFolder
+
+if TYPE_CHECKING:
+    from airflow_mailchimp_export.accounting.report import Report
+    from airflow_mailchimp_export.state.run import RunFolder
 
 
 def told(report: Report, folder: RunFolder) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""The operator that exports segments: what it is asked for, and how it goes about it."""
+"""The operator that exports segments: what it is asked for, and how it goes about it.
+
+What reads and writes profiles is imported where a task works: whoever only reads a DAG need not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_mailchimp_export.definition import ExportDefinition, RunContext
 from airflow_mailchimp_export.delivery.watch import DEFAULT_STALL_TIMEOUT
 from airflow_mailchimp_export.errors import ConfigError, before_anything_is_sent
-from airflow_mailchimp_export.export import Export, Submission
 from airflow_mailchimp_export.exports_root import default_exports_root, storage_path
 from airflow_mailchimp_export.failures import failing_in_short
-from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.hooks import MailchimpHook
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery
@@ -28,12 +28,14 @@ from airflow_mailchimp_export.sensors import to_seconds
 from airflow_mailchimp_export.settings.coercion import boolean, choice, is_blank, parse_setting
 from airflow_mailchimp_export.settings.connection import audience_id
 from airflow_mailchimp_export.settings.segments import TableSpec, is_table, parse_segments
-from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_mailchimp_export.definition import ExportDefinition
+    from airflow_mailchimp_export.export import Submission
     from airflow_mailchimp_export.settings.connection import ConnectionSettings
+    from airflow_mailchimp_export.state.run import RunFolder
 
 
 class SegmentToMailchimpOperator(WaitingTask):
@@ -162,6 +164,9 @@ class SegmentToMailchimpOperator(WaitingTask):
             return self.wait_and_account(context, folder, submission.batch_ids)
 
     def _submit(self, context: Context) -> Submission:
+        from airflow_mailchimp_export.definition import RunContext
+        from airflow_mailchimp_export.export import Export
+
         hook = MailchimpHook(self.mailchimp_conn_id)
         with ExitStack() as stack:
             with before_anything_is_sent():
@@ -184,6 +189,9 @@ class SegmentToMailchimpOperator(WaitingTask):
         return self._folder(context, self._name(context))
 
     def _definition(self, context: Context, settings: ConnectionSettings) -> ExportDefinition:
+        from airflow_mailchimp_export.definition import ExportDefinition
+        from airflow_mailchimp_export.fields.field_map import parse_field_map
+
         return ExportDefinition(
             name=self._name(context),
             audience_id=self._audience(settings),
@@ -221,6 +229,8 @@ class SegmentToMailchimpOperator(WaitingTask):
         return f"{self.dag_id}.{self.task_id}"
 
     def _folder(self, context: Context, name: str) -> RunFolder:
+        from airflow_mailchimp_export.state.run import ExportFolder
+
         root = self.exports_root or default_exports_root()
         if not (self.exports_root or conf.get("mailchimp", "exports_root", fallback="")):
             warn_of_lonely_disk(root)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.hooks import MailchimpHook, free_lock, lock_freed_on_error
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.operators.results import told
-from airflow_mailchimp_export.state.run import RunFolder
+
+if TYPE_CHECKING:
+    from airflow_mailchimp_export.state.run import RunFolder
 
 
 class ExportTask(BaseOperator):
@@ -42,6 +43,8 @@ class ExportTask(BaseOperator):
 
         :raises ExportFailed: when its verdict is FAILED.
         """
+        from airflow_mailchimp_export.finalizing import finalize
+
         self._run_folder = folder
         hook = MailchimpHook(self.mailchimp_conn_id)
         with lock_freed_on_error(folder), hook.client() as client:

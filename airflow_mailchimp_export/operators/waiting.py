@@ -23,11 +23,12 @@ from airflow_mailchimp_export.sensors import (
     taken_over,
     to_seconds,
 )
-from airflow_mailchimp_export.state.run import RunFolder
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_mailchimp_export.state.run import RunFolder
 
 DEFAULT_WAIT_TIMEOUT = 43_200.0
 """Seconds from the start of a task for which it waits for batches: no batch was seen to take longer."""
@@ -88,6 +89,8 @@ class WaitingTask(ExportTask):
 
         So does dag.test(), and so does Airflow where it ended the deferral.
         """
+        from airflow_mailchimp_export.state.run import RunFolder
+
         uri = run_uri or (event or {}).get("run_uri")
         folder = RunFolder(storage_path(uri)) if uri else self.run_folder(context)
         return folder, batch_ids or [batch.id for batch in folder.batches]

@@ -263,3 +263,15 @@ def test_reading_opens_nothing_but_the_file(file: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
     )
     assert ran.stdout.splitlines() == [str(("open", str(file)))]
+
+
+def test_reading_imports_nothing_that_only_tasks_need(file: Path) -> None:
+    """Neither duckdb nor pyarrow nor pandas is imported for the DAGs: the DAG processor would do so every time."""
+    code = (
+        f"import sys; from airflow_mailchimp_export.dags import exports; print(len(exports({str(file)!r})));"
+        "print([name for name in ('duckdb', 'pandas', 'pyarrow') if name in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert ran.stdout.splitlines() == ["4", "[]"]
