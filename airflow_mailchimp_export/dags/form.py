@@ -10,6 +10,7 @@ from airflow.sdk import Param
 from airflow_mailchimp_export.config.entries import Export
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.settings.form import FORM_LABELS
 
 
 def form_of(export: Export, segments: Sequence[str]) -> dict[str, Param]:
@@ -48,7 +49,7 @@ def form_of(export: Export, segments: Sequence[str]) -> dict[str, Param]:
                 OnLeave.ARCHIVE.value: "Archive who is in no segment any more",
                 OnLeave.KEEP.value: "Leave them as they are",
             },
-            title="Who left a segment",
+            title=FORM_LABELS["on_leave"],
             description="Only people added by this export.",
         ),
         "max_removal_ratio": Param(
@@ -56,19 +57,21 @@ def form_of(export: Export, segments: Sequence[str]) -> dict[str, Param]:
             type="number",
             minimum=0,
             maximum=1,
-            title="Stop when more would leave",
+            title=FORM_LABELS["max_removal_ratio"],
             description="The part of the people added by this export, 0 to 1. Raise it for one run that is "
             "meant to remove more; 1 allows everything.",
         ),
-        "dry_run": _switch(False, "Dry run", "Plan and report what would be done, and change nothing."),
+        "dry_run": _switch(
+            False, FORM_LABELS["dry_run"], "Plan and report what would be done, and change nothing."
+        ),
         "full": _switch(
             False,
-            "Send everybody",
+            FORM_LABELS["full"],
             "Also those who have not changed; a ledger that cannot be used is set aside.",
         ),
         "allow_older": _switch(
             export.options.allow_older,
-            "Put older data over newer",
+            FORM_LABELS["allow_older"],
             "A run of an earlier moment than the last one's is refused, unless this is on.",
         ),
     }
