@@ -8,8 +8,8 @@
     <export>/<run>/             plan.parquet, run.json, begun.json, batches.json, watch.json, outcomes.parquet,
                                 rejects.csv, report.json
 
-Every file is written under another name and then put in place, so that a reader never meets half a file; on a local
-disk it has reached the disk by then, and only the owner may read it: the files hold addresses.
+Every file is written on a local disk and then put in place as a whole, so that a reader never meets half a file; on a
+local disk it has reached the disk by then, and only the owner may read it: the files hold addresses.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Return whether there is a file."""
-        return (self._folder / name).exists()
+        return self._storage.exists(self._folder / name)
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file, whole."""
@@ -73,7 +73,7 @@ class Folder:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Keep out everybody else who asks for this; on a local disk only, and no longer than the process lives."""
+        """Keep out everybody else who asks for this, as far as the storage can."""
         with ExitStack() as stack:
             with self.writable("files"):
                 self._storage.make_folder(self._folder)
@@ -92,7 +92,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return what is in a file."""
-        return (self._folder / name).read_bytes()
+        return self._storage.read(self._folder / name)
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
@@ -102,17 +102,16 @@ class Folder:
 
     def written_at(self, name: str) -> str:
         """Return when a file was written, in ISO 8601; 1970 where the storage does not say."""
-        seconds = (self._folder / name).stat().st_mtime
+        seconds = self._storage.written_at(self._folder / name)
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
-        (self._folder / name).unlink(missing_ok=True)
+        self._storage.remove(self._folder / name)
 
     def names(self, under: str = "") -> list[str]:
         """Return what the folder, or a folder in it, holds, in order."""
-        folder = self._folder / under if under else self._folder
-        return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        return self._storage.names(self._folder / under if under else self._folder)
 
     def sweep(self) -> None:
         """Remove what killed processes were writing; only the holder of the export's lock may do this."""

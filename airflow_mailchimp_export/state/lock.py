@@ -3,8 +3,8 @@
 The lock is a lease in ``lock.json``: the run that is at work renews it, and a lease that was not renewed belongs to
 a run that is dead; so does that of a run that has its report. While a run waits for Mailchimp nobody is at work, and
 no clock tells whether it is alive: its lease says that it waits, and whoever finds it asks Mailchimp.
-On a local disk two runs that start in the same instant are kept apart for sure; object storage may know no
-exclusive creation, so there the DAG's ``max_active_runs=1`` has to help.
+Two runs that start in the same instant are kept apart for sure on a local disk, S3, Azure and Google Cloud Storage;
+where a storage knows no exclusive creation, the DAG's ``max_active_runs=1`` has to help.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_mailchimp_export.state.held import held_folder, sweep_left_behind
-from airflow_mailchimp_export.state.scratch import scratch_dir
+from airflow_mailchimp_export.state.object_storage import ObjectStorage
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -63,6 +63,21 @@ class Storage(Protocol):
 
     def local_copy(self, path: Any) -> AbstractContextManager[Path]:
         """Lend a local path that holds what a file holds."""
+
+    def read(self, path: Any) -> bytes:
+        """Return what is in a file."""
+
+    def exists(self, path: Any) -> bool:
+        """Return whether there is a file or a folder, now."""
+
+    def names(self, folder: Any) -> list[str]:
+        """Return what a folder holds, now and in order; nothing where there is no folder."""
+
+    def written_at(self, path: Any) -> float:
+        """Return when a file was written, in seconds since the epoch; 0 where the storage does not say."""
+
+    def remove(self, path: Any) -> None:
+        """Remove a file, if it is there."""
 
     def remove_folder(self, folder: Any) -> None:
         """Remove a folder with all that is in it."""
@@ -124,6 +139,26 @@ class LocalDisk:
         """Lend the file itself."""
         yield path
 
+    def read(self, path: Path) -> bytes:
+        """Return what is in a file."""
+        return path.read_bytes()
+
+    def exists(self, path: Path) -> bool:
+        """Return whether there is a file or a folder."""
+        return path.exists()
+
+    def names(self, folder: Path) -> list[str]:
+        """Return what a folder holds."""
+        return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+
+    def written_at(self, path: Path) -> float:
+        """Return when a file was written."""
+        return path.stat().st_mtime
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        path.unlink(missing_ok=True)
+
     def remove_folder(self, folder: Path) -> None:
         """Remove the folder as far as it can be removed, and raise what keeps the rest there."""
         shutil.rmtree(folder, ignore_errors=True)
@@ -137,57 +172,6 @@ class LocalDisk:
     def _make_ready(self, draft: Path) -> None:
         draft.chmod(OWNER_ONLY_FILE)
         flush(draft)
-
-
-class ObjectStorage:
-    """Files elsewhere: written and read as a whole, and nothing can be locked."""
-
-    @contextmanager
-    def draft(self, target: UPath) -> Iterator[Path]:
-        """Lend a path in a scratch folder."""
-        with scratch_dir() as folder:
-            yield folder / target.name
-
-    def put_in_place(self, draft: Path, target: UPath) -> None:
-        """Copy the draft; an object is there once all of it is."""
-        with draft.open("rb") as local, target.open("wb") as stored:
-            shutil.copyfileobj(local, stored)
-
-    def create(self, draft: Path, target: UPath) -> bool:
-        """Copy the draft, unless the name is taken; of two who ask in the same instant, both may get it."""
-        if target.exists():
-            return False
-        self.put_in_place(draft, target)
-        return True
-
-    def appender(self, target: UPath) -> Appender:
-        """Collect what is added: an object is written as a whole, and cannot grow."""
-        return _ObjectAppender(target)
-
-    def make_folder(self, folder: UPath) -> None:
-        """Make the folder where the storage has folders."""
-        folder.mkdir(parents=True, exist_ok=True)
-
-    @contextmanager
-    def exclusive(self, folder: UPath) -> Iterator[None]:
-        """Keep nobody out."""
-        yield
-
-    @contextmanager
-    def local_copy(self, path: UPath) -> Iterator[Path]:
-        """Lend a copy in a scratch folder."""
-        with scratch_dir() as folder:
-            copy = folder / path.name
-            with path.open("rb") as stored, copy.open("wb") as local:
-                shutil.copyfileobj(stored, local)
-            yield copy
-
-    def remove_folder(self, folder: UPath) -> None:
-        """Remove all objects under the folder."""
-        folder.rmdir(recursive=True)
-
-    def sweep(self, folder: UPath) -> None:
-        """Do nothing: drafts are in scratch folders."""
 
 
 class _LocalAppender:
@@ -211,18 +195,6 @@ class _LocalAppender:
         os.fsync(self._handle)
         os.close(self._handle)
         flush_names(self._folder)
-
-
-class _ObjectAppender:
-    def __init__(self, target: UPath) -> None:
-        self._target = target
-        self._records: list[bytes] = []
-
-    def append(self, record: bytes) -> None:
-        self._records.append(record)
-
-    def close(self) -> None:
-        self._target.write_bytes(b"".join(self._records))
 
 
 def plain(location: Path | UPath) -> Path | UPath:

@@ -18,6 +18,7 @@ from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Request
+from airflow_mailchimp_export.sources.finding import PathFactory
 from airflow_mailchimp_export.sources.opening import plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder
@@ -40,6 +41,7 @@ class Life:
     :ivar script: what becomes of certain requests in place of the sandbox's answer; see
         :class:`~tests.kit.sandbox.InProcessClient`.
     :ivar requests: all that was sent, oldest first.
+    :ivar path_factory: makes paths of the segments' addresses.
     :ivar runs: how many runs there were.
     """
 
@@ -51,6 +53,7 @@ class Life:
     requests: list[Request] = field(default_factory=list)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     max_connections: int = 4
+    path_factory: PathFactory = plain_path
     runs: int = 0
 
     @property
@@ -97,7 +100,7 @@ class Life:
             identity=identity,
             gateway=self._gateway(client, permit),
             folder=folder,
-            path_factory=plain_path,
+            path_factory=self.path_factory,
         )
         submission = Export(context).submit(on_batch=on_batch)
         return submission, submission.run
