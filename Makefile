@@ -12,7 +12,7 @@ CODE := airflow_mailchimp_export dags samples scripts tests $(wildcard benchmark
 # Not run by `make test`: they need more than the set-up installs, or more than half a minute each.
 APART := service or ui or docs or slow
 
-.PHONY: help setup demo up test lowest check static format-check lint types imports docs bench soak format clean
+.PHONY: help setup demo up test lowest stores check static format-check lint types imports docs bench soak format clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -35,6 +35,9 @@ test: $(STAMP) ## Run the tests that need neither a browser nor a service
 
 lowest: $(STAMP) ## Run the unit tests with the lowest versions of what the package needs
 	@bash scripts/lowest.sh "$(PY)" "$(VENV)/lowest"
+
+stores: $(STAMP) ## Run the tests with object stores, which need npm and an environment of their own
+	@bash scripts/stores.sh "$(PY)" "$(VENV)/stores"
 
 check: static docs test ## Everything that has to hold before a commit
 

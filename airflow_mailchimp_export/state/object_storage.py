@@ -73,8 +73,9 @@ class ObjectStorage:
         return ObjectAppender(target)
 
     def make_folder(self, folder: UPath) -> None:
-        """Make the folder where the storage has folders."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Make the folder where the storage has folders; a bucket of a name that was misspelled is not made."""
+        if not folder.fs.async_impl:
+            folder.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def exclusive(self, folder: UPath) -> Iterator[None]:

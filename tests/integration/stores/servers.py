@@ -125,7 +125,7 @@ def _gcs_command() -> Sequence[str]:
 
 S3 = Kind(
     "s3",
-    ("s3", "s3a", "s3n"),
+    ("s3", "s3a"),
     ("airflow.providers.amazon", "s3fs", "moto", "flask"),
     lambda: [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", "{port}"],
     lambda key: {},

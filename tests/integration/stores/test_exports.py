@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
-from airflow_mailchimp_export.options import ExportOptions
-from airflow_mailchimp_export.settings.segments import FileSpec
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.lock import LOCK, Lock
@@ -20,7 +20,7 @@ from airflow_mailchimp_export.state.run import ExportFolder
 from scripts.sandbox_service import Sandbox
 from tests.integration.stores.servers import BUCKET, Store
 from tests.kit.life import Life
-from tests.kit.mortal import Killed, MortalClient
+from tests.kit.mortal import Killed, MortalClient, kill
 
 ODD = "a b+c ü%20 'x'&=,;@~"
 
@@ -75,7 +75,7 @@ class TestSegments:
         upload(store, f"{root}/day=1/a.csv", csv("ada@mail.eu"))
         upload(store, f"{root}/day=2/a.csv", csv("eve@mail.eu"))
         bare = root.replace(f"{store.conn_id}@", "")
-        life.run({"VIP": FileSpec(f"{bare}/day=*/*.csv", conn_id=store.conn_id)})
+        life.run({"VIP": {"uri": f"{bare}/day=*/*.csv", "conn_id": store.conn_id}})
         assert set(life.audience()) == {"ada@mail.eu", "eve@mail.eu"}
 
     def test_every_scheme_of_the_store(self, store: Store, life: Life) -> None:
@@ -98,7 +98,7 @@ class TestRuns:
         upload(store, f"{root}/a.csv", csv("ada@mail.eu", "eve@mail.eu"))
         first = life.run({"VIP": f"{root}/"})
         upload(store, f"{root}/a.csv", csv("eve@mail.eu", "kim@mail.eu"))
-        second = life.run({"VIP": f"{root}/"}, options=ExportOptions(max_removal_percent=100))
+        second = life.run({"VIP": f"{root}/"}, max_removal_ratio=1)
         assert (first.verdict, second.verdict) == ("success", "success")
         assert {email: tags for email, (_, tags) in life.audience().items()} == {
             "ada@mail.eu": set(),
@@ -132,7 +132,7 @@ class TestRuns:
         root = store.fresh_uri()
         upload(store, f"{root}/a.csv", csv("ada@mail.eu"))
         for _ in range(3):
-            life.run({"VIP": f"{root}/"}, options=ExportOptions(keep_runs=2))
+            life.run({"VIP": f"{root}/"}, keep_runs=2)
         assert life.folder.names() == [LEDGER, "notes.txt", "run2", "run3", "tags.json"]
 
     def test_the_operator_takes_both_from_the_store(self, store: Store, mailchimp: Sandbox) -> None:
@@ -202,9 +202,13 @@ class TestFiles:
 
         folder = Folder(storage_path(store.fresh_uri()))
         folder.put(LEDGER, b"1" * 44_166)
-        with pytest.raises(Killed), folder.writing(LEDGER) as draft:
+
+        def interrupted(draft: Path) -> None:
             draft.write_bytes(b"2" * 1_000)
-            raise Killed
+            kill()
+
+        with pytest.raises(Killed):
+            _write(folder, interrupted)
         assert folder.read(LEDGER) == b"1" * 44_166
 
     def test_a_file_of_many_parts(self, store: Store) -> None:
@@ -243,8 +247,13 @@ class TestFiles:
         from airflow_mailchimp_export.exports_root import storage_path
 
         uri = store.uri("exports").replace(f"@{BUCKET}", "@missing-bucket")
-        with pytest.raises(ConfigError, match="Cannot write ledger.parquet under exports_root"):
+        with pytest.raises(ConfigError, match=r"Cannot write ledger\.parquet under exports_root"):
             Folder(storage_path(uri)).put(LEDGER, b"")
+
+
+def _write(folder: Folder, how: Callable[[Path], None]) -> None:
+    with folder.writing(LEDGER) as draft:
+        how(draft)
 
 
 def _put_marker(fs: Any, key: str) -> None:

@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs the tests with real object stores, in an environment of their own with the servers in it.
+# Usage: scripts/stores.sh PYTHON FOLDER [OPTION OF PYTEST]...
+set -euo pipefail
+
+python=$1
+folder=$2
+shift 2
+azurite=3.37.0
+
+command -v npm >/dev/null || {
+    echo "stores: npm is needed for Azurite; on Debian: apt-get install npm" >&2
+    exit 1
+}
+
+if ! cmp --silent constraints-stores.txt "$folder/.installed"; then
+    echo "stores: installing the stores' packages and servers, about 370 packages; this takes some minutes"
+    rm -rf "$folder"
+    "$python" -m venv "$folder"
+    if command -v uv >/dev/null; then
+        install=(uv pip install --quiet --python "$folder/bin/python")
+    else
+        install=("$folder/bin/python" -m pip install --quiet --disable-pip-version-check)
+    fi
+    "${install[@]}" --constraint constraints-stores.txt --editable '.[stores]'
+    npm install --silent --no-audit --no-fund --prefix "$folder/azurite" "azurite@$azurite"
+    cp constraints-stores.txt "$folder/.installed"
+fi
+
+# What those packages warn of is not ours to mend.
+MAILCHIMP_STORES=all "$folder/bin/python" -m pytest -p no:cacheprovider -W default tests/integration/stores "$@"
