@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from airflow_mailchimp_export.settings.segments import FileFormat, FileSpec
+from airflow_mailchimp_export.sources.children import children_of
 from airflow_mailchimp_export.sources.location import SourceLocation, listed, reading
 from airflow_mailchimp_export.sources.packing import without_packing
 from airflow_mailchimp_export.sources.paths import StoragePath
@@ -146,7 +147,7 @@ def _below(folder: StoragePath, location: SourceLocation) -> Iterator[StoragePat
 
 def _children(folder: StoragePath, glob: str, location: SourceLocation) -> Iterator[StoragePath]:
     # pathlib's own globbing passes over folders that it may not list, and half a segment would be read.
-    children = list(folder.iterdir())
+    children = list(children_of(folder))
     check_no_table_among(folder, children, location)
     for path in children:
         if not path.name or str(path).rstrip("/") == str(folder).rstrip("/"):

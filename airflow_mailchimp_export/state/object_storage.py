@@ -109,13 +109,16 @@ class ObjectStorage:
 
     def names(self, folder: UPath) -> list[str]:
         """Ask the store what is in a folder; the marker that some tools put there for the folder itself is not."""
+        own = folder.path.strip("/")
         try:
-            found = _afresh(folder).ls(folder.path, detail=False)
+            paths = {path.strip("/") for path in _afresh(folder).ls(folder.path, detail=False)}
         except FileNotFoundError:
             return []
-        own = folder.path.strip("/")
-        paths = {path.strip("/") for path in found}
-        return sorted(path.rpartition("/")[2] for path in paths if path != own)
+        if own in paths:
+            # Azure's file system takes a folder with a marker for a file, and lists nothing else.
+            paths = {path.strip("/") for path in folder.fs.find(folder.path)}
+        below = (path.removeprefix(f"{own}/").partition("/")[0] for path in paths if path != own)
+        return sorted({name for name in below if name})
 
     def written_at(self, path: UPath) -> float:
         """Return when an object was written, in seconds since the epoch; 0 where the store does not say."""

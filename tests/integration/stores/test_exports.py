@@ -57,8 +57,9 @@ class TestSegments:
         for marker in (f"{key}/", f"{key}/day=1/"):
             _put_marker(fs, marker)
         upload(store, f"{root}/day=1/a.csv", csv("ada@mail.eu"))
+        upload(store, f"{root}/day=2/a.csv", csv("eve@mail.eu"))
         report = life.run({"VIP": f"{root}/"})
-        assert (report.verdict, set(life.audience())) == ("success", {"ada@mail.eu"})
+        assert (report.verdict, set(life.audience())) == ("success", {"ada@mail.eu", "eve@mail.eu"})
 
     @pytest.mark.parametrize("what", ["file", "folder"])
     def test_odd_names_are_found(self, store: Store, life: Life, what: str) -> None:
@@ -233,6 +234,20 @@ class TestFiles:
         odd.remove(LOCK)
         odd.remove_run(odd.run("run1"))
         assert (odd.names(), beside.names()) == ([], [LOCK, "run1"])
+
+    def test_markers_hide_no_files(self, store: Store) -> None:
+        """An empty object for a folder itself, as some tools write them, is no file, and others are found beside it."""
+        from airflow_mailchimp_export.exports_root import storage_path
+
+        folder = ExportFolder(storage_path(store.fresh_uri()))
+        key, fs = folder.uri.partition("@")[2], store.filesystem()
+        for marker in (f"{key}/", f"{key}/run1/"):
+            fs.pipe_file(marker, b"")
+        folder.put(LEDGER, b"")
+        folder.run("run1").put("run.json", b"{}")
+        assert folder.names() == [LEDGER, "run1"]
+        assert folder.names("run1") == ["run.json"]
+        assert [run.name for run in folder.runs()] == ["run1"]
 
     def test_when_a_file_was_written(self, store: Store) -> None:
         """Each store says when."""

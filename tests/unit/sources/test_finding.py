@@ -352,3 +352,13 @@ def test_keys_with_two_slashes() -> None:
         storage.pipe(key, b"a\n")
     with pytest.raises(SourceError):
         find("memory://slashes/lake")
+
+
+def test_a_folder_in_a_folder_of_its_name() -> None:
+    """A folder whose child is called like itself is read as any other, with the files beside that child."""
+    root = UPath("memory://finding/same/same")
+    for name in ("same/b.csv", "a.csv"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("email\n")
+    found = find_files(FileSpec(str(root)), segment="A", path_factory=plain_path)
+    assert [file.label for file in found] == ["a.csv", "same/b.csv"]
