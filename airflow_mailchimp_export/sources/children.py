@@ -20,5 +20,7 @@ def children_of(folder: Any) -> Sequence[Any]:
 
 def _names_below(folder: Any) -> Sequence[str]:
     own = folder.path.strip("/")
-    found = (path.strip("/") for path in folder.fs.find(folder.path))
+    found = [path.strip("/") for path in folder.fs.find(folder.path)]
+    # It would not find the files that its listing lacked.
+    folder.fs.invalidate_cache()
     return sorted({path.removeprefix(f"{own}/").partition("/")[0] for path in found if path != own})
