@@ -158,7 +158,7 @@ def _folders(path: Path | UPath) -> Iterator[Path | UPath]:
 
 
 def _entries(path: Path | UPath) -> list[Path | UPath]:
-    return sorted(path.iterdir(), key=lambda entry: entry.name)
+    return [path / name for name in Folder(path).names()]
 
 
 def _forget_in(path: Path | UPath, person: _Person) -> Iterator[Found]:

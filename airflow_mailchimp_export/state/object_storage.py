@@ -117,6 +117,8 @@ class ObjectStorage:
         if own in paths:
             # Azure's file system takes a folder with a marker for a file, and lists nothing else.
             paths = {path.strip("/") for path in folder.fs.find(folder.path)}
+            # From its listing it would take what it did not list for missing.
+            folder.fs.invalidate_cache()
         below = (path.removeprefix(f"{own}/").partition("/")[0] for path in paths if path != own)
         return sorted({name for name in below if name})
 

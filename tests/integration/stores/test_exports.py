@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from airflow_mailchimp_export.errors import ConfigError, ExportBusy
+from airflow_mailchimp_export.exports_root import storage_path
+from airflow_mailchimp_export.forget import forget
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.lock import LOCK, Lock
@@ -21,6 +23,7 @@ from scripts.sandbox_service import Sandbox
 from tests.integration.stores.servers import BUCKET, Store
 from tests.kit.life import Life
 from tests.kit.mortal import Killed, MortalClient, kill
+from tests.kit.people import people
 
 ODD = "a b+c ü%20 'x'&=,;@~"
 
@@ -150,14 +153,26 @@ class TestRuns:
         assert [(each["created"], each["unchanged"]) for each in counts] == [(1, 0), (0, 1)]
 
 
+class TestForgetting:
+    """A person who wants to be forgotten."""
+
+    def test_markers_hide_nobody(self, store: Store, life: Life) -> None:
+        """Whoever is named in files beside a folder's marker is found and removed."""
+        life.run({"VIP": people("ada@mail.eu", "eve@mail.eu")})
+        root = life.folder.uri.rpartition("/")[0]
+        for folder in (root, f"{root}/life", f"{root}/life/run1"):
+            upload(store, f"{folder}/", b"")
+        found = list(forget("ada@mail.eu", storage_path(root)))
+        assert len(found) > 1
+        assert set(life.ledger()) == {"eve@mail.eu"}
+
+
 class TestAtOnce:
     """Runs that start in the same instant."""
 
     @pytest.mark.parametrize("before", ["nothing", "an expired lock"])
     def test_one_of_eight_gets_the_lock(self, store: Store, before: str) -> None:
         """Of those who ask together exactly one is let in, and the others are told which; also after a killed run."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         path = storage_path(store.fresh_uri()) / "life"
         if before == "an expired lock":
             upload(store, f"{path}/{LOCK}", b'{"run": "dead", "until": 1.0}')
@@ -179,8 +194,6 @@ class TestAtOnce:
 
     def test_one_of_eight_creates_an_object(self, store: Store) -> None:
         """Of those who create an object of one name together, one is told that it did, and its content is there."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         folder = Folder(storage_path(store.fresh_uri()))
         start = threading.Barrier(8)
 
@@ -199,8 +212,6 @@ class TestFiles:
 
     def test_an_interrupted_copy_leaves_the_former_file(self, store: Store) -> None:
         """A file that a task was writing when it was interrupted is as it was, to the last byte."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         folder = Folder(storage_path(store.fresh_uri()))
         folder.put(LEDGER, b"1" * 44_166)
 
@@ -214,8 +225,6 @@ class TestFiles:
 
     def test_a_file_of_many_parts(self, store: Store) -> None:
         """What is too large for one request arrives as it was sent, and can be read again in part or whole."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         folder = Folder(storage_path(store.fresh_uri()))
         content = bytes(range(256)) * 4096 * 120
         folder.put(LEDGER, content)
@@ -224,8 +233,6 @@ class TestFiles:
 
     def test_names_with_wildcards_mean_themselves(self, store: Store) -> None:
         """A folder called like a pattern is written, read and removed, and no other with it."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         root = storage_path(store.fresh_uri())
         odd, beside = ExportFolder(root / "a[bc]*"), ExportFolder(root / "abc")
         for export in (odd, beside):
@@ -237,8 +244,6 @@ class TestFiles:
 
     def test_markers_hide_no_files(self, store: Store) -> None:
         """An empty object for a folder itself, as some tools write them, is no file, and others are found beside it."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         folder = ExportFolder(storage_path(store.fresh_uri()))
         key, fs = folder.uri.partition("@")[2], store.filesystem()
         for marker in (f"{key}/", f"{key}/run1/"):
@@ -251,16 +256,12 @@ class TestFiles:
 
     def test_when_a_file_was_written(self, store: Store) -> None:
         """Each store says when."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         folder = Folder(storage_path(store.fresh_uri()))
         folder.put(LOCK, b"{}")
         assert folder.written_at(LOCK) > "2026-01-01"
 
     def test_a_bucket_that_is_missing(self, store: Store) -> None:
         """Where nothing can be written, the set-up is wrong."""
-        from airflow_mailchimp_export.exports_root import storage_path
-
         uri = store.uri("exports").replace(f"@{BUCKET}", "@missing-bucket")
         with pytest.raises(ConfigError, match=r"Cannot write ledger\.parquet under exports_root"):
             Folder(storage_path(uri)).put(LEDGER, b"")
@@ -277,7 +278,5 @@ def _put_marker(fs: Any, key: str) -> None:
 
 
 def _report(run_uri: str) -> dict[str, Any]:
-    from airflow_mailchimp_export.exports_root import storage_path
-
     report: dict[str, Any] = json.loads(storage_path(run_uri).joinpath("report.json").read_bytes())
     return report
