@@ -194,7 +194,7 @@ def test_sensor_defers_once_for_the_batches_of_all(
 
     from airflow_mailchimp_export.sensors import MailchimpBatchSensor
 
-    mailchimp.change(batch_stuck=-1)
+    mailchimp.change(batch_pending=3600.0)
     segments = write_segments(tmp_path, dict.fromkeys(("A", "B"), PEOPLE["A"]))
     handed_over = [submit({name: uri})["batch_ids"] for name, uri in segments.items()]
     first, second = (batch_id for batch_ids in handed_over for batch_id in batch_ids)
