@@ -167,7 +167,7 @@ def test_ending_the_waiting_task_cancels_the_batch(
     airflow: AirflowStack, first_export: FirstExport, audience: Sandbox
 ) -> None:
     """Marked failed while it is deferred, the task calls its batch off; the report counts unconfirmed."""
-    audience.change(batch_stuck=-1)
+    audience.change(batch_pending=3600.0)
     run_id = airflow.trigger(EXPORT, {"segments": ["VIP"]})
     task = f"/dags/{EXPORT}/dagRuns/{run_id}/taskInstances/wait_for_batches"
     until(lambda: airflow.call("GET", task)["state"] == "deferred")
