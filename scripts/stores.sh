@@ -13,7 +13,8 @@ command -v npm >/dev/null || {
     exit 1
 }
 
-if ! cmp --silent constraints-stores.txt "$folder/.installed"; then
+wanted=$(cat constraints-stores.txt scripts/stores.sh)
+if [ "$wanted" != "$(cat "$folder/.installed" 2>/dev/null)" ]; then
     echo "stores: installing the stores' packages and servers, about 370 packages; this takes some minutes"
     rm -rf "$folder"
     "$python" -m venv "$folder"
@@ -24,7 +25,7 @@ if ! cmp --silent constraints-stores.txt "$folder/.installed"; then
     fi
     "${install[@]}" --constraint constraints-stores.txt --editable '.[stores]'
     npm install --silent --no-audit --no-fund --prefix "$folder/azurite" "azurite@$azurite"
-    cp constraints-stores.txt "$folder/.installed"
+    printf '%s\n' "$wanted" >"$folder/.installed"
 fi
 
 # What those packages warn of is not ours to mend.

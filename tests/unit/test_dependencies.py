@@ -105,10 +105,21 @@ def test_the_set_up_has_the_sandbox() -> None:
 @pytest.mark.parametrize("extra", [None, "delta", "iceberg", "sandbox", "dev"])
 def test_the_pinned_versions_are_allowed(extra: str | None) -> None:
     """Each requirement allows the version that constraints.txt pins."""
-    lines = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert beyond("constraints.txt", extra) == []
+
+
+@pytest.mark.parametrize("extra", [None, "sandbox", "s3", "azure", "gcs", "stores"])
+def test_the_versions_pinned_for_object_stores_are_allowed(extra: str | None) -> None:
+    """Each requirement allows the version with which the tests of object stores run."""
+    assert beyond("constraints-stores.txt", extra) == []
+
+
+def beyond(constraints: str, extra: str | None) -> list[str]:
+    """What a file pins to a version that the project does not allow."""
+    lines = (REPOSITORY / constraints).read_text(encoding="utf-8").splitlines()
     pinned = {to_name(name): version for name, _, version in (line.partition("==") for line in lines)}
     needed = {name: one for name, one in declared(extra).items() if name != "airflow-mailchimp-export"}
-    assert [name for name, one in needed.items() if not one.specifier.contains(pinned[name])] == []
+    return [name for name, one in needed.items() if not one.specifier.contains(pinned[name])]
 
 
 @pytest.mark.parametrize("module", ["starlette", "uvicorn", "httptools"])
