@@ -38,6 +38,8 @@ FAULTS = {
 }
 FAKE_DOMAINS = {"example.com", "test.com", "gmil.com"}
 MAX_TEXT_BYTES = 255
+# Words that stand for nothing in CSV, among those that the samples have.
+NULL_WORDS = {"\\N", "nan", "NULL", "null", "None", "N/A", "#N/A", "<NA>", "(null)", "NaN"}
 
 SYNTAX = re.compile(r"(?!\.)(?!.*\.\.)[^\s@\"(),:;<>\[\]\\]{1,64}(?<!\.)@(?:[^@\s.]+\.)+[^@\s.]{2,}")
 
@@ -221,7 +223,7 @@ def _rows(segments: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, str | No
         is_csv = path.endswith(".csv")
         rows = _csv_rows(Path(path)) if is_csv else pq.read_table(path, columns=COLUMNS).to_pylist()
         for row in rows:
-            yield tag, row
+            yield tag, {name: "" if is_csv and value in NULL_WORDS else value for name, value in row.items()}
 
 
 def _csv_rows(path: Path) -> list[dict[str, str]]:
