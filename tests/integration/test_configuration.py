@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from scripts.airflow_stack import AirflowStack
 from scripts.sandbox_service import Sandbox
 from tests.integration.conftest import FirstExport
-from tests.live_airflow import EXPORT, REFRESH, until
+from tests.live_airflow import EXPORT, PROFILES, REFRESH, until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -65,7 +66,8 @@ class Configured:
 
 @pytest.fixture
 def configured(airflow: AirflowStack, first_export: FirstExport, audience: Sandbox) -> Iterator[Configured]:
-    """The shipped file, which is back in the end."""
+    """The shipped file, which is back in the end, over the shipped profiles."""
+    shutil.copy(PROFILES, airflow.settings["CUSTOMER_PROFILES"])
     file = airflow.home.parent / "dags" / "exports.yaml"
     shipped = file.read_text(encoding="utf-8")
     airflow.call("PATCH", f"/dags/{EXPORT}", {"is_paused": True})
