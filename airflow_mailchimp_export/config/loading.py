@@ -12,7 +12,14 @@ from pydantic import BaseModel, ValidationError
 
 from airflow_mailchimp_export.config.document import read_document
 from airflow_mailchimp_export.config.entries import Export, Segment
-from airflow_mailchimp_export.config.mistakes import KeyPath, Mistake, Place, problems_of
+from airflow_mailchimp_export.config.mistakes import (
+    KeyPath,
+    Mistake,
+    Place,
+    dotted,
+    problems_of,
+    unknown_key,
+)
 from airflow_mailchimp_export.config.models import Configuration
 from airflow_mailchimp_export.config.references import (
     equal_but_for_case,
@@ -27,6 +34,13 @@ _M = TypeVar("_M", bound=BaseModel)
 
 _HIDDEN = "x-"
 """What keys at the top begin with that are only there to be referred to by anchors."""
+
+_OF_EXPORTS = {
+    **dict.fromkeys(Export.model_fields.keys() - Configuration.model_fields.keys(), "a key"),
+    "mailchimp_conn_id": "the key connection",
+    "field_map": "the keys email, first_name, last_name and fields",
+}
+"""What belongs to exports, and what release 0.1.0 called it where it had but one export at the top."""
 
 _PARTS = ("segments", "exports", "defaults")
 """The keys at the top whose entries may have mistakes without all the others being in doubt."""
@@ -65,9 +79,8 @@ class _Loading:
         document = read_document(file)
         self._data: Any = document.data
         self._places: dict[KeyPath, Place] = document.places
-        self._mistakes = [
-            one for one in document.mistakes if not str(one.path[:1]).startswith(f"('{_HIDDEN}")
-        ]
+        # What is hidden shows its mistakes where it is referred to.
+        self._mistakes = [one for one in document.mistakes if not dotted(one.path).startswith(_HIDDEN)]
         self._defaults: Mapping[str, Any] = {}
         self._entries: Mapping[str, Any] = {}
 
@@ -138,6 +151,10 @@ class _Loading:
         given = {key: value for key, value in given.items() if key not in {"defaults", "exports"}}
         if given.get("segments") is not None:
             given["segments"] = segments
+        for key in given.keys() & _OF_EXPORTS.keys():
+            self._note(
+                (key,), unknown_key(key, (), elsewhere=f"{_OF_EXPORTS[key]} of an export, or of defaults")
+            )
         frame = self._validated(Configuration, given, ())
         if frame is None:
             return None

@@ -279,6 +279,27 @@ class TestMistakes:
         assert mistake in told(loaded)
         assert loaded.configuration is None
 
+    def test_the_form_of_release_0_1_0(self, file: Path) -> None:
+        """What stood at the top when there was one export is told where it belongs now."""
+        old = """\
+            mailchimp_conn_id: mailchimp_default
+            audience_id: a1
+            field_map: {EMAIL: email}
+            pool: a
+            connections: 8
+            """
+        loaded = read(file, old)
+        assert told(loaded) == [
+            "exports.yaml:6:1: mailchimp_conn_id: is no key here, but the key connection of an export, or of defaults: "
+            "move it there",
+            "exports.yaml:7:1: audience_id: is no key here, but a key of an export, or of defaults: move it there",
+            "exports.yaml:8:1: field_map: is no key here, but the keys email, first_name, last_name and fields of an "
+            "export, or of defaults: move it there",
+            "exports.yaml:9:1: pool: is no key here, but a key of an export, or of defaults: move it there",
+            "exports.yaml:10:1: connections: is no key here, but a key of an export, or of defaults: move it there",
+        ]
+        assert loaded.configuration is None
+
     @pytest.mark.parametrize(
         ("text", "mistake"),
         [
