@@ -19,6 +19,7 @@ from airflow_mailchimp_export.errors import SourceError
 from airflow_mailchimp_export.settings.segments import parse_segments
 from airflow_mailchimp_export.sources.opening import open_source
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "files"
 EMAILS = ["mia@inkwell.invalid", "noa@inkwell.invalid"]
 NAMES = ['Mia, "M"', None]
 BORN = [date(1990, 4, 23), None]
@@ -85,6 +86,13 @@ def test_old_timestamps(tmp_path: Path) -> None:
     as_spark(tmp_path / "people.parquet")
     moments = rows(str(tmp_path / "people.parquet"), "since")
     assert [moment.year for (moment,) in moments] == [9999, 1600]
+
+
+def test_written_by_spark() -> None:
+    """A file of Spark 4.3, with the old kind of timestamps, is read as it was meant."""
+    people = rows(str(FIXTURES / "spark.snappy.parquet"), "email", "first", "since")
+    assert [(email, first) for email, first, _ in people] == list(zip(EMAILS, NAMES, strict=True))
+    assert [since.year for *_, since in people] == [9999, 1600]
 
 
 def test_frames_of_polars() -> None:
