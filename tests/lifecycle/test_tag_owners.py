@@ -51,8 +51,8 @@ def test_the_second_export_is_refused(life: Life, other: Life) -> None:
         other.run({"News": people(BO), "vip": people(BO)})
     assert str(error.value) == (
         f"Tag 'vip' of audience {AUDIENCE_ID} belongs to export 'life' ({life.folder.uri}), so export 'other' may not "
-        "give it too: each would take it from the other's people. Make them one export with two segments of the "
-        "same tag, or give this segment another tag. If 'life' is not used any more, remove its folder"
+        "give it too: each would take it from the other's people. Nothing was sent. Make them one export with two "
+        "segments of the same tag, or give this segment another tag. If 'life' is not used any more, remove its folder"
     )
     assert changing(seen) == []
     assert not other.folder.exists(TAGS)

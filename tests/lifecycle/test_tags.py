@@ -110,7 +110,7 @@ class TestSpellings:
             parse_segments({"Best": {"uri": "a.csv", "tag": "Gold"}, "gold": "b.csv"})
         assert str(error.value) == (
             "segments 'Best' and 'gold' have the tags 'Gold' and 'gold', which are one tag to Mailchimp: it does not "
-            "tell upper from lower case. Spell it alike in both if they share the tag, or give one of them another tag."
+            "tell upper from lower case. Spell it alike in both if they share the tag, or give one of them another tag"
         )
 
     def test_one_spelling_is_shared(self) -> None:
