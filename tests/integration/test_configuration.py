@@ -54,6 +54,11 @@ class Configured:
         ]
         return runs
 
+    def refreshed(self) -> set[str]:
+        """Return the tasks of the refresh as Airflow knows it now."""
+        tasks = self.airflow.call("GET", f"/dags/{REFRESH}/tasks")["tasks"]
+        return {task["task_id"] for task in tasks}
+
     def known(self, dag_id: str) -> bool:
         """Whether Airflow offers a DAG now."""
         return bool(self.airflow.call("GET", f"/dags?dag_id_pattern={dag_id}")["dags"])
@@ -96,6 +101,8 @@ def test_the_life_of_an_entry(configured: Configured) -> None:
         "exports.mistyped.segments[0]: 'goold' is no segment (did you mean 'gold'?)" in error["stack_trace"]
     )
 
+    # The two DAGs are read one after the other, and a refresh that is read too early lacks the segment.
+    until(lambda: "refresh_gold" in configured.refreshed(), timeout=120)
     airflow.call("PATCH", f"/dags/{NEW}", {"is_paused": False})
     everybody = configured.refresh()
     assert everybody > 100
