@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the tests with real object stores, in an environment of their own with the servers in it.
-# Usage: scripts/stores.sh PYTHON FOLDER [OPTION OF PYTEST]...
+# Usage: scripts/stores.sh PYTHON FOLDER [--only-install | OPTION OF PYTEST...]
 set -euo pipefail
 
 python=$1
@@ -27,6 +27,8 @@ if [ "$wanted" != "$(cat "$folder/.installed" 2>/dev/null)" ]; then
     npm install --silent --no-audit --no-fund --prefix "$folder/azurite" "azurite@$azurite"
     printf '%s\n' "$wanted" >"$folder/.installed"
 fi
+
+[[ ${1:-} != --only-install ]] || exit 0
 
 # What those packages warn of is not ours to mend.
 MAILCHIMP_STORES=all "$folder/bin/python" -m pytest -p no:cacheprovider -W default tests/integration/stores "$@"
