@@ -79,9 +79,9 @@ def configured(airflow: AirflowStack, first_export: FirstExport, audience: Sandb
     found = Configured(airflow, audience, file, shipped)
     yield found
     file.write_text(shipped, encoding="utf-8")
-    until(lambda: not found.import_errors() and not found.known(NEW))
     airflow.call("PATCH", f"/dags/{REFRESH}", {"is_paused": True})
     airflow.call("PATCH", f"/dags/{EXPORT}", {"is_paused": False})
+    until(lambda: not found.import_errors() and not found.known(NEW))
 
 
 def test_the_life_of_an_entry(configured: Configured) -> None:
