@@ -42,6 +42,7 @@ class Factory:
     airflow: AirflowStack
     sandbox: Sandbox
     earlier: set[str] = field(init=False)
+    refreshes: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Set aside the runs that there are already."""
@@ -66,6 +67,7 @@ class Factory:
     def refresh(self) -> tuple[str, str]:
         """Refresh the segments; returned are the run and how it ended."""
         run = self.airflow.run_dag(REFRESH)
+        self.refreshes.add(run["dag_run_id"])
         return run["dag_run_id"], run["state"]
 
     def exports(self) -> list[str]:
@@ -86,9 +88,13 @@ class Factory:
         return {name: segments[name]["rows"] for name in BELONGING}
 
     def started_by(self, run_id: str) -> list[tuple[str, Sizes]]:
-        """Return the refreshes whose events started an export, and the rows that they told of."""
+        """Return the refreshes of this test whose events started an export, and the rows that they told of.
+
+        Airflow hands an export all events since the one before, also those while it was switched off.
+        """
         events = self.airflow.call("GET", f"/dags/{EXPORT}/dagRuns/{run_id}/upstreamAssetEvents")
-        return [(event["source_run_id"], event["extra"]["rows"]) for event in events["asset_events"]]
+        found = [(event["source_run_id"], event["extra"]["rows"]) for event in events["asset_events"]]
+        return [(refresh, rows) for refresh, rows in found if refresh in self.refreshes]
 
     def tags(self) -> Sizes:
         """Count the people of each tag in the audience."""
