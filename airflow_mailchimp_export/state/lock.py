@@ -180,7 +180,7 @@ class Lock:
     def _read(self) -> Lease | None:
         try:
             return msgspec.json.decode(self._folder.read(LOCK), type=Lease)
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, msgspec.MsgspecError):
             return None
 
     def _lease(self, seconds: float, *, waiting: bool = False) -> bytes:
