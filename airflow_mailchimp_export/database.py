@@ -150,7 +150,7 @@ class Database:
 
     def _create(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
         columns = {name: _column([row[name] for row in rows]) for name in rows[0]}
-        with self.incoming(pa.table(columns)):
+        with self.incoming(pa.table(columns)), _working():
             self._connection.execute(f"CREATE TABLE {table} AS FROM incoming")
 
     def _execute(self, statement: str, parameters: dict[str, object]) -> duckdb.DuckDBPyConnection:
@@ -209,6 +209,11 @@ _FUNCTIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open a database that knows what one address is."""
+    with _working():
+        return _connected(path)
+
+
+def _connected(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         str(path),
         config={
@@ -241,6 +246,11 @@ def _working() -> Iterator[None]:
         yield
     except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise _lacking(error) from error
+    except (duckdb.TransactionException, duckdb.FatalException) as error:
+        # What a commit finds no room for is told so, and whatever is asked of the database afterwards.
+        if not any(sign in str(error).lower() for sign in _ERRNOS):
+            raise
+        raise _lacking(error) from error
 
 
 def _lacking(error: Exception) -> ConfigError:
@@ -257,10 +267,11 @@ def _lacking(error: Exception) -> ConfigError:
     return ConfigError(where, "Free space there, or set TMPDIR to a folder on a larger disk")
 
 
-_DISK_SIGNS = ("no space", "quota", "temp_directory", "temporary")
+_DISK_SIGNS = ("no space", "too large", "quota", "temp_directory", "temporary")
 
 _ERRNOS = {
     "no space": errno.ENOSPC,
+    "file too large": errno.EFBIG,
     "quota": errno.EDQUOT,
     "read-only": errno.EROFS,
     "permission denied": errno.EACCES,

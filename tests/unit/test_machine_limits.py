@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +231,28 @@ class TestWriting:
 def errno_words(number: int) -> str:
     """The system's words for an error."""
     return os.strerror(number)
+
+
+NO_ROOM = """
+import resource, sys
+from pathlib import Path
+from airflow_mailchimp_export.database import Database
+from airflow_mailchimp_export.errors import ConfigError
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    with Database(Path(sys.argv[1]), "planning/plan.sql") as database:
+        database._create("many", [{"text": f"{number} is a number"} for number in range(50_000)])
+except ConfigError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [1_000, 20_000, 100_000, 400_000])
+def test_a_disk_that_fills_up_at_any_moment(tmp_path: Path, room: int) -> None:
+    """Whether opening, working or committing finds no room left, what is said is the place and the remedy."""
+    ran = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, str(tmp_path), str(room)], capture_output=True, text=True, check=False
+    )
+    assert ran.stderr == ""
+    assert ran.stdout.startswith("DuckDB cannot work in the temporary folder")
+    assert ran.stdout.endswith("Free space there, or set TMPDIR to a folder on a larger disk\n")
