@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import textwrap
 from collections.abc import Iterator
@@ -80,4 +81,5 @@ def wrapped(text: str) -> str:
 
 
 def _without_history(error: ExportError) -> Exception:
-    return AirflowFailException(str(error)) if isinstance(error, _FINAL) else error.with_traceback(None)
+    """Return an error to raise in the place of one, which would take its traceback along past the log's two lines."""
+    return AirflowFailException(str(error)) if isinstance(error, _FINAL) else copy.copy(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,6 +112,8 @@ def test_what_a_retry_may_help_is_told_in_the_same_way(
     (failure,) = failures
     assert isinstance(failure, SourceError)
     assert (failure.__cause__, failure.__suppress_context__) == (None, True)
+    frames = {frame.filename.rpartition("/")[2] for frame in traceback.extract_tb(failure.__traceback__)}
+    assert not {"export.py", "planner.py", "finding.py"} & frames
     happened, remedy = (" ".join(entry.split()) for entry in log.of("ERROR")[:2])
     assert happened.startswith("Nothing was sent: segment 'VIP': there is no file or folder")
     assert remedy == f"Remedy: {SourceError.usual_remedy}"
