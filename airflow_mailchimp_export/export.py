@@ -2,7 +2,7 @@
 
 :meth:`Export.submit` plans and sends; :func:`finalize` collects the answers, accounts for every row and writes the
 ledger. Between the two lies the run's folder, so that they can run in different tasks on different machines, and
-so that a run that was killed goes on where it stopped.
+so that what a run that was killed got answered is not sent again.
 """
 
 from __future__ import annotations
