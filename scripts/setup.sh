@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Makes the virtual environment that everything else runs in.
-# Usage: scripts/setup.sh PYTHON VENV
+# Usage: scripts/setup.sh PYTHON VENV [EXTRAS]
 set -euo pipefail
 
 python=$1
 venv=$2
+extras=${3:-dev}
 
 fail() {
     echo "setup: $*" >&2
@@ -26,7 +27,7 @@ else
     install=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
 fi
 
-echo "setup: installing the package with what its tests need, about 160 packages; this takes a minute or two"
+echo "setup: installing the package with [$extras], about 160 packages the first time; this takes a minute or two"
 started=$SECONDS
-"${install[@]}" --constraint constraints.txt --editable '.[dev]'
+"${install[@]}" --constraint constraints.txt --editable ".[$extras]"
 echo "setup: done in $((SECONDS - started)) s"
