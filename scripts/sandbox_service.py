@@ -7,7 +7,6 @@ import json
 import os
 import re
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import requests
 
-from scripts.services import Service, ServiceError
+from scripts.services import Service
 
 READY = re.compile(
     r"^sandbox ready: url=(?P<url>\S+) key=(?P<key>\S+) audience=(?P<audience_id>\S+)$", re.MULTILINE
@@ -83,6 +82,16 @@ class Sandbox:
             "extra": {**granted, **extra},
         }
 
+    def sign_in(self) -> dict[str, str]:
+        """The environment of an Airflow in which one can sign in here."""
+        app = self.settings()
+        options = {
+            "CLIENT_ID": app["oauth_client_id"],
+            "CLIENT_SECRET": app["oauth_client_secret"],
+            **{f"{name}_ORIGIN": self.url for name in ("AUTHORIZE", "TOKEN", "METADATA")},
+        }
+        return {f"AIRFLOW__MAILCHIMP__OAUTH_{name}": value for name, value in options.items()}
+
     def _control(self, method: str, name: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         answer = requests.request(method, f"{self.url}/sandbox/{name}", json=body, timeout=30)
         answer.raise_for_status()
@@ -106,22 +115,11 @@ def start_sandbox(
         command += ["--members", str(members)]
     service = Service("the sandbox", command, environment={**os.environ, "PYTHONUNBUFFERED": "1"}, log=log)
     try:
-        ready = _wait_until_ready(service)
+        ready = service.wait_for(READY)
     except BaseException:
         service.stop()
         raise
     return Sandbox(service, ready["url"], ready["key"], ready["audience_id"])
-
-
-def _wait_until_ready(service: Service, *, timeout: float = 60.0) -> re.Match[str]:
-    deadline = time.monotonic() + timeout
-    while True:
-        if ready := READY.search(service.log.read_text(encoding="utf-8", errors="replace")):
-            return ready
-        service.check()
-        if time.monotonic() > deadline:
-            raise ServiceError(f"The sandbox does not answer after {timeout:.0f} s; see {service.log}.")
-        time.sleep(0.05)
 
 
 def to_environment(connection: Mapping[str, Any]) -> str:

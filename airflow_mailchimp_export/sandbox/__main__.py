@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import signal
+import sys
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from types import FrameType
 
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
 from airflow_mailchimp_export.sandbox.fault_plan import PlannedFault
+from airflow_mailchimp_export.sandbox.options import add_options, given_values
 from airflow_mailchimp_export.sandbox.raw import load, read_rows
-from airflow_mailchimp_export.sandbox.settings import OPTIONS, Option, Settings, to_setting
+from airflow_mailchimp_export.sandbox.settings import OPTIONS, Settings
 
 try:
-    from airflow_mailchimp_export.sandbox.server import bind, spare_the_collector, to_server
+    from airflow_mailchimp_export.sandbox.customer_insights import command as customer_insights
+    from airflow_mailchimp_export.sandbox.server import to_server
+    from airflow_mailchimp_export.sandbox.serving import bind, serve, spare_the_collector
 except ModuleNotFoundError as error:
     lacking = str(error.name).partition(".")[0]
     raise SystemExit(
@@ -39,20 +40,13 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--members", type=Path, help="members to begin with: a .csv or .parquet file")
     planned = "a fault for the next matching call: 'METHOD PATH ANSWER [count=N] [skip=N] [applied=true]'"
     parser.add_argument("--next-fault", action="append", default=[], metavar="FAULT", help=planned)
-    for option in OPTIONS.values():
-        name = f"--{option.name.replace('_', '-')}"
-        if option.kind is bool:
-            switch = argparse.BooleanOptionalAction
-            parser.add_argument(name, action=switch, default=option.default, help=option.explained)
-        else:
-            parser.add_argument(name, default=option.default, help=_explained(option))
+    add_options(parser, OPTIONS)
     return parser
 
 
 def to_settings(given: argparse.Namespace) -> Settings:
     """The settings of the command line."""
-    values = {name: getattr(given, name) for name in OPTIONS}
-    return Settings(**{name: to_setting(name, value) for name, value in values.items()})
+    return Settings(**given_values(OPTIONS, given))
 
 
 def to_account(given: argparse.Namespace) -> Account:
@@ -71,6 +65,10 @@ def to_account(given: argparse.Namespace) -> Account:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM or SIGINT."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if list(arguments[:1]) == [customer_insights.NAME]:
+        customer_insights.main(arguments[1:])
+        return
     parser = to_parser()
     given = parser.parse_args(arguments)
     try:
@@ -80,25 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     spare_the_collector()
     server = to_server(account, listener)
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
-    # The server puts its own handlers in this place, and raises the signal again when it has stopped.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-    print(f"sandbox ready: url={account.url} key={account.settings.key} audience={AUDIENCE_ID}", flush=True)
-    server.run([listener])
-
-
-def _explained(option: Option) -> str:
-    choices = f" ({', '.join(option.kind)})" if issubclass(_class(option), StrEnum) else ""
-    default = ",".join(option.default) if isinstance(option.default, tuple) else option.default
-    return f"{option.explained}{choices}; default: {default}"
-
-
-def _class(option: Option) -> type:
-    return option.kind if isinstance(option.kind, type) else tuple
+    ready = f"sandbox ready: url={account.url} key={account.settings.key} audience={AUDIENCE_ID}"
+    serve(server, listener, ready)
 
 
 if __name__ == "__main__":

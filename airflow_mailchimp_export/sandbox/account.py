@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from airflow_mailchimp_export.sandbox.batch_state import BatchBook
 from airflow_mailchimp_export.sandbox.calls import Call
 from airflow_mailchimp_export.sandbox.fault_plan import FaultPlan
+from airflow_mailchimp_export.sandbox.grants import Grants
 from airflow_mailchimp_export.sandbox.meter import Meter
 from airflow_mailchimp_export.sandbox.problems import NOT_FOUND, Refused
 from airflow_mailchimp_export.sandbox.settings import Settings
@@ -28,6 +29,7 @@ class Account:
     batches: BatchBook = field(default_factory=BatchBook)
     meter: Meter = field(default_factory=Meter)
     fault_plan: FaultPlan = field(default_factory=FaultPlan)
+    grants: Grants = field(default_factory=Grants)
 
     def __post_init__(self) -> None:
         """Make the first audience."""
@@ -38,6 +40,7 @@ class Account:
         for batch in list(self.batches.batches.values()):
             self.batches.drop(batch)
         self.fault_plan.clear()
+        self.grants.clear()
         self.audiences.clear()
         self.add_audience(AUDIENCE_ID, "Sandbox audience")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import orjson
 from starlette.applications import Starlette
@@ -18,9 +19,13 @@ from airflow_mailchimp_export.sandbox.control import Control
 from airflow_mailchimp_export.sandbox.control_events import Events
 from airflow_mailchimp_export.sandbox.credentials import token_of
 from airflow_mailchimp_export.sandbox.exchange import MarketingApi
-from airflow_mailchimp_export.sandbox.page import page
+from airflow_mailchimp_export.sandbox.login import Login
+from airflow_mailchimp_export.sandbox.page import to_page
 from airflow_mailchimp_export.sandbox.root import oauth_metadata
 from airflow_mailchimp_export.sandbox.runner import BatchRunner
+
+SUBTITLE = "A local imitation of the Marketing API. Nothing here reaches anybody."
+SCRIPT = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
 
 
 def to_app(account: Account) -> Starlette:
@@ -29,11 +34,12 @@ def to_app(account: Account) -> Starlette:
     routes = [
         Route("/3.0", api),
         Mount("/3.0", api),
+        *Login(account).routes(),
         Route("/oauth2/metadata", front.metadata),
         Route(f"{archive.FOLDER}{{name}}", front.download),
         *Control(account).routes(),
         *Events(account).routes(),
-        Route("/", page),
+        Route("/", to_page("Mailchimp sandbox", SUBTITLE, SCRIPT)),
     ]
 
     @asynccontextmanager

@@ -20,7 +20,8 @@ import orjson
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.batch_state import Batch
 from airflow_mailchimp_export.sandbox.choices import ArchiveFault
-from airflow_mailchimp_export.sandbox.settings import FOR_EVER, Settings
+from airflow_mailchimp_export.sandbox.planned import FOR_EVER
+from airflow_mailchimp_export.sandbox.settings import Settings
 
 FOLDER = "/batch-results/"
 SUFFIX = "-response.tar.gz"

@@ -10,6 +10,7 @@ from airflow_mailchimp_export.sandbox.batch_state import Batch, BatchStatus, Ope
 from airflow_mailchimp_export.sandbox.calls import Answer, Call, to_query
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.moments import iso
+from airflow_mailchimp_export.sandbox.planned import FOR_EVER
 from airflow_mailchimp_export.sandbox.problems import (
     INVALID_RESOURCE,
     NOT_FOUND,
@@ -26,7 +27,6 @@ from airflow_mailchimp_export.sandbox.reading import (
     to_object,
     to_page,
 )
-from airflow_mailchimp_export.sandbox.settings import FOR_EVER
 from airflow_mailchimp_export.sandbox.views import Shape
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")

@@ -9,8 +9,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from airflow_mailchimp_export.sandbox.account import Account
-from airflow_mailchimp_export.sandbox.control_json import audience_of, explained, read_object, to_response
+from airflow_mailchimp_export.sandbox.control_json import explained, read_object, to_response
 from airflow_mailchimp_export.sandbox.dump import everyone, lines
+from airflow_mailchimp_export.sandbox.named import audience_of
 from airflow_mailchimp_export.sandbox.overview import to_overview
 from airflow_mailchimp_export.sandbox.raw import load
 

@@ -11,13 +11,13 @@ from starlette.routing import Route
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.control_json import (
     Missing,
-    audience_of,
     explained,
     read_object,
     to_response,
 )
 from airflow_mailchimp_export.sandbox.dump import to_compact
 from airflow_mailchimp_export.sandbox.fault_plan import PlannedFault
+from airflow_mailchimp_export.sandbox.named import audience_of
 from airflow_mailchimp_export.sandbox.signup import sign_up
 
 
@@ -32,6 +32,7 @@ class Events:
         return [
             Route("/sandbox/signup", explained(self.sign_up), methods=["POST"]),
             Route("/sandbox/key/rotate", explained(self.rotate_key), methods=["POST"]),
+            Route("/sandbox/oauth/revoke", self.revoke_tokens, methods=["POST"]),
             Route("/sandbox/faults", self.faults),
             Route("/sandbox/faults", explained(self.plan_faults), methods=["POST"]),
             Route("/sandbox/faults/clear", self.clear_faults, methods=["POST"]),
@@ -53,6 +54,12 @@ class Events:
         new = body.get("key") or f"{secrets.token_hex(16)}-{settings.datacenter}"
         settings.change({"key": new})
         return to_response({"key": settings.key})
+
+    async def revoke_tokens(self, request: Request) -> Response:
+        """Take back every token that a sign-in was given, and every code."""
+        revoked = len(self._account.grants.tokens)
+        self._account.grants.clear()
+        return to_response({"revoked": revoked})
 
     async def faults(self, request: Request) -> Response:
         """The faults that are still to come."""

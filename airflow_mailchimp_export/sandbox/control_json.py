@@ -10,9 +10,6 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
-from airflow_mailchimp_export.sandbox.state import Audience
-
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -35,17 +32,6 @@ async def read_object(request: Request) -> Mapping[str, Any]:
     if not isinstance(body, dict):
         raise ValueError("A JSON object is needed.")
     return body
-
-
-def audience_of(account: Account, values: Mapping[str, Any]) -> Audience:
-    """The audience that is named, or the first one.
-
-    :raises Missing: there is no such audience.
-    """
-    found = account.audiences.get(values.get("audience", AUDIENCE_ID))
-    if found is None:
-        raise Missing("There is no such audience.")
-    return found
 
 
 def explained(endpoint: Endpoint) -> Endpoint:

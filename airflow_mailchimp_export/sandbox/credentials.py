@@ -6,8 +6,8 @@ import re
 from base64 import b64decode
 from collections.abc import Mapping
 
+from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.problems import KEY_INVALID, KEY_MISSING, WRONG_DATACENTER, Problem
-from airflow_mailchimp_export.sandbox.settings import Settings
 
 _KEY = re.compile(r"[0-9a-f]{32}-([a-z]{2,}\d+)")
 
@@ -27,12 +27,17 @@ def token_of(headers: Mapping[str, str]) -> str | None:
         return ""
 
 
-def check_credentials(headers: Mapping[str, str], settings: Settings) -> Problem | None:
+def valid_tokens(account: Account) -> set[str]:
+    """Every key and token that gets in."""
+    return {account.settings.key, account.settings.oauth_token, *account.grants.tokens} - {""}
+
+
+def check_credentials(headers: Mapping[str, str], account: Account) -> Problem | None:
     """What is wrong with the caller's key."""
     token = token_of(headers)
     if token is None:
         return KEY_MISSING
-    if token in {settings.key, settings.oauth_token} - {""}:
+    if token in valid_tokens(account):
         return None
     form = _KEY.fullmatch(token)
-    return WRONG_DATACENTER if form and form[1] != settings.datacenter else KEY_INVALID
+    return WRONG_DATACENTER if form and form[1] != account.settings.datacenter else KEY_INVALID

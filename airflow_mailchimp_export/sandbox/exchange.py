@@ -24,11 +24,9 @@ from airflow_mailchimp_export.sandbox.meter import Entry
 from airflow_mailchimp_export.sandbox.pauses import pause
 from airflow_mailchimp_export.sandbox.problems import METHOD_OVERRIDE, TRIGGERS, Problem
 from airflow_mailchimp_export.sandbox.runner import members_in
+from airflow_mailchimp_export.sandbox.serving import HANG_UP
 
 COMPRESS_FROM = 500
-HANG_UP = "hang_up"
-"""Where the server puts, into a request's state, the way to cut its connection."""
-
 TOO_LONG = Failure(502, Form.HTML)
 """What the edge of Mailchimp's network answers after a while."""
 
@@ -93,7 +91,7 @@ class MarketingApi:
             return METHOD_OVERRIDE
         request.method = override.upper() if override else request.method
         trigger = TRIGGERS.get(request.headers.get("x-trigger-error", ""))
-        return trigger or check_credentials(request.headers, self._account.settings)
+        return trigger or check_credentials(request.headers, self._account)
 
     async def _admitted(self, request: Incoming, receive: Receive) -> Reply | None:
         if not await _read(request, receive):

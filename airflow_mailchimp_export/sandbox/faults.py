@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import blake2b
 from http import HTTPStatus
-from random import Random
 
 from airflow_mailchimp_export.sandbox.choices import FaultKind
+from airflow_mailchimp_export.sandbox.lottery import Lottery
 from airflow_mailchimp_export.sandbox.problems import BY_STATUS
 from airflow_mailchimp_export.sandbox.settings import Settings
 
@@ -92,18 +90,14 @@ def to_fault(word: str, *, applied: bool = False) -> Fault:
 
 
 class Injector:
-    """Draws from the seed, the call and how often it was made: the order of arrival plays no part."""
+    """Draws the faults of the calls that come from outside."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._attempts: Counter[bytes] = Counter()
+        self._lottery = Lottery()
 
     def draw(self, method: str, target: str, body: bytes) -> FaultKind | None:
         """The fault of this call, if it has one."""
-        rate, kinds = self._settings.fault_rate, self._settings.faults
-        if rate <= 0 or not kinds:
-            return None
-        call = blake2b(f"{method} {target} ".encode() + body, digest_size=8).digest()
-        self._attempts[call] += 1
-        chance = Random(f"{self._settings.seed} {call.hex()} {self._attempts[call]}")
-        return chance.choice(kinds) if chance.random() < rate else None
+        settings = self._settings
+        call = f"{method} {target} ".encode() + body
+        return self._lottery.draw(call, seed=settings.seed, rate=settings.fault_rate, kinds=settings.faults)

@@ -7,6 +7,7 @@ from typing import Any
 from airflow_mailchimp_export.sandbox.account import Account
 from airflow_mailchimp_export.sandbox.calls import Answer, Call
 from airflow_mailchimp_export.sandbox.columns import Status
+from airflow_mailchimp_export.sandbox.credentials import valid_tokens
 from airflow_mailchimp_export.sandbox.links import links
 from airflow_mailchimp_export.sandbox.views import Shape
 
@@ -86,7 +87,7 @@ def _to_json(account: Account) -> dict[str, Any]:
 
 def oauth_metadata(account: Account, token: str | None) -> dict[str, Any]:
     """``/oauth2/metadata``; a bad token gets 200 as well, only without ``api_endpoint``."""
-    if token not in {account.settings.oauth_token, account.settings.key}:
+    if token not in valid_tokens(account):
         return {"error": "invalid_token"}
     login = {"email": EMAIL, "avatar": None, "login_id": USER_ID, "login_name": EMAIL, "login_email": EMAIL}
     return {

@@ -18,10 +18,10 @@ from airflow_mailchimp_export.sandbox.batch_state import Batch, BatchStatus, Ope
 from airflow_mailchimp_export.sandbox.calls import Call
 from airflow_mailchimp_export.sandbox.dispatch import Reply, dispatch, problem_reply, to_payload
 from airflow_mailchimp_export.sandbox.pauses import pause
+from airflow_mailchimp_export.sandbox.planned import FOR_EVER
 from airflow_mailchimp_export.sandbox.problems import INTERNAL, Problem, Refused
 from airflow_mailchimp_export.sandbox.reading import MAX_COUNT
 from airflow_mailchimp_export.sandbox.routes import ROUTER
-from airflow_mailchimp_export.sandbox.settings import FOR_EVER
 
 log = logging.getLogger(__name__)
 

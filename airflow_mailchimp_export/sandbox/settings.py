@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from enum import Enum
-from typing import Annotated, Any, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated, Any
 
+from airflow_mailchimp_export.sandbox import options
 from airflow_mailchimp_export.sandbox.choices import (
     ArchiveFault,
     ComplianceWords,
@@ -20,9 +20,9 @@ from airflow_mailchimp_export.sandbox.choices import (
     Role,
     StrangerInSegment,
 )
+from airflow_mailchimp_export.sandbox.planned import FOR_EVER
 
 DEFAULT_KEY = "0123456789abcdef0123456789abcdef-us0"
-FOR_EVER = -1
 
 
 @dataclass(slots=True)
@@ -30,7 +30,13 @@ class Settings:
     """All toggles with their defaults, which follow the documented behaviour."""
 
     key: Annotated[str, "the one valid API key; its suffix is the data centre"] = DEFAULT_KEY
-    oauth_token: Annotated[str, "the one valid OAuth token"] = "fedcba9876543210fedcba9876543210"
+    oauth_token: Annotated[str, "an OAuth token that is valid without a sign-in"] = (
+        "fedcba9876543210fedcba9876543210"
+    )
+    oauth_client_id: Annotated[str, "the app's client id"] = "123456789012"
+    oauth_client_secret: Annotated[str, "the app's client secret"] = "sandbox-client-secret"
+    oauth_redirect_uri: Annotated[str, "where the app is registered to be sent; empty: anywhere"] = ""
+    oauth_code_lifetime: Annotated[float, "seconds for which the code of a sign-in is valid"] = 60.0
     role: Annotated[Role, "role of the key's user"] = Role.ADMIN
     plan: Annotated[Plan, "pricing plan of the account"] = Plan.MONTHLY
     account_disabled: Annotated[bool, "answer 403 User Disabled"] = False
@@ -113,9 +119,7 @@ class Settings:
 
         :raises ValueError: a name is unknown, or a value does not fit; nothing is changed then.
         """
-        changes = {name: to_setting(name, value) for name, value in values.items()}
-        for name, value in changes.items():
-            setattr(self, name, value)
+        options.change(self, OPTIONS, values)
 
     @property
     def datacenter(self) -> str:
@@ -123,58 +127,4 @@ class Settings:
         return self.key.rpartition("-")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting, described."""
-
-    name: str
-    kind: Any
-    default: Any
-    explained: str
-
-
-def _described() -> dict[str, Option]:
-    hints = get_type_hints(Settings, include_extras=True)
-    return {
-        one.name: Option(one.name, get_args(hints[one.name])[0], one.default, get_args(hints[one.name])[1])
-        for one in fields(Settings)
-    }
-
-
-OPTIONS: Mapping[str, Option] = _described()
-
-
-def to_setting(name: str, value: Any) -> Any:
-    """The value in the setting's own type, from JSON or from the command line."""
-    if name not in OPTIONS:
-        raise ValueError(f"There is no setting {name!r}.")
-    try:
-        return _coerce(OPTIONS[name].kind, value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The setting {name!r} cannot be {value!r}.") from error
-
-
-def to_truth(value: Any) -> bool:
-    """True or false, from JSON or from the command line.
-
-    :raises ValueError: it is neither.
-    """
-    words = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, bool):
-        return value
-    if str(value).lower() in words:
-        return words[str(value).lower()]
-    raise ValueError("true or false is needed")
-
-
-def _coerce(kind: Any, value: Any) -> Any:
-    if kind is bool:
-        return to_truth(value)
-    if getattr(kind, "__origin__", None) is tuple:
-        items = value.split(",") if isinstance(value, str) else value
-        return tuple(kind.__args__[0](item.strip()) for item in items if item.strip())
-    if kind in (int, float) and isinstance(value, bool):
-        raise ValueError("a number is needed")
-    if isinstance(kind, type) and issubclass(kind, (str, Enum)) and not isinstance(value, str):
-        raise ValueError("a string is needed")
-    return kind(value)
+OPTIONS: Mapping[str, options.Option] = options.describe(Settings)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import IO, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -20,7 +22,7 @@ from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Request, Response, basic_authorization, headers
 from airflow_mailchimp_export.sandbox.account import AUDIENCE_ID, Account
 from airflow_mailchimp_export.sandbox.app import to_app
-from airflow_mailchimp_export.sandbox.exchange import HANG_UP
+from airflow_mailchimp_export.sandbox.serving import HANG_UP
 from airflow_mailchimp_export.sandbox.settings import Settings
 from tests.kit.http import to_response
 
@@ -141,6 +143,7 @@ class _Exchange:
             return None
         head, *parts = self._sent
         named = {name.decode("latin-1"): value.decode("latin-1") for name, value in head["headers"]}
+        named.setdefault("date", format_datetime(datetime.now(UTC), usegmt=True))
         return Response(head["status"], named, b"".join(part.get("body", b"") for part in parts))
 
 

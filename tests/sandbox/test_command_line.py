@@ -23,7 +23,7 @@ from urllib3.util import Retry
 from airflow_mailchimp_export.sandbox.__main__ import main, to_account, to_parser, to_settings
 from airflow_mailchimp_export.sandbox.choices import FaultKind
 from airflow_mailchimp_export.sandbox.raw import read_rows
-from airflow_mailchimp_export.sandbox.server import bind
+from airflow_mailchimp_export.sandbox.serving import bind
 from airflow_mailchimp_export.sandbox.settings import OPTIONS, Settings
 from tests.kit.waiting import PATIENCE
 

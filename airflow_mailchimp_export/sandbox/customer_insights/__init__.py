@@ -1,0 +1,1 @@
+"""A local imitation of Dynamics 365 Customer Insights - Data, as Dataverse and its file export show it."""

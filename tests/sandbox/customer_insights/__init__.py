@@ -1,0 +1,1 @@
+"""The imitation of Customer Insights - Data, over real HTTP."""
