@@ -1,0 +1,1 @@
+"""What the API server answers to the pages of the plugin; nothing else imports it."""
