@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from airflow_mailchimp_export.fields.field_map import FieldMap
+from airflow_mailchimp_export.fields.field_map import FieldMap, parse_field_map
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import ExportOptions, OnLeave
+from airflow_mailchimp_export.settings.approval import Approved
+from airflow_mailchimp_export.settings.pages import AccountPlace
 from airflow_mailchimp_export.settings.segments import Segment
+from airflow_mailchimp_export.sources.databases.result import ConnectionFactory
 from airflow_mailchimp_export.sources.finding import PathFactory
+from airflow_mailchimp_export.sources.insights import ClientFactory
+from airflow_mailchimp_export.sources.opening import no_connection
 from airflow_mailchimp_export.state.run import RunFolder
 
 
@@ -22,6 +27,10 @@ class ExportDefinition:
     :param dry_run: plan and report, but change nothing.
     :param full: send everybody, whatever the ledger says.
     :param contact_limit: the contract's number of contacts; ``None`` where it is not to be checked.
+    :param retire: tags of segments that were taken out of the export, to be taken from whom it gave them.
+    :param withdraw: take all that the export gave, and send nobody; see :meth:`withdrawal`.
+    :param preview: note that more would be removed than is allowed, in place of stopping there; for dry runs.
+    :param approved: what somebody has agreed to, after a preview.
     """
 
     name: str
@@ -34,11 +43,31 @@ class ExportDefinition:
     full: bool = False
     options: ExportOptions = ExportOptions()
     contact_limit: int | None = None
+    # Not among what is printed, so that runs of releases that knew neither are still told apart as they were.
+    retire: tuple[str, ...] = field(default=(), repr=False)
+    withdraw: bool = field(default=False, repr=False)
+    preview: bool = field(default=False, repr=False)
+    approved: Approved | None = field(default=None, repr=False)
+
+    def withdrawal(self) -> ExportDefinition:
+        """Return what takes back all that the export gave: nothing is read, so nothing of the sources can stop it."""
+        return replace(
+            self,
+            segments=(),
+            field_map=parse_field_map({"EMAIL": "email"}),
+            on_leave=OnLeave.UNTAG,
+            full=False,
+            options=ExportOptions(skip_merge_validation=True, keep_runs=self.options.keep_runs),
+            contact_limit=None,
+            retire=(),
+            withdraw=True,
+        )
 
     @property
     def digest(self) -> str:
         """What stands for the definition, but for rows in memory: a further attempt may have another one."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
+        taken = f"{self.retire!r}{self.withdraw!r}" if self.retire or self.withdraw else ""
+        return hashlib.sha256(f"{self!r}{taken}".encode()).hexdigest()[:16]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -53,6 +82,9 @@ class RunIdentity:
 
     :param map_index: of a mapped task; -1 for any other.
     :param data_moment: of what moment the sources' data are, in ISO 8601; empty where nobody knows.
+    :param connection_id: the Mailchimp connection.
+    :param account: where its account is.
+    :param read_as: whom Customer Insights took its connections for; empty where nothing was read there.
     """
 
     run_id: str
@@ -62,6 +94,9 @@ class RunIdentity:
     task_id: str = ""
     map_index: int = -1
     data_moment: str = ""
+    connection_id: str = ""
+    account: AccountPlace = AccountPlace()
+    read_as: tuple[str, ...] = ()
 
     @property
     def task(self) -> str:
@@ -76,6 +111,8 @@ class RunContext:
 
     :param folder: where it keeps its files; a run found there that is not accounted for is continued.
     :param path_factory: makes a path of a source's URI and connection id.
+    :param connection_factory: opens the connection to a source's database, by its id.
+    :param insights: makes a client of the id of a connection to Customer Insights.
     """
 
     definition: ExportDefinition
@@ -83,3 +120,5 @@ class RunContext:
     gateway: Gateway
     folder: RunFolder
     path_factory: PathFactory
+    connection_factory: ConnectionFactory = no_connection
+    insights: ClientFactory = no_connection

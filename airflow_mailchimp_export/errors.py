@@ -4,6 +4,7 @@
 
     ExportError
     ├── ConfigError          the set-up is wrong: fix it, then run again; never retried
+    │   ├── NoConsent        the connection does not agree to the transfer
     │   └── UnreadableFile   a file under exports_root is damaged
     │       └── NewerFormat  a newer release wrote it
     ├── SourceError          a segment could not be read: fix the source, or retry when it is back
@@ -29,6 +30,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedRemoval:
+    """How many people would lose a tag, of how many who have it by the export; without a tag, of all."""
+
+    tag: str
+    removed: int
+    owned: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What would let a run through that a limit has stopped.
+
+    :param param: the option that is the limit.
+    :param value: the least that it has to be.
+    :param removals: what it would let through: first over all tags, then of each tag that loses somebody.
+    """
+
+    param: str
+    value: float
+    removals: tuple[AllowedRemoval, ...] = ()
 
 
 class ExportError(Exception):
@@ -74,6 +98,10 @@ class ConfigError(ExportError):
     usual_remedy = "Correct what the message names, then run the export again"
 
 
+class NoConsent(ConfigError):
+    """Whoever is responsible has not agreed to the transfer of personal data, or does not any more."""
+
+
 class UnreadableFile(ConfigError):
     """A file under ``exports_root`` is damaged.
 
@@ -111,7 +139,21 @@ class SourceError(ExportError):
 
 
 class RemovalLimitExceeded(ExportError):
-    """More people would be removed than the export allows."""
+    """More people would be removed than the export allows.
+
+    :param allow: what would let the run through.
+    """
+
+    def __init__(
+        self,
+        happened: str,
+        remedy: str = "",
+        *,
+        nothing_sent: bool = False,
+        allow: Allowance | None = None,
+    ) -> None:
+        super().__init__(happened, remedy, nothing_sent=nothing_sent)
+        self.allow = allow
 
 
 class TooManyRejects(ExportError):

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
+from airflow_mailchimp_export.database import lean_arrow
 from airflow_mailchimp_export.definition import RunContext
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.shipment import Shipment
@@ -82,6 +83,11 @@ class Export:
         )
         self._planner = Planner(run)
 
+    @property
+    def run(self) -> RunFolder:
+        """Where the attempt that is at work keeps its files."""
+        return self._run
+
     def submit(self, *, on_batch: Callable[[str], None] = lambda batch_id: None) -> Submission:
         """Plan the run and send it; with direct delivery, finalize it too.
 
@@ -94,7 +100,7 @@ class Export:
         :raises MailchimpError: when Mailchimp refuses or is out of reach; what it answered before is kept.
         """
         try:
-            with _enough_memory():
+            with _enough_memory(), lean_arrow():
                 return self._submit(on_batch)
         except ExportError as error:
             error.nothing_sent = self._has_sent_nothing
@@ -104,6 +110,10 @@ class Export:
         self._check_task()
         if self._run.is_planned() and not self._continues():
             self._replace_attempt()
+        with self._run.plan_at_hand():
+            return self._planned_and_sent(on_batch)
+
+    def _planned_and_sent(self, on_batch: Callable[[str], None]) -> Submission:
         if self._dry_run:
             self._shipped(self._planned(), on_batch)
             return Submission((), finalize(self._run, gateway=self._gateway), self._run)
@@ -176,7 +186,6 @@ class Export:
             )
             if manifest.dry_run:
                 return ()
-            Shipment(self._run, self._gateway).rename()
             return delivery_of(self._run, self._gateway).deliver(self._run, on_batch=on_batch)
         except ExportError as error:
             self._stop(error)

@@ -21,8 +21,10 @@ def storage_path(uri: str, conn_id: str | None = None) -> UPath:
     """Return the path of a folder, or of a URL whose credentials are in an Airflow connection."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+    # Airflow 3.1 takes a connection that is given as None for the answer, and never looks for one in the URL.
+    credentials = {"conn_id": conn_id} if conn_id else {}
     # Airflow's path offers what UPath offers, but is not derived from it.
-    return cast("UPath", ObjectStoragePath(uri, conn_id=conn_id))
+    return cast("UPath", ObjectStoragePath(uri, **credentials))
 
 
 def _folder_of_airflow_home() -> str:

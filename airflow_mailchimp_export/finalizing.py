@@ -29,6 +29,7 @@ from airflow_mailchimp_export.errors import (
 from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.state import ledger
+from airflow_mailchimp_export.state.claims import Claim, put_claim
 from airflow_mailchimp_export.state.ledger import Ledger, LedgerMark
 from airflow_mailchimp_export.state.lock import Lock
 from airflow_mailchimp_export.state.manifest import Manifest
@@ -105,8 +106,9 @@ def _known_report(run: RunFolder) -> Report:
 
 
 def _finalize(run: RunFolder, gateway: Gateway, error: ExportError | None) -> Report:
-    stopped = _collect(run, gateway, further=error is None)
-    report = _account(run, error=error or stopped)
+    with run.plan_at_hand():
+        stopped = _collect(run, gateway, further=error is None)
+        report = _account(run, error=error or stopped)
     publish(run, report)
     run.answer_log.drop()
     run.export_folder().tidy(run.manifest.keep_runs)
@@ -136,8 +138,8 @@ def recover_abandoned_runs(current: RunFolder, *, gateway: Gateway) -> None:
     :raises MailchimpError: when Mailchimp is out of reach.
     """
     folder = current.export_folder()
-    for run in folder.runs():
-        if run.name == current.name or run.is_finished():
+    for run in folder.unfinished_runs():
+        if run.name == current.name:
             continue
         if run.is_planned():
             log.warning("Run %s was never accounted for; doing it now", run.name)
@@ -185,8 +187,9 @@ def publish(run: RunFolder, report: Report) -> None:
 
 def _recover(run: RunFolder, gateway: Gateway, *, reason: ExportError | None = None) -> None:
     try:
-        run.check()
-        finalize(run, gateway=gateway, error=reason, holds_lock=True)
+        with run.plan_at_hand():
+            run.check()
+            finalize(run, gateway=gateway, error=reason, holds_lock=True)
     except MemoryError:
         raise
     except _DAMAGE as error:
@@ -235,8 +238,19 @@ def _account(run: RunFolder, *, error: ExportError | None) -> Report:
             error = error or conflict
             if not conflict:
                 _write_ledger(run, known, accounts)
+                _give_tags_up(run)
     batch_ids = tuple(batch.id for batch in run.batches)
     return build_report(manifest, aggregates, batch_ids=batch_ids, error=error)
+
+
+def _give_tags_up(run: RunFolder) -> None:
+    """Let other exports give the tags that this one took back and that its people do not carry any more."""
+    manifest = run.manifest
+    if not manifest.retired:
+        return
+    kept = sorted({segment.tag for segment in manifest.segments} - {*manifest.retired})
+    with ledger.opened(run.export_folder()) as known, suppress(ConfigError):
+        put_claim(run.export_folder(), Claim(manifest.export, manifest.audience_id, tuple(kept)), known)
 
 
 def _aggregates(run: RunFolder, known: Ledger | None, accounts: Reconciliation) -> Aggregates:
@@ -287,7 +301,9 @@ def _write_ledger(run: RunFolder, known: Ledger | None, accounts: Reconciliation
         return
     moment = manifest.data_moment or (known.mark.data_moment if known else "")
     outdated = known and (
-        known.is_outdated or (known.mark.basis, known.mark.data_moment) != (manifest.basis, moment)
+        known.is_outdated
+        or (known.mark.basis, known.mark.data_moment, known.mark.retired)
+        != (manifest.basis, moment, manifest.retired)
     )
     if outdated or manifest.replaces_ledger or accounts.change_the_ledger():
         if manifest.replaces_ledger:
@@ -300,5 +316,6 @@ def _write_ledger(run: RunFolder, known: Ledger | None, accounts: Reconciliation
                 run=run.name,
                 basis=manifest.basis,
                 data_moment=moment,
+                retired=manifest.retired,
             )
         )

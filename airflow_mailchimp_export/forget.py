@@ -32,6 +32,7 @@ from airflow_mailchimp_export.state.lock import Lock
 from airflow_mailchimp_export.state.parquet import SEAL, sealed_writer
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.state.scratch import sweep_scratch
+from airflow_mailchimp_export.state.statuses import STATUSES_COLUMNS
 
 _ADDRESSES = ("email", "new_email")
 
@@ -39,15 +40,23 @@ _QUOTING = ("profile_id", "words", "mailchimp_says", "payload")
 """Columns that may hold an address too, be it among other words; those with the names of segments and files do not
 count, for they are the same for many people."""
 
+_HASHES = ("subscriber_hash", "member_id")
+
 _PARQUET = b"PAR1"
+
+_AND_ALL = ", and all others, which the next run reads from Mailchimp"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that named the person, and in how many rows."""
+    """A file that named the person, and in how many rows.
+
+    :param whole: whether all of it was removed, for it can be read from Mailchimp again.
+    """
 
     file: str
     rows: int
+    whole: bool = False
 
 
 def forget(address: str, root: Path | UPath) -> Iterator[Found]:
@@ -104,10 +113,11 @@ class _Person:
             texts = batch.column(name).cast(pa.string())
             for row in self._candidates(texts, name):
                 named[row] = named[row] or self._is_in(name, texts[row].as_py())
-        if "subscriber_hash" not in batch.schema.names:
-            return pa.array(named, pa.bool_())
-        same = pc.equal(batch.column("subscriber_hash"), subscriber_hash(self._address))
-        return pc.or_(pa.array(named, pa.bool_()), pc.fill_null(same, False))
+        rows = pa.array(named, pa.bool_())
+        for name in {*_HASHES} & {*batch.schema.names}:
+            same = pc.equal(batch.column(name), subscriber_hash(self._address))
+            rows = pc.or_(rows, pc.fill_null(same, False))
+        return rows
 
     def in_cells(self, row: Mapping[str, str]) -> bool:
         """Return whether a row of a spreadsheet names the person."""
@@ -181,18 +191,26 @@ def _begins(path: Path | UPath, magic: bytes) -> bool:
 
 
 def _strike_out_rows(folder: Folder, name: str, person: _Person) -> Iterator[Found]:
-    """Rewrite a Parquet file without the person's rows, if it has any."""
+    """Rewrite a Parquet file without the person's rows, if it has any.
+
+    Statuses of an audience go as a whole, also where they are a copy. With some of them gone they would have as many
+    people as Mailchimp once another one returns, and the person, who said no, would be sent.
+    """
     with folder.reading(name) as path, _readable(f"{folder.uri}/{name}"), pq.ParquetFile(path) as stored:
         rows = sum(pc.sum(person.in_rows(batch)).as_py() or 0 for batch in _identities(stored))
-        if not rows:
-            return
-        with (
-            folder.writing(name) as draft,
-            sealed_writer(draft, _unsealed(stored.schema_arrow)) as writer,
-        ):
-            for batch in stored.iter_batches():
-                writer.write_batch(batch.filter(pc.invert(person.in_rows(batch))))
-    yield Found(f"{folder.uri}/{name}", rows)
+        whole = tuple(stored.schema_arrow.names) == STATUSES_COLUMNS
+        if rows and not whole:
+            _rewrite(folder, name, stored, person)
+    if rows and whole:
+        folder.remove(name)
+    if rows:
+        yield Found(f"{folder.uri}/{name}", rows, whole)
+
+
+def _rewrite(folder: Folder, name: str, stored: pq.ParquetFile, person: _Person) -> None:
+    with folder.writing(name) as draft, sealed_writer(draft, _unsealed(stored.schema_arrow)) as writer:
+        for batch in stored.iter_batches():
+            writer.write_batch(batch.filter(pc.invert(person.in_rows(batch))))
 
 
 def _unsealed(schema: pa.Schema) -> pa.Schema:
@@ -205,7 +223,7 @@ def _strike_out_answers(run: RunFolder, person: _Person) -> Iterator[Found]:
 
 
 def _identities(stored: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-    columns = {*_ADDRESSES, *_QUOTING, "subscriber_hash"} & set(stored.schema_arrow.names)
+    columns = {*_ADDRESSES, *_QUOTING, *_HASHES} & set(stored.schema_arrow.names)
     yield from stored.iter_batches(columns=sorted(columns))
 
 
@@ -246,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # A folder is found without Airflow, which takes its time to load.
         for found in forget(given.address, storage_path(root) if "://" in root else Path(root)):
-            print(f"{found.rows} row(s) removed from {found.file}")
+            print(f"{found.rows} row(s) removed from {found.file}{_AND_ALL if found.whole else ''}")
             total += found.rows
     except ExportError as error:
         print(f"forget: {error}", file=sys.stderr)

@@ -20,12 +20,25 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _KEY = re.compile(r"[0-9a-f]{32}(?:-[a-z]+\d+)?", re.IGNORECASE)
+# The id of a profile of Customer Insights is as long as a key, and all that tells which profile a row is.
+_PROFILE = re.compile(r"msdynci_customerid [0-9a-f]{32}", re.IGNORECASE)
 
 
 def masked(words: str) -> str:
     """Return words that may be told: without the addresses, members and keys that they may quote."""
     without_people = _MEMBER.sub("<member>", _ADDRESS.sub("<address>", words))
     return _KEY.sub("<key>", _HEADER.sub("<key>", without_people))
+
+
+def masked_place(place: str) -> str:
+    """Mask where a row is, which may be in a file that is called like an address.
+
+    The row's number stays, and so does the id of a profile.
+    """
+    if _PROFILE.fullmatch(place):
+        return place
+    file, colon, row = place.rpartition(":")
+    return f"{masked(file)}:{row}" if colon and row.isdecimal() else masked(place)
 
 
 def masked_texts(texts: Any) -> Any:

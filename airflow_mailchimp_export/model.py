@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 MAX_CHUNK_MEMBERS = 500
 """Most members in one call: https://mailchimp.com/developer/marketing/api/lists/batch-subscribe-or-unsubscribe/"""
@@ -135,9 +136,8 @@ class FingerprintBasis:
     rules: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A person as Mailchimp is to be sent.
+class Member(NamedTuple):
+    """A person as Mailchimp is to be sent; there are millions of them, so they are tuples.
 
     :param payload: the member object of the request, as JSON.
     :param was: the status that they were found with while planning; ``None`` where they were not looked up.
@@ -240,10 +240,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """What Mailchimp says of an audience, as far as an export has to know it."""
+    """What Mailchimp says of an audience, as far as an export has to know it.
+
+    :param web_id: by which its pages are found.
+    """
 
     id: str
     name: str
     double_optin: bool = False
     member_count: int = 0
+    web_id: int = 0
     merge_fields: Mapping[str, MergeField] = field(default_factory=dict)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.configuration_options import configuration
+from airflow_mailchimp_export.insights_form import insights_connection_type
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -22,12 +24,17 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": _INTEGRATION,
                 "external-doc-url": "https://mailchimp.com/developer/marketing/",
                 "tags": ["service"],
-            }
+            },
+            {
+                "integration-name": _INSIGHTS,
+                "external-doc-url": "https://learn.microsoft.com/dynamics365/customer-insights/data/",
+                "tags": ["service"],
+            },
         ],
         "operators": [_modules("operators")],
-        "sensors": [_modules("sensors")],
-        "hooks": [_modules("hooks")],
-        "triggers": [_modules("triggers")],
+        "sensors": [_modules("sensors"), _modules("insights_sensors", of=_INSIGHTS)],
+        "hooks": [_modules("hooks"), _modules("insights_hooks", of=_INSIGHTS)],
+        "triggers": [_modules("triggers"), _modules("insights_triggers", of=_INSIGHTS)],
         "connection-types": [
             {
                 "connection-type": "mailchimp",
@@ -35,17 +42,29 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-name": "Mailchimp",
                 "ui-field-behaviour": _STANDARD_FIELDS,
                 "conn-fields": _ACCOUNT_FIELDS | _PRIVACY_FIELDS | _LIMIT_FIELDS | _HOST_FIELDS,
+            },
+            insights_connection_type(),
+        ],
+        "asset-uris": [
+            {
+                "schemes": ["mailchimp"],
+                "handler": "airflow_mailchimp_export.assets.sanitize_uri",
+                "factory": "airflow_mailchimp_export.assets.audience_asset",
             }
         ],
-        "config": _CONFIG,
+        "extra-links": [
+            "airflow_mailchimp_export.links.AudienceLink",
+            "airflow_mailchimp_export.links.AccountLink",
+        ],
+        "config": configuration(),
     }
 
 
-_INTEGRATION = "Mailchimp"
+_INTEGRATION, _INSIGHTS = "Mailchimp", "Dynamics 365 Customer Insights"
 
 
-def _modules(name: str) -> dict[str, Any]:
-    return {"integration-name": _INTEGRATION, "python-modules": [f"airflow_mailchimp_export.{name}"]}
+def _modules(name: str, *, of: str = _INTEGRATION) -> dict[str, Any]:
+    return {"integration-name": of, "python-modules": [f"airflow_mailchimp_export.{name}"]}
 
 
 _STANDARD_FIELDS = {
@@ -95,13 +114,19 @@ _ACCOUNT_FIELDS = {
     },
 }
 
+CONSENT_LABEL = "I agree to the transfer of personal data"
+CONSENT_TEXT = (
+    "Exports send personal data to Mailchimp, outside of the boundary of this system and of its compliance. I am "
+    "responsible for Mailchimp meeting the obligations that come with these data, such as those of data protection and "
+    "of the consent that people gave. I may withdraw this at any time: while it is off no profile leaves, and "
+    "switching it off stops a running export."
+)
+"""What one agrees to, wherever that is asked."""
+
 _PRIVACY_FIELDS = {
     "data_privacy_consent": {
-        "label": "I agree to the transfer of personal data",
-        "description": "Exports send personal data to Mailchimp, outside of the boundary of this system and of its "
-        "compliance. I am responsible for Mailchimp meeting the obligations that come with these data, such as "
-        "those of data protection and of the consent that people gave. I may withdraw this at any time: while it is "
-        "off no profile leaves, and switching it off stops a running export.",
+        "label": CONSENT_LABEL,
+        "description": CONSENT_TEXT,
         "schema": {"type": _SWITCH, "default": False, "section": _PRIVACY},
     },
     "export_user": {
@@ -160,21 +185,4 @@ _HOST_FIELDS = {
         "e.g. a proxy.",
         "schema": {"type": _SWITCH, "default": False, "section": _HOSTS},
     },
-}
-
-_CONFIG = {
-    "mailchimp": {
-        "description": "Exports to Mailchimp.",
-        "options": {
-            "exports_root": {
-                "description": "Folder, or URL of an object storage, that all workers share: "
-                "exports keep their plans, reports and ledgers in it. "
-                "Empty: the folder mailchimp_exports of AIRFLOW_HOME.\n",
-                "version_added": "0.1.0",
-                "type": "string",
-                "example": "s3://mailchimp@bucket/exports",
-                "default": "",
-            }
-        },
-    }
 }

@@ -25,8 +25,9 @@ from airflow_mailchimp_export.delivery.watch import (
 )
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.failures import no_retry_on_permanent_errors
-from airflow_mailchimp_export.hooks import MailchimpHook
+from airflow_mailchimp_export.hooks import MailchimpHook, call_off_without_consent
 from airflow_mailchimp_export.settings.coercion import id_list, parse_setting
+from airflow_mailchimp_export.stored_progress import stored_progress
 from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
 if TYPE_CHECKING:
@@ -80,10 +81,11 @@ class MailchimpBatchSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> None:
         """Look once; then wait, in the triggerer if it may."""
-        if not self.deferrable:
-            super().execute(context)
-        elif not self.poke(context):
-            self._defer(context)
+        with stored_progress(context):
+            if not self.deferrable:
+                super().execute(context)
+            elif not self.poke(context):
+                self._defer(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> None:
         """Take the trigger's word only where it is about these batches; where it could not look, look and wait on.
@@ -102,7 +104,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
         elif told["status"] == "timed_out":
             raise self._timeout_error()
         else:
-            check_stopped(told.get("stopped") or {})
+            check_stopped(told.get("stopped") or {}, told.get("called_off") or "")
             if told["status"] == "stalled":
                 raise stalled_error(self.stall_timeout)
 
@@ -122,7 +124,7 @@ class MailchimpBatchSensor(BaseSensorOperator):
             self._watch = self._new_watch(batch_ids)
         waiting = look(MailchimpHook(self.mailchimp_conn_id), self._watch)
         if not waiting or self._watch.stalled(now=time.time()):
-            check_stopped(self._watch.stopped)
+            check_stopped(self._watch.stopped, self._watch.called_off)
         if waiting and self._watch.stalled(now=time.time()):
             raise stalled_error(self.stall_timeout)
         return not waiting
@@ -173,20 +175,24 @@ def look(hook: MailchimpHook, watch: BatchWatch) -> bool:
     :raises AirflowFailException: when the set-up is wrong, or Mailchimp said no.
     """
     try:
-        with no_retry_on_permanent_errors(), hook.prompt_client() as client:
-            return poll_once(client, watch, clock=time.time)
+        with no_retry_on_permanent_errors():
+            settings = hook.settings()
+            with hook.prompt_client(settings) as client:
+                call_off_without_consent(settings, client, watch, hook.mailchimp_conn_id)
+                return poll_once(client, watch, clock=time.time)
     except RetryableError as error:
         log.warning("Mailchimp could not be asked for the batches, and is asked again: %s", error)
         return True
 
 
-def check_stopped(stopped: Mapping[str, str]) -> None:
+def check_stopped(stopped: Mapping[str, str], called_off: str = "") -> None:
     """Let nobody take batches for finished that never will be.
 
+    :param called_off: why they were called off, where they were.
     :raises AirflowFailException: names them.
     """
     if stopped:
-        raise AirflowFailException(stopped_words(stopped))
+        raise AirflowFailException(stopped_words(stopped, called_off))
 
 
 def checked_event(event: dict[str, Any] | None, batch_ids: Sequence[str]) -> dict[str, Any]:

@@ -16,11 +16,14 @@ from airflow_mailchimp_export.errors import ExportError
 from airflow_mailchimp_export.exports_root import storage_path
 from airflow_mailchimp_export.hooks import (
     MailchimpHook,
+    call_off_without_consent,
     free_lock,
     to_prompt_client,
     to_settings,
 )
 from airflow_mailchimp_export.mailchimp.protocol import Sender
+from airflow_mailchimp_export.settings.connection import ConnectionSettings
+from airflow_mailchimp_export.web.transport_errors import Machine
 
 
 class MailchimpBatchTrigger(BaseTrigger):
@@ -29,8 +32,8 @@ class MailchimpBatchTrigger(BaseTrigger):
     Mailchimp being out of reach is no reason to fire: it is asked again until nothing has moved for too long.
 
     The event is ``{"status": "finished" | "stalled" | "timed_out" | "error", "batch_ids": [...], "message": "...",
-    "run_uri": "...", "stopped": {...}, "record": {...}}``: ``stopped`` has the batches that ended without having
-    finished; with ``record`` another trigger can wait on.
+    "run_uri": "...", "stopped": {...}, "called_off": "...", "record": {...}}``: ``stopped`` has the batches that
+    ended without having finished, ``called_off`` why they were called off; with ``record`` another trigger can wait on.
 
     :param batch_ids: the batches, all of one run.
     :param mailchimp_conn_id: the connection.
@@ -111,16 +114,20 @@ class MailchimpBatchTrigger(BaseTrigger):
         settings = to_settings(await get_async_connection(self.mailchimp_conn_id))
         reread = MailchimpHook(self.mailchimp_conn_id).settings
         # In threads, because the client blocks, and other triggers share this event loop.
-        with await asyncio.to_thread(to_prompt_client, settings, reread=reread) as client:
-            while await self._look(client, watch):
+        with await asyncio.to_thread(
+            to_prompt_client, settings, reread=reread, machine=Machine.TRIGGERER
+        ) as client:
+            while await self._look(client, watch, settings):
                 if watch.stalled(now=time.time()):
                     return "stalled"
                 if self.end is not None and time.time() >= self.end:
                     return "timed_out"
                 await self._sleep(watch.pause())
+                settings = to_settings(await get_async_connection(self.mailchimp_conn_id))
         return "finished"
 
-    async def _look(self, client: Sender, watch: BatchWatch) -> bool:
+    async def _look(self, client: Sender, watch: BatchWatch, settings: ConnectionSettings) -> bool:
+        await asyncio.to_thread(call_off_without_consent, settings, client, watch, self.mailchimp_conn_id)
         return await asyncio.to_thread(keep_looking, client, watch, clock=time.time)
 
     async def _sleep(self, seconds: float, *, at_least: float = 0.0) -> None:
@@ -134,6 +141,7 @@ class MailchimpBatchTrigger(BaseTrigger):
             "message": message,
             "run_uri": self.run_uri,
             "stopped": watch.stopped,
+            "called_off": watch.called_off,
             "record": watch.record(),
         }
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's is not typed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -53,6 +54,20 @@ class Service:
         """
         if (code := self.process.poll()) is not None:
             raise ServiceError(f"{self.name} ended with exit code {code}.\n{last_lines(self.log)}")
+
+    def wait_for(self, said: re.Pattern[str], *, timeout: float = 60.0) -> re.Match[str]:
+        """Wait until its output says something; returned is what it says.
+
+        :raises ServiceError: it ended before, or takes too long.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            if found := said.search(self.log.read_text(encoding="utf-8", errors="replace")):
+                return found
+            self.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(f"{self.name} does not answer after {timeout:.0f} s; see {self.log}.")
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End it and all that it started; a program that has ended already is no error."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from scripts.airflow_environment import PASSWORD, USER
 from scripts.airflow_stack import REPOSITORY, AirflowStack
+from scripts.history import make_history, settings_of
 from scripts.sandbox_service import Sandbox, start_sandbox
 from scripts.services import ServiceError, free_port
 from scripts.steps import Steps, end_on_sigterm, undisturbed
@@ -56,10 +57,16 @@ def run(steps: Steps, cleanup: ExitStack, wanted: argparse.Namespace) -> int:
         HOME / "sandbox.log", port=sandbox_port, members=REPOSITORY / "samples" / "audience.csv"
     )
     cleanup.callback(sandbox.stop)
-    airflow = AirflowStack(HOME / "airflow", port=choose_port(steps, "Airflow", wanted.airflow_port))
+    segments = HOME / "segments"
+    port = choose_port(steps, "Airflow", wanted.airflow_port)
+    airflow = AirflowStack(
+        HOME / "airflow", port=port, settings={**settings_of(segments), **sandbox.sign_in()}
+    )
     cleanup.callback(airflow.stop)
     start_airflow(steps, airflow, sandbox)
     announce(airflow, sandbox)
+    runs = make_history(airflow, segments)
+    steps.say(f"The exports of samples/history have run, {runs} times in all")
     watch(airflow, sandbox)
     return 0
 
@@ -95,10 +102,13 @@ def announce(airflow: AirflowStack, sandbox: Sandbox) -> None:
     print(
         f"""
     Airflow   {airflow.url}   user {USER}, password {PASSWORD}
+    Exports   {airflow.url}/plugin/mailchimp
     Sandbox   {sandbox.url}   key {sandbox.key}, audience {sandbox.audience_id}
 
-    Switch on mailchimp_segment_export, then customer_segments_refresh: it runs at once, and the export
-    follows. Ctrl-C stops everything; the next start begins afresh.
+    Three small exports run a few times now, so that there is something to see. For the shipped one, switch on
+    mailchimp_segment_export, then customer_segments_refresh: it runs at once, and the export follows.
+    Admin, Mailchimp sign-in gives a connection a token in place of a key.
+    Ctrl-C stops everything; the next start begins afresh.
 """,
         flush=True,
     )

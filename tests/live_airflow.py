@@ -15,31 +15,50 @@ from scripts.airflow_stack import DAGS, REPOSITORY, AirflowStack
 from scripts.sandbox_service import Sandbox
 
 REFRESH, EXPORT, ONE_TASK = "customer_segments_refresh", "mailchimp_segment_export", "one_task_export"
+HOLDING, CAMPAIGN = "holding_export", "campaign"
+EXPORT_ALL = f"{REFRESH}_and_export_all"
 PROFILES = REPOSITORY / "samples" / "profiles.parquet"
 CONNECTION = "mailchimp_default"
 
-# What the shipped DAG does in three tasks, in one that defers.
+# What the shipped DAG does in three tasks, in one that defers, and in one that holds its worker; and a campaign, which
+# waits for the audience.
 ONE_TASK_DAG = """
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset, task
 
-from airflow_mailchimp_export.operators import SegmentToMailchimpOperator
 from airflow_mailchimp_export.config.loading import load
+from airflow_mailchimp_export.dags.choosing import choose_refresh
+from airflow_mailchimp_export.dags.form import form_of
+from airflow_mailchimp_export.operators import SegmentToMailchimpOperator
 
 configuration = load(Path(__file__).with_name("exports.yaml")).configuration
 export = configuration.exports["mailchimp_segment_export"]
 
-with DAG("one_task_export", schedule=None, start_date=datetime(2026, 1, 1)):
-    SegmentToMailchimpOperator(
-        task_id="export",
-        segments=configuration.snapshots_of(export),
-        field_map=export.field_map,
-        deferrable=True,
-    )
+names = configuration.names_of(export)
+form = form_of(export, list(names.values()))
+
+for name in ("one_task_export", "holding_export"):
+    with DAG(name, schedule=None, start_date=datetime(2026, 1, 1), params=form):
+        SegmentToMailchimpOperator(
+            task_id="export",
+            segments=choose_refresh(configuration, names)["segments"],
+            field_map=export.field_map,
+            deferrable=name == "one_task_export",
+        )
+
+AUDIENCE = Asset("mailchimp://us0/a1b2c3d4e5")
+
+with DAG("campaign", schedule=[AUDIENCE], start_date=datetime(2026, 1, 1), is_paused_upon_creation=False):
+
+    @task
+    def send(*, triggering_asset_events=None):
+        return triggering_asset_events[AUDIENCE][-1].extra
+
+    send()
 """
 
 T = TypeVar("T")

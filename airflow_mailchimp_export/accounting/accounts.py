@@ -12,8 +12,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_mailchimp_export.accounting.report import Aggregates
+from airflow_mailchimp_export.accounting.report import Aggregates, SampleReject
 from airflow_mailchimp_export.database import Database, quoted
+from airflow_mailchimp_export.masking import masked, masked_place
 from airflow_mailchimp_export.model import Effect, Reason
 from airflow_mailchimp_export.rules import REASON_RULES
 from airflow_mailchimp_export.state import ledger
@@ -23,6 +24,9 @@ from airflow_mailchimp_export.state.scratch import scratch_dir
 from airflow_mailchimp_export.tag_names import respellings
 
 REJECT_COLUMNS = ("segments", "source", "email", "field", "reason", "mailchimp_says", "remedy")
+
+MAX_SAMPLES = 50
+"""Most rejects that a report shows."""
 
 ALL_CHUNKS = 2**31 - 1
 """Above the number of any chunk."""
@@ -86,6 +90,14 @@ class Reconciliation:
             untagged_instead=self._untagged_instead(),
             rejects_known=self._rejects_known(),
             examples=dict(self._database.rows("examples")) if self._manifest.dry_run else {},
+            sample_rejects=self._sample_rejects(),
+        )
+
+    def _sample_rejects(self) -> tuple[SampleReject, ...]:
+        found = self._database.rows("sample_rejects", most=MAX_SAMPLES)
+        return tuple(
+            SampleReject(tuple(map(masked, segments)), masked_place(source), field, reason, masked(words))
+            for segments, source, field, reason, words in found
         )
 
     def _rejects_known(self) -> int:
@@ -100,7 +112,8 @@ class Reconciliation:
     def _untagged_instead(self) -> int:
         if not self._manifest.tallies.untagged_instead:
             return 0
-        return int(self._database.rows("untagged_instead")[0][0])
+        retired = list(self._manifest.retired)
+        return int(self._database.rows("untagged_instead", retired=retired)[0][0])
 
     def write_outcomes(self) -> None:
         """Write what became of each profile."""
@@ -125,7 +138,8 @@ class Reconciliation:
     def write_ledger(self, mark: LedgerMark) -> None:
         """Put the ledger that follows from this run in place of the one before."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._database.run("next_ledger", now=now, run=self._run.name)
+        self._database.run("this_run", now=now, run=self._run.name)
+        self._database.run("next_ledger")
         described = self._described(mark)
         rows = self._database.reader("ledger_rows", rows=ledger.GROUP_ROWS)
         ledger.write(self._run.export_folder(), described, rows)

@@ -90,10 +90,11 @@ DELETE FROM outcomes WHERE change IN ('leave', 'rename') AND effect = 'not_sent'
 
 -- name: drop_renamed
 -- Who kept their membership under a new address was not removed under the old one; who did not, lost no tag under the
--- new one; and of whom that is not known, nobody was removed.
+-- new one; and of whom that is not known, and who opted out before, nobody was removed.
 DELETE FROM outcomes WHERE change = 'leave' AND (
     subscriber_hash IN (
-        SELECT subscriber_hash FROM outcomes WHERE change = 'rename' AND effect IN ('renamed', 'unconfirmed')
+        SELECT subscriber_hash FROM outcomes
+        WHERE change = 'rename' AND effect IN ('renamed', 'unconfirmed', 'suppressed')
     )
     OR email IN (SELECT new_email FROM outcomes WHERE change = 'rename' AND effect <> 'renamed')
 );
@@ -106,9 +107,10 @@ WHERE unsent AND email IN (SELECT new_email FROM outcomes WHERE change = 'rename
 -- name: effects
 -- A person may lose several tags; they are counted once, and as failed if one of them stayed. Who opted out before
 -- they lost anything is left as they are, and is not counted: they have no row any more.
--- Whose rename got no answer is counted once, as the profile that was held back.
+-- Whose rename got no answer, or who opted out before it, is counted once, as the profile that was held back.
 SELECT effect, count(*) FROM outcomes
-WHERE change IS DISTINCT FROM 'leave' AND NOT (change = 'rename' AND effect = 'unconfirmed') GROUP BY effect
+WHERE change IS NULL OR change = 'upsert' OR (change = 'rename' AND effect NOT IN ('unconfirmed', 'suppressed'))
+GROUP BY effect
 UNION ALL
 SELECT effect, count(*) FROM (
     SELECT arg_max(effect, rank) AS effect FROM outcomes JOIN effect_rules USING (effect)
@@ -120,7 +122,7 @@ SELECT count(*) FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed'
 
 -- name: reasons
 SELECT reason, count(*) FROM outcomes
-WHERE effect = $effect AND change IS DISTINCT FROM 'leave' GROUP BY reason ORDER BY count(*) DESC, reason;
+WHERE effect = $effect AND (change IS NULL OR change = 'upsert') GROUP BY reason ORDER BY count(*) DESC, reason;
 
 -- name: members
 SELECT segment, count(*) FROM (SELECT unnest(segments) AS segment FROM outcomes WHERE delivered) GROUP BY segment;
@@ -150,7 +152,7 @@ SELECT count(DISTINCT subscriber_hash) FROM (
 ANTI JOIN (
     SELECT subscriber_hash FROM outcomes WHERE coalesce(change, '') NOT IN ('leave', 'rename') AND len(segments) > 0
 ) AS present USING (subscriber_hash)
-WHERE len(lost) > 0 AND len(lost) = len(ledger.tags);
+WHERE len(lost) > 0 AND len(lost) = len(ledger.tags) AND NOT list_has_all($retired::VARCHAR[], lost);
 
 -- name: examples
 SELECT effect, list(address) FROM (
@@ -170,6 +172,12 @@ SELECT reason, count(*) FROM outcomes WHERE effect = 'rejected' AND subscriber_h
 -- name: rejects
 SELECT segments, source, email, field, reason, words FROM outcomes WHERE effect = 'rejected';
 
+-- name: sample_rejects
+-- Of each reason some, so that a common one does not hide a rare one.
+SELECT segments, source, field, reason, words FROM (
+    SELECT *, row_number() OVER (PARTITION BY reason ORDER BY source) AS number FROM outcomes WHERE effect = 'rejected'
+) ORDER BY number, reason LIMIT $most;
+
 -- name: write_outcomes
 COPY (SELECT * EXCLUDE (delivered, state, unsent) RENAME (removal_kind AS leave) FROM outcomes WHERE effect <> 'unchanged')
 TO {path} (FORMAT parquet, COMPRESSION zstd);
@@ -181,14 +189,18 @@ WHERE effect <> 'not_sent' AND (outcomes.change IS NOT NULL OR (
         IS DISTINCT FROM (outcomes.state, outcomes.reason, outcomes.fingerprint)
 ));
 
+-- name: this_run
+CREATE TABLE this_run AS SELECT $now::TIMESTAMPTZ AS moment, $run AS run;
+
 -- name: next_ledger
 -- Only what was confirmed counts as done. Who got no answer may carry the tags anyway, so they are remembered,
 -- without a fingerprint, which has the person sent again. Who was surely not sent stays what they were, but is sent
 -- again too. Whose rename got no answer stays as they were, under the old address only, so that the next run renames
--- them.
-CREATE TABLE next_ledger AS
-SELECT * EXCLUDE (changed) FROM (
-    SELECT
+-- them; so does who opted out before it.
+-- Whom the run says nothing of stays as they were. It is a view, so that its rows go to the file as they come.
+CREATE VIEW next_ledger AS
+SELECT * FROM (
+    SELECT * EXCLUDE (changed) FROM (SELECT
         updates.subscriber_hash IS NOT NULL OR removed.subscriber_hash IS NOT NULL AS changed,
         coalesce(updates.subscriber_hash, ledger.subscriber_hash) AS subscriber_hash,
         coalesce(updates.email, ledger.email) AS email,
@@ -225,6 +237,8 @@ SELECT * EXCLUDE (changed) FROM (
         END AS reason,
         CASE
             WHEN updates.subscriber_hash IS NULL THEN coalesce(ledger.words, '')
+            -- Of nearly everybody there are none, and masking is Python's work.
+            WHEN updates.words = '' THEN ''
             ELSE masked_words(updates.words)
         END AS words,
         CASE
@@ -241,13 +255,13 @@ SELECT * EXCLUDE (changed) FROM (
             WHEN updates.effect = 'unchanged' AND ledger.state = 'archived' THEN false
             ELSE coalesce(ledger.created, renamed.created, false)
         END AS created,
-        CASE WHEN changed THEN $now::TIMESTAMPTZ ELSE ledger.changed_at END AS changed_at,
-        CASE WHEN changed THEN $run ELSE ledger.run END AS run
-    FROM ledger
+        CASE WHEN changed THEN (SELECT moment FROM this_run) ELSE ledger.changed_at END AS changed_at,
+        CASE WHEN changed THEN (SELECT run FROM this_run) ELSE ledger.run END AS run
+    FROM (SELECT * FROM ledger SEMI JOIN outcomes USING (subscriber_hash)) AS ledger
     FULL JOIN (
         SELECT * FROM outcomes
         ANTI JOIN (
-            SELECT new_email FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed'
+            SELECT new_email FROM outcomes WHERE change = 'rename' AND effect IN ('unconfirmed', 'suppressed')
         ) AS held_back ON held_back.new_email = outcomes.email
         WHERE ((change = 'upsert' AND NOT unsent) OR change IS NULL) AND subscriber_hash <> '' AND effect <> 'not_sent'
     ) AS updates ON updates.subscriber_hash = ledger.subscriber_hash
@@ -266,10 +280,16 @@ SELECT * EXCLUDE (changed) FROM (
         WHERE effect = 'removed' GROUP BY subscriber_hash
     ) AS removed ON removed.subscriber_hash = coalesce(ledger.subscriber_hash, updates.subscriber_hash)
     ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed') AS gone
-        ON gone.subscriber_hash = ledger.subscriber_hash
+        ON gone.subscriber_hash = ledger.subscriber_hash)
+    UNION ALL
+    SELECT
+        subscriber_hash, email, profile_id, state, status, fingerprint,
+        CASE WHEN len(tags) > 1 THEN list_sort(list_distinct(tags)) ELSE coalesce(tags, []) END AS tags,
+        reason, coalesce(words, '') AS words, coalesce(attempts, 0) AS attempts, coalesce(created, false) AS created,
+        changed_at, run
+    FROM ledger ANTI JOIN outcomes USING (subscriber_hash)
 )
-WHERE NOT (len(tags) = 0 AND state IN ('member', 'unconfirmed'))
-ORDER BY subscriber_hash;
+WHERE NOT (len(tags) = 0 AND state IN ('member', 'unconfirmed'));
 
 -- name: carried_tags
 SELECT DISTINCT unnest(tags) AS tag FROM next_ledger WHERE state IN ('member', 'unconfirmed') ORDER BY tag;

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.accounting.problems import kind_of
 from airflow_mailchimp_export.counts import Counts, FieldWarning
-from airflow_mailchimp_export.errors import ExportError
+from airflow_mailchimp_export.errors import Allowance, ExportError
 from airflow_mailchimp_export.model import Effect, Verdict
-from airflow_mailchimp_export.state.manifest import Manifest, SegmentTally
+from airflow_mailchimp_export.state.manifest import AudienceNote, Manifest, SegmentTally
 from airflow_mailchimp_export.state.run import REPORT_FORMAT
 
 RENAME_UNCONFIRMED = "rename_unconfirmed"
@@ -36,6 +37,21 @@ class SegmentSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class SampleReject:
+    """One of a run's rejects: without the address, and without any that Mailchimp's words may quote.
+
+    :param source: file and row.
+    :param words: Mailchimp's own words, masked, where it was Mailchimp who refused.
+    """
+
+    segments: tuple[str, ...]
+    source: str
+    field: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """The account of one run, as ``report.json`` holds it.
 
@@ -48,6 +64,14 @@ class Report:
     :param error: what stopped the run; empty where nothing did.
     :param remedy: what to do about it.
     :param nothing_sent: whether it was stopped before anything was sent.
+    :param problem: what kind of problem that is, as :class:`~.problems.ProblemKind` has it.
+    :param allow: what would let it through, where a limit stopped it.
+    :param connection_id: the Mailchimp connection.
+    :param full: whether everybody was to be sent, whatever the ledger says.
+    :param sample_rejects: a few of the rejects, of each reason some.
+    :param withdraw: whether the run took back all that the export gave.
+    :param read_as: whom Customer Insights took its connections for.
+    :param look_up: how it was found out who may not be sent.
     """
 
     export: str
@@ -75,6 +99,15 @@ class Report:
     error: str = ""
     remedy: str = ""
     nothing_sent: bool = False
+    problem: str = ""
+    allow: Allowance | None = None
+    connection_id: str = ""
+    audience: AudienceNote = AudienceNote()
+    full: bool = False
+    sample_rejects: tuple[SampleReject, ...] = ()
+    withdraw: bool = False
+    read_as: tuple[str, ...] = ()
+    look_up: str = ""
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
@@ -114,6 +147,7 @@ class Aggregates:
     unconfirmed_renames: int = 0
     examples: dict[str, list[str]] = field(default_factory=dict)
     rejects_known: int = 0
+    sample_rejects: tuple[SampleReject, ...] = ()
 
 
 def build_report(
@@ -154,6 +188,15 @@ def build_report(
         error=error.happened if error else "",
         remedy=error.remedy or error.usual_remedy if error else "",
         nothing_sent=error.nothing_sent if error else False,
+        problem=kind_of(error).value if error else "",
+        allow=getattr(error, "allow", None),
+        connection_id=manifest.connection_id,
+        audience=manifest.audience,
+        full=manifest.full,
+        sample_rejects=aggregates.sample_rejects,
+        withdraw=manifest.withdraw,
+        read_as=manifest.read_as,
+        look_up=manifest.look_up,
         versions=_versions(),
     )
 

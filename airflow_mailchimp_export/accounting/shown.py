@@ -54,6 +54,8 @@ def table(report: Report) -> str:
 
 def _title(report: Report) -> str:
     export, verdict = f"xport {report.export} to audience {report.audience_id}", report.verdict.value.upper()
+    if report.withdraw:
+        export = f"xport {report.export} withdrawn from audience {report.audience_id}"
     if report.dry_run:
         return f"DRY RUN, nothing was changed: e{export} would be {verdict}"
     return f"E{export}: {verdict}{', nothing was sent' if report.nothing_sent else ''}"
@@ -71,6 +73,8 @@ def _effects(report: Report) -> Iterator[str]:
     if report.counts.rejected:
         yield f"    {_rejects(report)}"
     yield from _section("suppressed, by reason", report.suppressed_by_reason)
+    if report.look_up:
+        yield f"  who may not be sent: {report.look_up}"
     yield from (_segment(name, segment, report) for name, segment in report.segments.items())
     yield from (
         f"  warning: {item.count:,} x {item.field}: {item.kind}. {item.remedy}" for item in report.warnings

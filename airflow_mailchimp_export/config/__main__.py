@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = show_exports if wanted.command == "show" else count_entries
     mistakes = 0
     for file in wanted.files:
-        loaded = load(file)
+        loaded = load(file, imports=wanted.command == "check")
         if loaded.configuration and (wanted.command == "show" or not loaded.mistakes):
             sys.stdout.write(show(file, loaded.configuration))
         sys.stderr.writelines(f"{mistake}\n" for mistake in loaded.mistakes)
@@ -68,14 +68,15 @@ def _shown(configuration: Configuration, export: Export) -> dict[str, Any]:
     for name in ("email", "first_name", "last_name", "fields"):
         del values[name]
     segments = {
-        configuration.segments[key].name: {
-            "key": key,
-            "where": configuration.segments[key].where,
-            "snapshot": configuration.snapshot(key),
-        }
-        for key in values.pop("segments")
+        name: _shown_segment(configuration, key) for key, name in configuration.names_of(export).items()
     }
+    del values["segments"]
     return {**values, "field_map": export.field_map, "segments": segments}
+
+
+def _shown_segment(configuration: Configuration, key: str) -> dict[str, Any]:
+    query = configuration.query(key)
+    return {"key": key, "source": configuration.source(key), **({"query": query} if query else {})}
 
 
 if __name__ == "__main__":

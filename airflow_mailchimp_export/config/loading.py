@@ -21,11 +21,14 @@ from airflow_mailchimp_export.config.mistakes import (
     unknown_key,
 )
 from airflow_mailchimp_export.config.models import Configuration
+from airflow_mailchimp_export.config.notifiers import notifier_problems
+from airflow_mailchimp_export.config.profiles import Profiles
 from airflow_mailchimp_export.config.references import (
     equal_but_for_case,
     problems_of_references,
     unknown_segments,
 )
+from airflow_mailchimp_export.config.rules import problems_of_rules
 from airflow_mailchimp_export.config.values import key_problems
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.coercion import InvalidValue, describe_type, string_list
@@ -66,16 +69,20 @@ class Loaded:
         return ConfigError("\n".join([f"{self.file} has {many}:", *map(str, self.mistakes)]))
 
 
-def load(file: Path | str) -> Loaded:
-    """Read a file; a mistake in an export or a segment leaves out that one and who uses it, and nothing else."""
-    return _Loading(Path(file)).load()
+def load(file: Path | str, *, imports: bool = False) -> Loaded:
+    """Read a file; a mistake in an export or a segment leaves out that one and who uses it, and nothing else.
+
+    :param imports: whether the notifiers of alerts are imported, to find out whether they are there.
+    """
+    return _Loading(Path(file), imports=imports).load()
 
 
 class _Loading:
     """One reading of a file."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, imports: bool) -> None:
         self._file = file
+        self._imports = imports
         document = read_document(file)
         self._data: Any = document.data
         self._places: dict[KeyPath, Place] = document.places
@@ -95,9 +102,10 @@ class _Loading:
         self._include_segments()
         self._defaults = self._mapping("defaults")
         self._entries = self._mapping("exports")
-        segments = self._segments()
+        profiles = self._profiles()
+        segments = self._segments(profiles)
         exports = self._exports()
-        frame = self._frame(segments)
+        frame = self._frame(profiles, segments)
         self._check_references(exports, segments, frame)
         if frame is None or any(map(_concerns_all, self._mistakes)):
             return self._loaded(None)
@@ -125,16 +133,41 @@ class _Loading:
             self._note((key,), f"must be a mapping; given was {describe_type(given)}")
         return given if isinstance(given, dict) else {}
 
-    def _segments(self) -> dict[str, Segment]:
+    def _profiles(self) -> Profiles:
+        path = ("profiles",)
+        given = self._with_query(self._data.get("profiles") or {}, path)
+        profiles = self._validated(Profiles, given, path) or Profiles()
+        return profiles.model_copy(update={"uri": _beside(self._file, profiles.uri)})
+
+    def _segments(self, profiles: Profiles) -> dict[str, Segment]:
         given = self._mapping("segments")
         for key, other in equal_but_for_case(given):
             self._note(("segments", key), f"differs from {other!r} by case alone: rename one of them")
-        made = {key: self._validated(Segment, entry or {}, ("segments", key)) for key, entry in given.items()}
-        return {
-            key: segment
-            for key, segment in made.items()
-            if segment and not self._has_mistakes(("segments", key))
-        }
+        made = {key: self._segment(key, entry) for key, entry in given.items()}
+        sound = {key: segment for key, segment in made.items() if segment}
+        for key, problem in () if self._has_mistakes(("profiles",)) else problems_of_rules(sound, profiles):
+            self._note(("segments", key, *problem.path), problem.message)
+        return {key: segment for key, segment in sound.items() if not self._has_mistakes(("segments", key))}
+
+    def _segment(self, key: str, entry: Any) -> Segment | None:
+        path = ("segments", key)
+        segment = self._validated(Segment, self._with_query(entry or {}, path), path)
+        return segment and segment.model_copy(update={"uri": _beside(self._file, segment.uri)})
+
+    def _with_query(self, entry: Any, path: KeyPath) -> Any:
+        """Put a query in place that is in a file of its own."""
+        named = entry.get("sql") if isinstance(entry, dict) else None
+        if not isinstance(named, str) or not named.strip().endswith(".sql") or len(named.split()) > 1:
+            return entry
+        try:
+            query = (self._file.parent / named.strip()).read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+            self._note(
+                (*path, "sql"), f"names a file that cannot be read ({why}): correct its path, or the file"
+            )
+            query = "SELECT"
+        return {**entry, "sql": query}
 
     def _exports(self) -> dict[str, Export]:
         made = {name: self._export(name, entry) for name, entry in self._entries.items()}
@@ -143,23 +176,26 @@ class _Loading:
     def _export(self, name: str, entry: Any) -> Export | None:
         own = {} if entry is None else entry
         given = {**self._defaults, **own} if isinstance(own, dict) else own
-        return self._validated(Export, given, ("exports", name))
+        export = self._validated(Export, given, ("exports", name))
+        for problem in notifier_problems(export) if export and self._imports else ():
+            self._note(self._located(("exports", name, *problem.path)), problem.message)
+        return export
 
-    def _frame(self, segments: Mapping[str, Segment]) -> Configuration | None:
+    def _frame(self, profiles: Profiles, segments: Mapping[str, Segment]) -> Configuration | None:
         """Read what there is but for the exports."""
         given = {key: value for key, value in self._data.items() if not key.startswith(_HIDDEN)}
         given = {key: value for key, value in given.items() if key not in {"defaults", "exports"}}
         if given.get("segments") is not None:
-            given["segments"] = segments
+            # What rules need of profiles nobody knows that have mistakes.
+            given["segments"] = {} if self._has_mistakes(("profiles",)) else segments
         for key in given.keys() & _OF_EXPORTS.keys():
             self._note(
                 (key,), unknown_key(key, (), elsewhere=f"{_OF_EXPORTS[key]} of an export, or of defaults")
             )
-        frame = self._validated(Configuration, given, ())
-        if frame is None:
-            return None
-        paths = {key: _beside(self._file, getattr(frame, key)) for key in ("profiles", "snapshots")}
-        return frame.model_copy(update=paths)
+        frame = self._validated(Configuration, {**given, "profiles": profiles}, ())
+        for problem in notifier_problems(frame.refresh) if frame and self._imports else ():
+            self._note(("refresh", *problem.path), problem.message)
+        return frame and frame.model_copy(update={"snapshots": _beside(self._file, frame.snapshots)})
 
     def _check_references(
         self, exports: Mapping[str, Export], segments: Mapping[str, Segment], frame: Configuration | None
@@ -168,7 +204,7 @@ class _Loading:
         for name in self._entries.keys() - exports.keys():
             for problem in unknown_segments(self._named_segments(name), segments, broken):
                 self._note(self._located(("exports", name, *problem.path)), problem.message)
-        refresh = frame.refresh.name if frame else ""
+        refresh = frame.refresh if frame else None
         for name, problem in problems_of_references(exports, segments, refresh, broken=broken):
             self._note(self._located(("exports", name, *problem.path)), problem.message)
 
@@ -216,5 +252,5 @@ def _concerns_all(mistake: Mistake) -> bool:
     return mistake.path[:1] not in {(part,) for part in _PARTS} or len(mistake.path) == 1
 
 
-def _beside(file: Path, path: str) -> str:
-    return path if "://" in path else os.path.normpath(file.parent.resolve() / path)
+def _beside(file: Path, path: str | None) -> str | None:
+    return path if not path or "://" in path else os.path.normpath(file.parent.resolve() / path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, get_args
 
 from pydantic import BaseModel
 
@@ -131,5 +131,7 @@ def _where_and_what(
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
     for part in path:
-        model = cast("type[BaseModel]", model.model_fields[str(part)].annotation)
+        annotation = model.model_fields[str(part)].annotation
+        # One that may be unset is a union with None.
+        model = cast("type[BaseModel]", next(iter(get_args(annotation)), annotation))
     return model

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from airflow_mailchimp_export.config.entries import Export, Segment
+from airflow_mailchimp_export.config.entries import Export, Refresh, Segment
+from airflow_mailchimp_export.config.insights import problems_of_insights
 from airflow_mailchimp_export.config.mistakes import Problem
+from airflow_mailchimp_export.config.values import WITH_REFRESH
 from airflow_mailchimp_export.settings.names import did_you_mean
 from airflow_mailchimp_export.tag_names import tag_key
 
@@ -13,21 +15,29 @@ from airflow_mailchimp_export.tag_names import tag_key
 def problems_of_references(
     exports: Mapping[str, Export],
     segments: Mapping[str, Segment],
-    refresh: str,
+    refresh: Refresh | None,
     *,
     broken: Collection[str] = (),
 ) -> Iterator[tuple[str, Problem]]:
     """Yield what is wrong with exports because of what else there is, each with the name of the export.
 
-    :param refresh: the name of the DAG that builds the segments.
+    :param refresh: what builds the segments; ``None`` where that is not known because of mistakes.
     :param broken: the keys of segments that are there, but have mistakes of their own.
     """
+    taken = {one.lower() for one in (refresh.name, refresh.export_all_name)} if refresh else set()
     for name, export in exports.items():
-        if name.lower() == refresh.lower():
-            yield name, Problem((), "has the name of the DAG that builds the segments: rename one of them")
+        if name.lower() in taken:
+            yield name, Problem((), "has the name of a DAG of the refresh: rename one of them")
         for problem in unknown_segments(export.segments, segments, broken):
             yield name, problem
-        for problem in _equal_tags(export, segments):
+        for problem in (*_equal_tags(export, segments), *_retired_and_given(export, segments)):
+            yield name, problem
+        for problem in problems_of_insights(
+            export.segments,
+            segments,
+            starts_with_refresh=export.schedule == WITH_REFRESH,
+            waits=export.refreshed_within is not None,
+        ):
             yield name, problem
     yield from _shared_tags(exports, segments)
     yield from _equal_names(exports)
@@ -65,6 +75,22 @@ def _equal_tags(export: Export, segments: Mapping[str, Segment]) -> Iterator[Pro
                 ("segments", number),
                 f"{other!r} and {key!r} have names that are one tag to Mailchimp, which does not tell upper from "
                 "lower case: export one of them, or rename one",
+            )
+
+
+def _retired_and_given(export: Export, segments: Mapping[str, Segment]) -> Iterator[Problem]:
+    given = {tag_key(segments[key].name): key for key in export.segments if key in segments}
+    for number, name in enumerate(export.retire):
+        if key := given.get(tag_key(name)):
+            yield Problem(
+                ("retire", number),
+                f"{name!r} is the tag of {key!r}, which the export gives: take {key!r} out of segments to retire it, "
+                "or the name out of here",
+            )
+        elif name in segments and tag_key(segments[name].name) != tag_key(name):
+            yield Problem(
+                ("retire", number),
+                f"{name!r} is the key of a segment: give its name, {segments[name].name!r}, which is the tag",
             )
 
 

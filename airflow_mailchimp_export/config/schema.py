@@ -28,6 +28,10 @@ def json_schema() -> dict[str, Any]:
         "$ref": "#/$defs/Export",
         "description": "what every export has that says nothing else",
     }
+    properties["profiles"] = {
+        "description": properties["profiles"]["description"],
+        "anyOf": [{"type": "string"}, {"$ref": "#/$defs/Profiles"}],
+    }
     properties["segments"] = {
         "description": properties["segments"]["description"]
         + "; or the file that holds them, beside this one",

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Final, TypeVar
 from croniter import croniter
 from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema
 
+from airflow_mailchimp_export.config.alerts import Alert, parse_alerts, schema_of_alerts
 from airflow_mailchimp_export.config.mistakes import KeyPath, Problem, Problems, problem_of, unknown_key
+from airflow_mailchimp_export.config.versions import APPROVAL, check_need
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.columns import parse_column
 from airflow_mailchimp_export.fields.merge_field import parse_merge_field
@@ -18,12 +20,14 @@ from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import OPTIONS, ExportOptions, OnLeave, parse_on_leave
 from airflow_mailchimp_export.rules import NEW_MEMBER_STATUSES
 from airflow_mailchimp_export.settings import connection
+from airflow_mailchimp_export.settings.approval import ApprovalMode
 from airflow_mailchimp_export.settings.coercion import (
     InvalidValue,
     boolean,
     choice,
     is_blank,
     matching,
+    number,
     parse_setting,
     single_line,
     string_list,
@@ -49,13 +53,6 @@ _KEY = matching(
 def key_problems(path: KeyPath, key: str) -> Iterator[Problem]:
     """Say what is wrong with the key of an entry, which names files, tasks and DAGs."""
     return problem_of(path, lambda: _KEY(key))
-
-
-def _local_folder(value: object) -> str:
-    folder = single_line(value)
-    if "://" in folder:
-        raise InvalidValue("a folder on a disk, for the refresh cannot write to other storage yet")
-    return folder
 
 
 def _text(value: object) -> str:
@@ -85,8 +82,18 @@ def _repeated(value: object, words: str = "", *, also: str = "") -> str:
 
 def _tag_of_segment(value: object) -> str:
     name = single_line(value)
-    _checked(lambda: parse_segments({name: "anywhere.parquet"}))
+    checked(lambda: parse_segments({name: "anywhere.parquet"}))
     return name
+
+
+def _tags(value: object) -> tuple[str, ...]:
+    return tuple(_tag_of_segment(name) for name in _names(value))
+
+
+def _approval(value: object) -> ApprovalMode:
+    mode: ApprovalMode = choice(*ApprovalMode)(value)
+    check_need(APPROVAL)
+    return mode
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -135,12 +142,12 @@ OPTIONS_OF_ENTRIES: Final = tuple(name for name in OPTIONS if name != "profile_i
 
 
 def _column(value: object) -> str:
-    return _checked(lambda: parse_column("EMAIL", value))
+    return checked(lambda: parse_column("EMAIL", value))
 
 
 def _source_of(tag: str) -> BeforeValidator:
     def parse(value: object) -> object:
-        _checked(lambda: parse_merge_field(tag, value))
+        checked(lambda: parse_merge_field(tag, value))
         return value
 
     return BeforeValidator(parse)
@@ -161,18 +168,18 @@ def _field_problems(tag: object, given: object) -> Iterator[Problem]:
         yield from problem_of((str(tag),), lambda: parse_merge_field(tag, given), plain=plain_words)
 
 
-def _checked(parse: Callable[[], _T]) -> _T:
-    """Let a rule of the package parse a value; what it says is the problem."""
-    try:
-        return parse()
-    except ConfigError as error:
-        raise Problems([Problem((), plain_words(error))]) from error
-
-
 def plain_words(error: ConfigError) -> str:
     """Return what a rule says, without the name that its setting has at the operator."""
     text = str(error).removeprefix("field_map: ").rstrip(".")
     return re.sub(r"^\w+ (?=must be )", "", text)
+
+
+def checked(parse: Callable[[], _T], *, plain: Callable[[ConfigError], str] = plain_words) -> _T:
+    """Let a rule of the package parse a value; what it says is the problem."""
+    try:
+        return parse()
+    except ConfigError as error:
+        raise Problems([Problem((), plain(error))]) from error
 
 
 def _schema_of_options() -> dict[str, Any]:
@@ -197,13 +204,19 @@ _SOURCE: Final[dict[str, Any]] = {
 
 Line = Annotated[str, BeforeValidator(single_line)]
 Text = Annotated[str, BeforeValidator(_text)]
-LocalFolder = Annotated[str, BeforeValidator(_local_folder)]
+Ratio = Annotated[float, BeforeValidator(number(0, 1_000_000))]
+Count = Annotated[int, BeforeValidator(whole_number(1))]
+Hours = Annotated[float, BeforeValidator(number(0, 1_000_000))]
+Seconds = Annotated[float, BeforeValidator(number(1, 86_400))]
 Switch = Annotated[bool, BeforeValidator(boolean)]
 Key = Annotated[str, BeforeValidator(_KEY)]
 Names = Annotated[
     tuple[str, ...], BeforeValidator(_names), WithJsonSchema({"type": "array", "items": {"type": "string"}})
 ]
 TagName = Annotated[str, BeforeValidator(_tag_of_segment)]
+TagNames = Annotated[
+    tuple[str, ...], BeforeValidator(_tags), WithJsonSchema({"type": "array", "items": {"type": "string"}})
+]
 Connections = Annotated[
     int,
     Field(ge=1, le=connection.MAX_CONNECTIONS),
@@ -223,6 +236,9 @@ Fields = Annotated[
     WithJsonSchema({"type": "object", "additionalProperties": _SOURCE}),
 ]
 RemovalWord = Annotated[str, BeforeValidator(parse_on_leave), WithJsonSchema({"enum": [*OnLeave]})]
+ApprovalWord = Annotated[ApprovalMode, BeforeValidator(_approval)]
+Alerts = Annotated[tuple[Alert, ...], BeforeValidator(parse_alerts), WithJsonSchema(schema_of_alerts())]
+WaitingHours = Annotated[float, Field(ge=0.01, le=720), BeforeValidator(number(0.01, 720))]
 DeliveryWord = Annotated[Delivery, BeforeValidator(choice(*Delivery))]
 Schedule = Annotated[
     str, BeforeValidator(_schedule), _string_schema(examples=[WITH_REFRESH, BY_HAND, "@daily", "0 6 * * 1-5"])

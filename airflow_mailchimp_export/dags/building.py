@@ -7,35 +7,64 @@ errors of what is wrong come from two files: one calls :func:`exports`, the othe
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from airflow.sdk import DAG, get_parsing_context
 
-from airflow_mailchimp_export.config.loading import load
+from airflow_mailchimp_export.config.loading import Loaded, load
 from airflow_mailchimp_export.config.models import Configuration
+from airflow_mailchimp_export.dags.export_all_dag import export_all_dag
 from airflow_mailchimp_export.dags.export_dag import export_dag
 from airflow_mailchimp_export.dags.refresh_dag import refresh_dag
+from airflow_mailchimp_export.failures import wrapped
 
 log = logging.getLogger(__name__)
 
 
 def exports(source: Path | str | Configuration, *, refresh: bool = True) -> dict[str, DAG]:
-    """Build the DAG that refreshes the segments, and a DAG for each export that is enabled.
+    """Build a DAG for each export that is enabled, the one that refreshes the segments, and the one that does all.
 
     Nothing is read but the file, and the environment variables that it names. An export with mistakes is left out;
     :func:`check`, in a DAG file of its own, shows them. Where a task asks, only its own DAG is built.
 
     :param source: the file, or the configuration itself, for whoever keeps it elsewhere.
-    :param refresh: whether to build the DAG that refreshes the segments; not where something else builds them.
+    :param refresh: whether to build the DAG that refreshes the segments; where not, exports read them where they are.
     :returns: the DAGs by their ids; Airflow finds them in whatever file this is called from.
-    :raises ConfigError: when a mistake concerns the file as a whole.
+    :raises ConfigError: when a mistake concerns the file as a whole, or a segment needs a refresh that is not built.
     """
-    configuration = source if isinstance(source, Configuration) else _healthy(source)
+    loaded = Loaded(Path(), source, ()) if isinstance(source, Configuration) else load(source)
+    configuration = _healthy(loaded)
     asked = get_parsing_context().dag_id
-    dags = {name: export_dag(configuration, name) for name in configuration.enabled if asked in {None, name}}
-    if refresh and asked in {None, configuration.refresh.name}:
-        dags[configuration.refresh.name] = refresh_dag(configuration)
+    builders: dict[str, Callable[[], DAG]] = {
+        name: partial(export_dag, configuration, name, refresh=refresh) for name in configuration.enabled
+    }
+    if refresh:
+        builders[configuration.refresh.name] = partial(refresh_dag, configuration)
+        builders[configuration.refresh.export_all_name] = partial(export_all_dag, configuration)
+    dags = {name: build() for name, build in builders.items() if asked in {None, name}}
+    if asked and not dags:
+        log.error("%s", wrapped(_why_there_is_none(asked, loaded, configuration)))
     return dags
+
+
+def _why_there_is_none(asked: str, loaded: Loaded, configuration: Configuration) -> str:
+    """Say to a task that was to run why its DAG is not built: Airflow says only that it is not found."""
+    where = f"in {loaded.file}" if loaded.file.name else "in the configuration"
+    if asked in configuration.exports:
+        why = f"Export {asked!r} is switched off (enabled: false) {where}"
+        remedy = "switch it on to run it"
+    elif asked in loaded.broken:
+        why = f"Export {asked!r} has mistakes {where}"
+        remedy = "correct them, as python -m airflow_mailchimp_export.config check tells them"
+    else:
+        why = f"There is no export {asked!r} {where} (any more)"
+        remedy = "add the entry again to run it"
+    return (
+        f"{why}, so this task does not run, and sends nothing. Remedy: {remedy}. What Mailchimp has of an earlier "
+        "task, it works off; the next run, or python -m airflow_mailchimp_export.withdraw, accounts for it"
+    )
 
 
 def check(source: Path | str) -> None:
@@ -47,8 +76,7 @@ def check(source: Path | str) -> None:
         raise loaded.error()
 
 
-def _healthy(file: Path | str) -> Configuration:
-    loaded = load(file)
+def _healthy(loaded: Loaded) -> Configuration:
     if loaded.configuration is None:
         raise loaded.error()
     if loaded.mistakes:

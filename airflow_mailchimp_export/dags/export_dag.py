@@ -2,62 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from datetime import UTC, datetime
 from typing import Any
 
-from airflow import __version__ as airflow_version
 from airflow.sdk import DAG, TriggerRule
 
 from airflow_mailchimp_export.config.entries import Export
 from airflow_mailchimp_export.config.models import Configuration
-from airflow_mailchimp_export.dags.form import form_of
-from airflow_mailchimp_export.dags.schedules import owned_by, schedule_of
-from airflow_mailchimp_export.errors import ConfigError
+from airflow_mailchimp_export.dags.alerts import deadline_of, on_failure, on_report
+from airflow_mailchimp_export.dags.choosing import choose_refresh, choose_sources
+from airflow_mailchimp_export.dags.form import form_of, leave_to_dag
+from airflow_mailchimp_export.dags.insights import wait_for_insights
+from airflow_mailchimp_export.dags.schedules import RETRIES, owned_by, schedule_of
 from airflow_mailchimp_export.operators import MailchimpExportReportOperator, SegmentToMailchimpOperator
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.sensors import MailchimpBatchSensor
-from airflow_mailchimp_export.settings.names import unknown_names
 
 ABOUT = """{description}
 
 Runs {when}, and by hand: *Trigger* asks which segments to export and how.
-Either way it exports what the newest refresh has built by then.
+{reads}
 People who unsubscribed, bounced or wait for confirmation are left alone.
 
 Only what changed since the last run is sent, and who left a segment loses its tag, unless *Who left a segment* says
 otherwise.
 
+{begins}
 - `export` works out who has to be sent, and who left, and hands them to Mailchimp.
 - `wait_for_batches` waits, without holding a worker, until Mailchimp has worked them off.
 - `report` collects the answer for every profile, writes the report and judges: a failed export fails the run.
 
 A campaign that must not go out before the segments are in place follows `report`, never `wait_for_batches`: Mailchimp
-may have finished without having taken anybody.
+may have finished without having taken anybody. A DAG of its own waits for the audience, which `report` publishes.
 """
+
+_OF_REFRESH = {
+    "reads": "It exports the refresh that started it, else the newest that is finished, and a retry exports the same.",
+    "begins": "- `choose_refresh` says which refresh is exported.",
+}
+
+_WHERE_THEY_ARE = {
+    "reads": "It exports the segments as they are where they are read.",
+    "begins": "- `choose_segments` says which segments are exported; where there is a `wait_for_refresh`, it waits for "
+    "Customer Insights before.",
+}
 
 _WHEN = {
     "with_refresh": "once for each refresh in which all segments were built",
     "by_hand": "when it is triggered",
 }
 
-_AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
-
-# A mistake in the set-up fails at once anyway; these are for a Mailchimp or a source that is away.
-RETRIES: dict[str, Any] = {
-    "retries": 2,
-    "retry_delay": timedelta(minutes=1),
-    # By what each further delay grows. Airflow 3.1 knows no factor, only a switch that doubles.
-    "retry_exponential_backoff": 2.0 if _AIRFLOW >= (3, 2) else True,
-}
+EXPORT_TASK = "export"
+"""Its name is part of the export's, by which the ledger is found."""
 
 
-def export_dag(configuration: Configuration, name: str) -> DAG:
-    """Build the DAG of an export, which is called like it and is paused until somebody switches it on."""
+def export_dag(configuration: Configuration, name: str, *, refresh: bool = True) -> DAG:
+    """Build the DAG of an export, which is called like it and is paused until somebody switches it on.
+
+    :param refresh: whether a refresh builds the segments; otherwise they are read where they are.
+    """
     export = configuration.exports[name]
-    snapshots = configuration.snapshots_of(export)
+    names = configuration.names_of(export)
+    of_refresh = refresh and not configuration.reads_insights(export)
     with DAG(
         dag_id=name,
         dag_display_name=export.display_name or name,
@@ -66,38 +74,31 @@ def export_dag(configuration: Configuration, name: str) -> DAG:
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         # Two exports of the same segments at once would only get into each other's way. Refreshes that end while an
-        # export is at work start one more: it begins after them, so it reads what the last of them has built.
+        # export is at work start one more, which reads what the last of them has built.
         max_active_runs=1,
         is_paused_upon_creation=True,
         default_args={**RETRIES, **owned_by(export.owner)},
-        doc_md=_about(export),
+        doc_md=_about(export, _OF_REFRESH if of_refresh else _WHERE_THEY_ARE),
         tags={"mailchimp", "segments", *export.tags},
-        params=form_of(export, list(snapshots)),
-        user_defined_macros={"snapshots_of": partial(_chosen, snapshots)},
+        params=form_of(export, list(names.values())),
+        **deadline_of(name, export),
     ) as dag:
-        _add_tasks(export)
+        choose = choose_refresh if of_refresh else choose_sources
+        chosen = choose(configuration, names, **on_failure(name, export))
+        if export.refreshed_within is not None:
+            wait_for_insights(configuration, export, **on_failure(name, export)) >> chosen
+        _add_tasks(name, export, chosen)
+    leave_to_dag(dag)
     return dag
 
 
-def _add_tasks(export: Export) -> None:
+def _add_tasks(name: str, export: Export, chosen: Any) -> None:
     submit = SegmentToMailchimpOperator(
-        task_id="export",
-        mailchimp_conn_id=export.connection,
-        audience_id=export.audience_id,
-        field_map=export.field_map,
-        segments="{{ macros.json.dumps(snapshots_of(params.segments)) }}",
-        delivery="{{ params.delivery }}",
-        on_leave="{{ params.on_leave }}",
-        dry_run="{{ params.dry_run }}",
-        full="{{ params.full }}",
-        options={
-            **_options_set(export),
-            "max_removal_ratio": "{{ params.max_removal_ratio }}",
-            "allow_older": "{{ params.allow_older }}",
-        },
-        pool=export.pool,
-        pool_slots=export.connections,
+        task_id=EXPORT_TASK,
+        approved=_approval(name, export, chosen),
         wait_for_completion=False,
+        **_asked(export, chosen),
+        **on_failure(name, export),
     )
     wait_for_batches = MailchimpBatchSensor(
         task_id="wait_for_batches",
@@ -114,22 +115,53 @@ def _add_tasks(export: Export) -> None:
         pool_slots=export.connections,
         # Also when the sensor gave up, but not without an export to report on.
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+        **on_failure(name, export),
+        **on_report(name, export),
     )
     # What needs the segments in place goes on from the report.
     submit >> wait_for_batches >> report
 
 
-def _chosen(snapshots: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
-    """Return the file of each of these segments, in the order in which they are configured.
+def _asked(export: Export, chosen: Any) -> dict[str, Any]:
+    """Return what the export is asked for, and its preview alike."""
+    return {
+        "mailchimp_conn_id": export.connection,
+        "audience_id": export.audience_id,
+        "field_map": export.field_map,
+        "segments": chosen["segments"],
+        "data_moment": chosen["as_of"],
+        "delivery": "{{ params.delivery }}",
+        "on_leave": "{{ params.on_leave }}",
+        "dry_run": "{{ params.dry_run }}",
+        "full": "{{ params.full }}",
+        "retire": list(export.retire),
+        "withdraw": "{{ params.withdraw }}",
+        "options": {
+            **_options_set(export),
+            "max_removal_ratio": "{{ params.max_removal_ratio }}",
+            "allow_older": "{{ params.allow_older }}",
+        },
+        "pool": export.pool,
+        "pool_slots": export.connections,
+    }
 
-    :raises ConfigError: one of them is none of the export's.
-    """
-    if unknown := unknown_names(names, snapshots):
-        raise ConfigError(
-            f"The export has no segment {', '.join(unknown)}",
-            f"Choose among {', '.join(snapshots)}, or add it to the export's segments",
-        )
-    return {segment: file for segment, file in snapshots.items() if segment in names}
+
+def _approval(name: str, export: Export, chosen: Any) -> Any:
+    """Add the tasks that ask for somebody's yes, where it is asked for; return what they leave for the export."""
+    if export.approval is None:
+        return None
+    # Airflow's operators for this are imported where they are needed: not every release has them.
+    from airflow_mailchimp_export.dags.approval import approval_of
+    from airflow_mailchimp_export.operators.preview import ExportPreviewOperator
+
+    preview = ExportPreviewOperator(
+        task_id="preview",
+        export_name=f"{name}.{EXPORT_TASK}",
+        when=export.approval.value,
+        **_asked(export, chosen),
+        **on_failure(name, export),
+    )
+    return approval_of(name, export, preview.output).output["approved"]
 
 
 def _options_set(export: Export) -> dict[str, Any]:
@@ -138,6 +170,6 @@ def _options_set(export: Export) -> dict[str, Any]:
     return {name: value for name, value in export.operator_options.items() if value != usual[name]}
 
 
-def _about(export: Export) -> str:
+def _about(export: Export, words: Mapping[str, str]) -> str:
     when = _WHEN.get(export.schedule, f"at `{export.schedule}` (UTC)")
-    return ABOUT.format(description=export.description, when=when).strip()
+    return ABOUT.format(description=export.description, when=when, **words).strip()

@@ -1,13 +1,25 @@
-"""When the DAGs of a configuration run, and who answers for them."""
+"""When the DAGs of a configuration run, how often their tasks are tried, and who answers for them."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+from airflow import __version__ as airflow_version
 from airflow.sdk import Asset
 
 from airflow_mailchimp_export.config.models import Configuration
 from airflow_mailchimp_export.config.values import BY_HAND, WITH_REFRESH
+
+AIRFLOW = tuple(int(part) for part in airflow_version.split(".")[:2])
+
+# A mistake in the set-up fails at once anyway; these are for a Mailchimp or a source that is away.
+RETRIES: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(minutes=1),
+    # By what each further delay grows. Airflow 3.1 knows no factor, only a switch that doubles.
+    "retry_exponential_backoff": 2.0 if AIRFLOW >= (3, 2) else True,
+}
 
 
 def whole_refresh(configuration: Configuration) -> Asset:

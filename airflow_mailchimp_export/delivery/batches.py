@@ -49,6 +49,7 @@ class BatchDelivery:
     def deliver(self, run: RunFolder, *, on_batch: Callable[[str], None]) -> tuple[str, ...]:
         """Hand over all chunks that were not handed over before; return the ids of all batches of the run."""
         shipment = Shipment(run, self._gateway)
+        shipment.rename()
         handed_over = frozenset(number for batch in run.batches for number in batch.chunks)
         with (
             shipment.open_chunks(without=handed_over) as chunks,
@@ -81,7 +82,7 @@ class BatchDelivery:
 
 def _upserts(shipment: Shipment, chunks: Iterable[Chunk]) -> Iterator[Operation]:
     for chunk in chunks:
-        opted_out, left = shipment.without_opt_outs(chunk)
+        opted_out, left = shipment.look_over(chunk)
         if opted_out:
             shipment.keep_opted_out(chunk, opted_out)
         if left.members:
@@ -90,14 +91,14 @@ def _upserts(shipment: Shipment, chunks: Iterable[Chunk]) -> Iterator[Operation]
 
 def _removals(shipment: Shipment, chunks: Iterable[RemovalChunk]) -> Iterator[Operation]:
     for chunk in chunks:
-        opted_out, left = shipment.without_opt_outs_leaving(chunk)
+        opted_out, left = shipment.look_over_leaving(chunk)
         call = shipment.remover.call(left) if left.emails else None
-        if not call:
-            shipment.keep_removed(chunk, (*opted_out, *removed(left)))
-            continue
-        if opted_out:
-            shipment.keep_opted_out_leaving(chunk, opted_out)
-        yield to_operation(chunk.number, len(left.emails), call)
+        if call:
+            if opted_out:
+                shipment.keep_opted_out(chunk, opted_out)
+            yield to_operation(chunk.number, len(left.emails), call)
+        else:
+            shipment.keep(chunk, (*opted_out, *removed(left)))
 
 
 def to_operation(number: int, people: int, call: Call[Any]) -> Operation:

@@ -12,11 +12,15 @@ from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.members import read_members
 from airflow_mailchimp_export.model import Member, MemberStatus
 from airflow_mailchimp_export.rules import HELD_BACK, STATUS_RULES
+from airflow_mailchimp_export.state.plan_file import Rename
 
 T = TypeVar("T")
 
 FRESH_FOR = timedelta(seconds=30)
 """For how long what is known of opt-outs is good enough."""
+
+LOOK_AGAIN_AFTER = timedelta(seconds=25)
+"""After how long somebody looks again while all others go on: none of them has to wait for it then."""
 
 CLOCK_MARGIN = timedelta(minutes=5)
 """How far this machine's clock and Mailchimp's may be apart."""
@@ -25,7 +29,8 @@ CLOCK_MARGIN = timedelta(minutes=5)
 class OptOuts:
     """Who came to a status since a run was planned with which nobody may be sent.
 
-    Looked up before anything is sent, and then at most every :data:`FRESH_FOR` seconds, from any thread.
+    Looked up before anything is sent, and then every :data:`LOOK_AGAIN_AFTER` at most, by one of the threads that ask;
+    the others wait for it only where what is known is older than :data:`FRESH_FOR`.
 
     :param planned_at: when the statuses were read, with a time zone.
     """
@@ -37,7 +42,8 @@ class OptOuts:
         self._looked_at: datetime | None = None
         self._known: dict[str, MemberStatus] = {}
         self._planned_for: set[str] = set()
-        self._one_at_a_time = threading.Lock()
+        self._old_addresses: dict[str, str] = {}
+        self._looking = threading.Lock()
 
     def among(self, members: Iterable[Member]) -> dict[str, MemberStatus]:
         """Return which of these people may not be sent any more, and what their status is now.
@@ -63,12 +69,41 @@ class OptOuts:
             if not STATUS_RULES[status].sent_under and normal_address(email) not in self._planned_for
         }
 
+    def of_renamed(self, rename: Rename) -> MemberStatus | None:
+        """Return the status of somebody whose address may not be changed any more; ``None`` of who did not opt out."""
+        self._stay_fresh()
+        status = self._known.get(normal_address(rename.old_email))
+        return None if status == rename.status else status
+
+    def follow(self, renames: Iterable[Rename]) -> None:
+        """Let what is known of the old addresses of people count for the new ones too: a look may be older."""
+        self._old_addresses = {
+            normal_address(rename.email): normal_address(rename.old_email) for rename in renames
+        }
+
     def _found(self, people: Iterable[T], address: Callable[[T], str]) -> list[tuple[T, MemberStatus]]:
-        with self._one_at_a_time:
-            if self._looked_at is None or self._gateway.now() - self._looked_at >= FRESH_FOR:
-                self._refresh()
-        known = ((person, self._known.get(normal_address(address(person)))) for person in people)
+        self._stay_fresh()
+        if not self._known:
+            return []
+        known = ((person, self._status_of(normal_address(address(person)))) for person in people)
         return [(person, status) for person, status in known if status]
+
+    def _status_of(self, email: str) -> MemberStatus | None:
+        return self._known.get(email) or self._known.get(self._old_addresses.get(email, ""))
+
+    def _stay_fresh(self) -> None:
+        must_wait = self._is_older_than(FRESH_FOR)
+        enough = FRESH_FOR if must_wait else LOOK_AGAIN_AFTER
+        if self._is_older_than(enough) and self._looking.acquire(blocking=must_wait):
+            try:
+                if self._is_older_than(enough):
+                    self._refresh()
+            finally:
+                self._looking.release()
+
+    def _is_older_than(self, age: timedelta) -> bool:
+        looked_at = self._looked_at
+        return looked_at is None or self._gateway.now() - looked_at >= age
 
     def _refresh(self) -> None:
         looked_at = self._gateway.now()

@@ -86,7 +86,7 @@ def unanswered(renames: Iterable[Rename], answered: Container[str]) -> tuple[Ren
 
 @dataclass(frozen=True, slots=True)
 class HeldBack:
-    """Whom nothing is sent of in a run, because it is not known which of two addresses they have in Mailchimp.
+    """Whom nothing is sent of in a run: who opted out, or may have either of two addresses in Mailchimp.
 
     Sent under the new address, they could become a second member; and who lost the tags under the old one would not
     be renamed any more.
@@ -97,7 +97,7 @@ class HeldBack:
 
     @classmethod
     def from_renames(cls, renames: Iterable[Rename]) -> HeldBack:
-        """Hold back whose changed addresses have no answer."""
+        """Hold back whose addresses were not changed, as far as is known."""
         renames = tuple(renames)
         return cls(
             old=frozenset(rename.old_email for rename in renames),
@@ -106,6 +106,9 @@ class HeldBack:
 
     def without(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """Yield chunks of who is sent without these people; a chunk of nobody else is left out."""
+        if not self.new:
+            yield from chunks
+            return
         for chunk in chunks:
             members = tuple(member for member in chunk.members if member.email not in self.new)
             if members:
@@ -114,6 +117,6 @@ class HeldBack:
     def without_leaving(self, chunks: Iterable[RemovalChunk]) -> Iterator[RemovalChunk]:
         """Yield chunks of who leaves without these people; a chunk of nobody else is left out."""
         for chunk in chunks:
-            emails = tuple(email for email in chunk.emails if email not in self.old | self.new)
+            emails = tuple(email for email in chunk.emails if email not in self.old and email not in self.new)
             if emails:
                 yield replace(chunk, emails=emails)

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple
 
 from airflow_mailchimp_export.errors import NotFound, RetryableError
 from airflow_mailchimp_export.mailchimp import calls
+from airflow_mailchimp_export.mailchimp.batches import cancel_batches
 from airflow_mailchimp_export.mailchimp.protocol import Sender
 from airflow_mailchimp_export.model import Batch
+from airflow_mailchimp_export.progress import Stage, note
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class BatchWatch:
     :param stall_timeout: seconds without any progress after which waiting is given up.
     :param now: seconds of a clock; the epoch's, where a watch on another machine is to count on.
     :param record: what :meth:`record` of a watch over the same batches returned, to count on from there.
+    :ivar called_off: why the batches were called off; empty where they were not.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class BatchWatch:
         record: Mapping[str, Any] | None = None,
     ) -> None:
         seen = (record or {}).get("seen", {})
+        self.called_off = ""
         self._stall_timeout = stall_timeout
         self._seen = {
             batch_id: Batch(batch_id, *seen[batch_id]) if batch_id in seen else None for batch_id in batch_ids
@@ -116,13 +120,17 @@ class BatchWatch:
         self._pause = min(LONGEST_PAUSE, pause * 2)
         return pause
 
+    @property
+    def stage(self) -> Stage:
+        """How far the batches are, in operations."""
+        known = [batch for batch in self._seen.values() if batch]
+        done = sum(batch.finished_operations for batch in known)
+        return Stage("Waiting", "operations", done, sum(batch.total_operations for batch in known))
+
     def progress(self) -> str:
         """Say how far the batches are."""
-        known = [batch for batch in self._seen.values() if batch]
-        operations = sum(batch.finished_operations for batch in known)
-        total = sum(batch.total_operations for batch in known)
-        over = len(self._seen) - len(self.waiting)
-        return f"{over} of {len(self._seen)} batches finished, {operations} of {total} operations"
+        over, stage = len(self._seen) - len(self.waiting), self.stage
+        return f"{over} of {len(self._seen)} batches finished, {stage.done} of {stage.total} operations"
 
 
 class _Position(NamedTuple):
@@ -166,6 +174,7 @@ def poll_once(sender: Sender, watch: BatchWatch, *, clock: Callable[[], float]) 
         except NotFound:
             watch.note_gone(batch_id)
     log.info("Waiting for Mailchimp: %s", watch.progress())
+    note(watch.stage)
     return bool(watch.waiting)
 
 
@@ -178,11 +187,29 @@ def keep_looking(sender: Sender, watch: BatchWatch, *, clock: Callable[[], float
         return True
 
 
-def stopped_words(stopped: Mapping[str, str]) -> str:
-    """Say which batches ended without having finished, and what follows from it."""
+def call_off(sender: Sender, watch: BatchWatch, why: str) -> None:
+    """Cancel, once, all batches that are under way.
+
+    :param why: what holds for all of them, as a sentence without its end.
+    """
+    if not watch.called_off:
+        watch.called_off = why
+        log.error("The batches are called off: %s", why)
+        cancel_batches(sender, watch.waiting)
+
+
+def stopped_words(stopped: Mapping[str, str], called_off: str = "") -> str:
+    """Say which batches ended without having finished, and what follows from it.
+
+    :param called_off: why they were called off, where they were.
+    """
     named = ", ".join(f"{batch_id} ({status})" for batch_id, status in sorted(stopped.items()))
+    why = (
+        f"They were called off: {called_off}"
+        if called_off
+        else "They were cancelled, are older than seven days, or belong to another account than the connection's key"
+    )
     return (
-        f"Mailchimp will not finish these batches: {named}. They were cancelled, are older than seven days, or "
-        "belong to another account than the connection's key. The report accounts for what was answered, and the "
+        f"Mailchimp will not finish these batches: {named}. {why}. The report accounts for what was answered, and the "
         "next run sends the rest again"
     )

@@ -116,8 +116,23 @@ class FieldMap:
             target.resolve(audience, schema, self.positions(target)) for target in self.targets
         )
 
-    def _problems(self, audience: Audience, schema: pa.Schema) -> Iterator[str]:
-        yield from column_problems(_EMAIL, (self.email_column,), schema, kinds=("text",), of_type="email")
+    def audience_problems(
+        self, audience: Audience, *, skip_merge_validation: bool = False, create_merge_fields: bool = False
+    ) -> list[str]:
+        """Say what does not suit the audience, for who does not know the source.
+
+        :param skip_merge_validation: let required merge fields be left out.
+        :param create_merge_fields: let merge fields be missing that would be created.
+        """
+        known = [target for target in self.targets if target.name in audience.merge_fields]
+        held = replace(self, targets=tuple(known)) if create_merge_fields else self
+        return [
+            *held._problems(_without_required(audience) if skip_merge_validation else audience, schema=None)
+        ]
+
+    def _problems(self, audience: Audience, schema: pa.Schema | None) -> Iterator[str]:
+        if schema is not None:
+            yield from column_problems(_EMAIL, (self.email_column,), schema, kinds=("text",), of_type="email")
         for target in self.targets:
             yield from target.problems(audience, schema)
         filled = {target.name for target in self.targets}

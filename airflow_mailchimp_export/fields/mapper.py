@@ -110,6 +110,24 @@ class FieldMapper:
             else:
                 yield Member(key, email, _STATUSES[status], encode(email, status, values, tags))
 
+    def member_sql(self, column: Callable[[int], str], *, email: str, status: str, tail: str) -> str | None:
+        """Return SQL that writes the member of a plain profile, and null for others; ``None`` where there is none.
+
+        :param column: returns a column as SQL, by its position.
+        :param email: SQL of an address that can be sent.
+        :param status: SQL of a status.
+        :param tail: SQL of the end of a member, see :meth:`MemberEncoder.tail`.
+        """
+        tests, values = [], []
+        for target in self._targets.values():
+            if target.plain is None:
+                return None
+            value = column(target.columns[0])
+            tests.append(target.plain.test(value))
+            values.append(target.plain.json(value))
+        member = self._encoder.in_sql(email, status, values, tail)
+        return member and f"CASE WHEN {' AND '.join(tests) or 'true'} THEN {member} END"
+
     def _fill(self, target: ResolvedTarget, block: ProfileBlock, rejects: dict[int, Reject]) -> list[object]:
         """Convert one target's values; ``None`` is left out of the member."""
         sent: list[object] = [*map(target.convert, target.read(block.columns))]

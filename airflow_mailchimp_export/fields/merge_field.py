@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.fields.columns import column_problems, kind_of, parse_column
+from airflow_mailchimp_export.fields.plain import plain_column
 from airflow_mailchimp_export.fields.targets import MergeValue, ResolvedTarget, Target, remedy_for
 from airflow_mailchimp_export.fields.values import (
     ADDRESS_PARTS,
@@ -55,8 +56,8 @@ class MergeFieldTarget(Target):
     blank: Blank = Blank.KEEP
     default: object = None
 
-    def problems(self, audience: Audience, schema: pa.Schema) -> Iterator[str]:
-        """Say what does not suit the audience's merge field or the source."""
+    def problems(self, audience: Audience, schema: pa.Schema | None) -> Iterator[str]:
+        """Say what does not suit the audience's merge field or the source, where that is known."""
         field = audience.merge_fields.get(self.name)
         if field is None:
             hint = did_you_mean(self.name, audience.merge_fields)
@@ -69,7 +70,8 @@ class MergeFieldTarget(Target):
             yield f"{self.name} is of type {field.type}, which takes no parts: map one column to it"
         held = "text" if self.parts else field.type
         kinds = _FITTING_KINDS.get(held, _SCALARS)
-        yield from column_problems(self.name, self.columns, schema, kinds=kinds, of_type=held)
+        if schema is not None:
+            yield from column_problems(self.name, self.columns, schema, kinds=kinds, of_type=held)
         default = converter(field)(self.default)
         if isinstance(default, Problem):
             remedy = remedy_for(default.kind, field.choices)
@@ -78,6 +80,7 @@ class MergeFieldTarget(Target):
     def resolve(self, audience: Audience, schema: pa.Schema, positions: tuple[int, ...]) -> ResolvedTarget:
         """Say how the merge field is filled."""
         field, arrow = audience.merge_fields[self.name], schema.field(self.columns[0]).type
+        blank_value = self._blank_value(field)
         return ResolvedTarget(
             name=self.name,
             slot=Slot(Section.MERGE_FIELDS, self.name),
@@ -85,9 +88,10 @@ class MergeFieldTarget(Target):
             type=field.type,
             convert=_of_column(converter(field), arrow),
             gather=partial(_address, self.parts) if self.parts else None,
-            blank_value=self._blank_value(field),
+            blank_value=blank_value,
             required=field.required,
             choices=field.choices,
+            plain=None if self.parts else plain_column(field, arrow, blank_value),
         )
 
     def shape(self, audience: Audience, positions: tuple[int, ...]) -> list[object]:

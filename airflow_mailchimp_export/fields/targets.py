@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_mailchimp_export.fields.plain import PlainColumn
 from airflow_mailchimp_export.fields.text import Convert, Sendable, WarningKind
 from airflow_mailchimp_export.mailchimp.wire import Slot
 from airflow_mailchimp_export.model import Audience, MergeField, Reject
@@ -32,8 +33,11 @@ class Target(ABC):
     columns: tuple[str, ...]
 
     @abstractmethod
-    def problems(self, audience: Audience, schema: pa.Schema) -> Iterator[str]:
-        """Say what does not suit the audience or the source, each with its remedy."""
+    def problems(self, audience: Audience, schema: pa.Schema | None) -> Iterator[str]:
+        """Say what does not suit the audience or the source, each with its remedy.
+
+        :param schema: the source's; ``None`` where nobody has looked at the source.
+        """
 
     @abstractmethod
     def resolve(self, audience: Audience, schema: pa.Schema, positions: tuple[int, ...]) -> ResolvedTarget:
@@ -72,6 +76,7 @@ class ResolvedTarget:
     :param blank_value: what a blank becomes; ``None`` leaves it out.
     :param required: whether a value that does not fit rejects the profile.
     :param choices: the only values that it takes; empty where it takes others.
+    :param plain: how SQL writes its values, as far as they are plain; ``None`` where it does not.
     """
 
     name: str
@@ -83,6 +88,7 @@ class ResolvedTarget:
     blank_value: MergeValue = None
     required: bool = False
     choices: tuple[str, ...] = ()
+    plain: PlainColumn | None = None
 
     def read(self, columns: Sequence[Sequence[object]]) -> Iterable[object]:
         """Take its values out of the columns of a block."""

@@ -35,6 +35,7 @@ from airflow_mailchimp_export.model import MergeField
 __all__ = [
     "ADDRESS_PARTS",
     "MAX_TEXT_BYTES",
+    "NO_BIRTHDAYS",
     "REQUIRED_ADDRESS_PARTS",
     "Convert",
     "Converted",
@@ -220,7 +221,7 @@ def _date(value: object) -> Converted:
     return day.isoformat() if day else None
 
 
-_NO_BIRTHDAYS = frozenset(
+NO_BIRTHDAYS = frozenset(
     {date(1, 1, 1), date(1899, 12, 30), date(1899, 12, 31), date(1900, 1, 1), date(9999, 12, 31)}
 )
 """What databases and spreadsheets have in the place of a day that nobody knows."""
@@ -228,7 +229,7 @@ _NO_BIRTHDAYS = frozenset(
 
 def _birthday(value: object) -> Converted:
     day = _day(value, _BIRTHDAYS)
-    return f"{day.month:02}/{day.day:02}" if day and day not in _NO_BIRTHDAYS else None
+    return f"{day.month:02}/{day.day:02}" if day and day not in NO_BIRTHDAYS else None
 
 
 def _day(value: object, layouts: Iterable[re.Pattern[str]]) -> date | None:

@@ -18,7 +18,7 @@ import orjson
 from urllib3.exceptions import HTTPError
 
 from airflow_mailchimp_export.errors import RetryableError
-from airflow_mailchimp_export.mailchimp.bounded import BoundedStream, TooMuch, parsed
+from airflow_mailchimp_export.web.bounded import BoundedStream, TooMuch, parsed
 
 MAX_ARCHIVE_BYTES = 256 * 1024 * 1024
 """Most bytes of the results of a batch, unpacked: those of 20,000 members have some 70 MB."""

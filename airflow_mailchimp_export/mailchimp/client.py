@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, TypeVar, cast
 
 import requests
 
 from airflow_mailchimp_export.errors import AccessDenied, PermanentError, RetryableError, TimedOut
-from airflow_mailchimp_export.mailchimp.deadline import Deadline, WatchedAdapter
 from airflow_mailchimp_export.mailchimp.limiter import AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace, Pause, exchange
 from airflow_mailchimp_export.mailchimp.protocol import (
@@ -29,7 +29,11 @@ from airflow_mailchimp_export.mailchimp.protocol import (
     headers,
     oauth_authorization,
 )
-from airflow_mailchimp_export.mailchimp.transport_errors import BROKEN, host_of, to_retryable
+from airflow_mailchimp_export.web.bounded import TooMuch
+from airflow_mailchimp_export.web.dates import moment_of
+from airflow_mailchimp_export.web.deadline import Deadline
+from airflow_mailchimp_export.web.sessions import Undirected, content_of, pooled_session
+from airflow_mailchimp_export.web.transport_errors import BROKEN, FOR_TASKS, Names, host_of, to_retryable
 
 T = TypeVar("T")
 
@@ -39,8 +43,6 @@ LONGEST_ATTEMPT = 2.0
 LONGEST_DOWNLOAD = 10.0
 """Time-outs that the download of a batch's results may take in all."""
 
-_BLOCK = 64 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -48,10 +50,12 @@ class Credentials:
 
     :param base_url: ending in ``/3.0``.
     :param token: API key or OAuth token.
+    :param remedy: what to do once it is refused, where that is known better than by Mailchimp's answer.
     """
 
     base_url: str
     token: str = field(repr=False)
+    remedy: str = ""
 
 
 class MailchimpClient:
@@ -63,11 +67,14 @@ class MailchimpClient:
         https://mailchimp.com/developer/marketing/docs/fundamentals/#api-limits
     :param timeout: seconds without an answer before a call counts as timed out.
     :param oauth: send the token as the OAuth metadata call takes it.
+    :param remedy: what to do once the token is refused; what Mailchimp's answer suggests, unless given.
     :param renew: reads key and base URL again once a key is refused, because it may have been replaced meanwhile;
         a call is repeated with others, and never with the same.
     :param pace: how often and how fast calls are repeated.
+    :param names: what to look at where Mailchimp is not reached.
     :param clock: seconds of a clock that never goes back.
     :param sleep: waits that many seconds; a wait that closing the client ends, unless given.
+    :ivar server_time: what Mailchimp's clock said in its latest answer; ``None`` where none has said so.
     """
 
     def __init__(
@@ -78,24 +85,28 @@ class MailchimpClient:
         max_connections: int = 8,
         timeout: float = 120.0,
         oauth: bool = False,
+        remedy: str = "",
         renew: Callable[[], Credentials] | None = None,
         pace: Pace | None = None,
+        names: Names = FOR_TASKS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] | None = None,
     ) -> None:
         self.max_connections = max_connections
         self.limiter = AdaptiveLimiter(max_connections, clock=clock)
-        self._credentials = Credentials(base_url.rstrip("/"), token)
+        self._credentials = Credentials(base_url.rstrip("/"), token, remedy)
         self._authorize = oauth_authorization if oauth else basic_authorization
         self._renew = renew
         self._renewing = threading.Lock()
         self._timeout = timeout
         self._pace = pace or Pace()
+        self._names = names
         self._clock = clock
+        self.server_time: datetime | None = None
         self._closed = threading.Event()
         self._sleep = sleep or self._closed.wait
-        self._session = _pooled_session(_Session(), max_connections)
-        self._downloads = _pooled_session(requests.Session(), max_connections)
+        self._session = pooled_session(Undirected(), connections=max_connections)
+        self._downloads = pooled_session(requests.Session(), connections=max_connections)
 
     def __enter__(self) -> MailchimpClient:
         """Use the client as a context manager to close its connections."""
@@ -104,6 +115,11 @@ class MailchimpClient:
     def __exit__(self, *exc_info: object) -> None:
         """Close the connections."""
         self.close()
+
+    @property
+    def base_url(self) -> str:
+        """Where Mailchimp is, ending in ``/3.0``."""
+        return self._credentials.base_url
 
     def close(self) -> None:
         """Close the connections; a call that another thread is repeating ends with its next attempt."""
@@ -120,6 +136,14 @@ class MailchimpClient:
         :raises AccessDenied: as soon as Mailchimp says that the key may not do this.
         :raises RuntimeError: when the client is closed.
         """
+        try:
+            return self._send(call, permit)
+        except AccessDenied as refused:
+            if refused.status == requests.codes.unauthorized:
+                refused.remedy = self._credentials.remedy or refused.remedy
+            raise
+
+    def _send(self, call: Call[T], permit: Callable[[], None] | None) -> T:
         used = self._credentials
         try:
             return self._carry(call, permit)
@@ -155,7 +179,7 @@ class MailchimpClient:
                 raise RuntimeError("The client is closed, so nothing is sent any more")
             if permit:
                 permit()
-            return self._transmit(step)
+            return self._timed(self._transmit(step))
         if step.pushed_back:
             self.limiter.back_off()
         if not step.holds_connection:
@@ -164,13 +188,18 @@ class MailchimpClient:
         slot.close()
         return None
 
+    def _timed(self, answer: Response | RetryableError) -> Response | RetryableError:
+        if isinstance(answer, Response):
+            self.server_time = moment_of(answer.headers.get("date", "")) or self.server_time
+        return answer
+
     def _transmit(self, request: Request) -> Response | RetryableError:
         host = host_of(self._credentials.base_url)
         with Deadline(LONGEST_ATTEMPT * self._timeout) as deadline:
             try:
                 answer: Response | RetryableError = self._exchange(request)
             except BROKEN as error:
-                answer = to_retryable(error, f"{request.method} request", host=host)
+                answer = to_retryable(error, f"{request.method} request", host=host, names=self._names)
         # What was broken off may look like an answer that came to its end.
         late = TimedOut(f"{request.method} request was not answered to its end in time by {host}")
         return late if deadline.is_over else answer
@@ -213,7 +242,9 @@ class MailchimpClient:
             return self._downloads.get(url, stream=True, timeout=self._timeout)
         except (*BROKEN, ValueError) as error:
             # Not from the error: its words hold the link, which opens the results to whoever reads it.
-            raise to_retryable(error, "The download of a batch's results", host=host_of(url)) from None
+            raise to_retryable(
+                error, "The download of a batch's results", host=host_of(url), names=self._names
+            ) from None
 
 
 def _content(answer: requests.Response, request: Request) -> bytes:
@@ -221,31 +252,11 @@ def _content(answer: requests.Response, request: Request) -> bytes:
 
     :raises PermanentError: when it is longer than any proper answer.
     """
-    content = bytearray()
-    for block in answer.iter_content(_BLOCK):
-        content += block
-        if len(content) > MAX_ANSWER_BYTES:
-            raise PermanentError(
-                f"{request.method} request was answered with more than {MAX_ANSWER_BYTES:,} bytes",
-                "Check that Base URL (host) in the connection leads to Mailchimp",
-                status=answer.status_code,
-            )
-    return bytes(content)
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Let no redirect be looked at: a broken one would end in an error that is not requests' own."""
-
-
-def _pooled_session(session: requests.Session, connections: int) -> requests.Session:
-    # Without this, a .netrc entry for the host would replace the key.
-    session.auth = _without_credentials
-    adapter = WatchedAdapter(pool_connections=1, pool_maxsize=connections, pool_block=True)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-def _without_credentials(prepared: requests.PreparedRequest) -> requests.PreparedRequest:
-    return prepared
+    try:
+        return content_of(answer, most=MAX_ANSWER_BYTES)
+    except TooMuch:
+        raise PermanentError(
+            f"{request.method} request was answered with more than {MAX_ANSWER_BYTES:,} bytes",
+            "Check that Base URL (host) in the connection leads to Mailchimp",
+            status=answer.status_code,
+        ) from None

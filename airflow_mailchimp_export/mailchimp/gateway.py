@@ -43,6 +43,11 @@ class Gateway:
         """Most requests in flight."""
         return self._client.max_connections
 
+    @property
+    def server_time(self) -> datetime | None:
+        """What Mailchimp's clock said in its latest answer; ``None`` where none has said so."""
+        return self._client.server_time
+
     def send(self, call: Call[T]) -> T:
         """Carry one call.
 

@@ -8,10 +8,8 @@ The errors are documented at https://mailchimp.com/developer/marketing/docs/erro
 from __future__ import annotations
 
 import base64
-import email.utils
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import orjson
@@ -27,8 +25,9 @@ from airflow_mailchimp_export.errors import (
     Throttled,
     TimedOut,
 )
-from airflow_mailchimp_export.mailchimp.bounded import TooMuch, parsed
 from airflow_mailchimp_export.masking import masked
+from airflow_mailchimp_export.web.bounded import TooMuch, parsed
+from airflow_mailchimp_export.web.retry_after import seconds_of
 
 T = TypeVar("T")
 
@@ -163,11 +162,11 @@ def _failure(request: Request, response: Response) -> MailchimpError:
     status = response.status
     said = f"{_named(request)} was answered {status}{_said(problem)}"
     if status == 429 or (status == 403 and problem is None):
-        return Throttled(said, retry_after=_retry_after(response))
+        return Throttled(said, retry_after=seconds_of(response.headers.get("retry-after", "")))
     if status in _TIMED_OUT_STATUS:
-        return TimedOut(said, retry_after=_retry_after(response))
+        return TimedOut(said, retry_after=seconds_of(response.headers.get("retry-after", "")))
     if status >= 500 and not _is_compliance_stop(problem):
-        return RetryableError(said, retry_after=_retry_after(response))
+        return RetryableError(said, retry_after=seconds_of(response.headers.get("retry-after", "")))
     return _refusal(request, response, problem or {})
 
 
@@ -239,20 +238,6 @@ def _field_problems(problem: Mapping[str, Any]) -> tuple[FieldProblem, ...]:
         for entry in entries
         if isinstance(entry, dict)
     )
-
-
-def _retry_after(response: Response) -> float | None:
-    """Not documented by Mailchimp, so honoured where it appears and never depended on."""
-    value = response.headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value)
-    try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    return max(0.0, (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _named(request: Request) -> str:

@@ -65,6 +65,40 @@ class MemberEncoder:
             member["tags"] = tags
         return orjson.dumps(member)
 
+    def in_sql(self, email: str, status: str, values: Sequence[str], tail: str) -> str | None:
+        """Return SQL that writes one member in the same way; ``None`` where there is none.
+
+        :param email: SQL of an address that needs no escape in JSON.
+        :param status: SQL of a status.
+        :param values: SQL of the JSON of each value, null for one that is left out.
+        :param tail: SQL of what :meth:`tail` returns.
+        """
+        if any(form for _, form, _ in self._nested):
+            return None
+        own = [f"coalesce(',' || {_keyed(key, values[position])}, '')" for key, position in self._own]
+        nested = [
+            _section(name, [_keyed(key, values[position]) for key, position in keys])
+            for name, _, keys in self._nested
+        ]
+        begin = f"""'{{"email_address":"' || {email} || '","status":"' || {status} || '"'"""
+        return " || ".join([begin, *own, *nested, tail])
+
+    @staticmethod
+    def tail(tags: Sequence[str]) -> str:
+        """Write the end of a member: the tags, if there are any."""
+        return f',"tags":{orjson.dumps(tags).decode()}}}' if tags else "}"
+
+
+def _keyed(key: str, value: str) -> str:
+    name = orjson.dumps(key).decode().replace("'", "''")
+    return f"'{name}:' || {value}"
+
+
+def _section(name: str, entries: Sequence[str]) -> str:
+    """Return SQL of a part of the object with its name; empty where all its values are left out."""
+    sent = f"concat_ws(',', {', '.join(entries)})"
+    return f"""CASE WHEN {sent} = '' THEN '' ELSE ',"{name}":{{' || {sent} || '}}' END"""
+
 
 def _permissions(sent: dict[str, object]) -> list[dict[str, object]]:
     return [{"marketing_permission_id": key, "enabled": enabled} for key, enabled in sent.items()]

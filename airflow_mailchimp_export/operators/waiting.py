@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,15 @@ from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_mailchimp_export.delivery import watch as watching
 from airflow_mailchimp_export.delivery.watch import BatchWatch, keep_looking, stopped_words
+from airflow_mailchimp_export.errors import ExportError, ExportFailed
 from airflow_mailchimp_export.exports_root import storage_path
 from airflow_mailchimp_export.failures import failing_in_short
-from airflow_mailchimp_export.hooks import MailchimpHook, lock_freed_on_error
+from airflow_mailchimp_export.hooks import (
+    MailchimpHook,
+    call_off_without_consent,
+    lock_freed_on_error,
+    no_consent,
+)
 from airflow_mailchimp_export.operators.task import ExportTask
 from airflow_mailchimp_export.sensors import (
     DEFERRAL_GRACE,
@@ -28,6 +35,9 @@ from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_mailchimp_export.mailchimp.protocol import Sender
+    from airflow_mailchimp_export.published.building import Known
+    from airflow_mailchimp_export.settings.connection import ConnectionSettings
     from airflow_mailchimp_export.state.run import RunFolder
 
 DEFAULT_WAIT_TIMEOUT = 43_200.0
@@ -45,6 +55,10 @@ class WaitingTask(ExportTask):
         """Return where the run keeps its files."""
         raise NotImplementedError
 
+    def known(self, context: Context) -> Known:
+        """Return what is known of the run before it begins."""
+        raise NotImplementedError
+
     def wait_and_account(
         self, context: Context, folder: RunFolder, batch_ids: Sequence[str]
     ) -> dict[str, Any]:
@@ -55,7 +69,7 @@ class WaitingTask(ExportTask):
             if self.deferrable:
                 self._defer(context, folder, watch)
             self._wait(context, watch)
-            return self._account(folder, watch.stopped)
+            return self._account(folder, watch.stopped, watch.called_off)
 
     def execute_complete(
         self,
@@ -65,7 +79,7 @@ class WaitingTask(ExportTask):
         batch_ids: Sequence[str] = (),
     ) -> dict[str, Any]:
         """Account for the run once waiting has ended; where the trigger could not look, look and wait on."""
-        with failing_in_short():
+        with failing_in_short(), self.publishing(context, self.known(context)):
             folder, batch_ids = self._waited_for(context, event, run_uri, batch_ids)
             self._run_folder, self._submitted = folder, tuple(batch_ids)
             told = checked_event(event, batch_ids)
@@ -76,7 +90,7 @@ class WaitingTask(ExportTask):
                 self.log.info("Waiting for the batches ended: %s", told["status"])
                 if told["status"] == "timed_out":
                     self._check_execution_timeout()
-                return self._account(folder, told.get("stopped") or {})
+                return self._account(folder, told.get("stopped") or {}, told.get("called_off") or "")
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on also where a trigger failed without an event, or where no triggerer has ended the deferral."""
@@ -109,7 +123,7 @@ class WaitingTask(ExportTask):
             status = "stalled" if watch.stalled(now=time.time()) else "timed_out"
             if status == "timed_out" and time.time() < self._end(context):
                 self._defer(context, folder, watch, pause=watching.LONGEST_PAUSE)
-        return {"status": status, "stopped": watch.stopped}
+        return {"status": status, "stopped": watch.stopped, "called_off": watch.called_off}
 
     def _defer(
         self, context: Context, folder: RunFolder, watch: BatchWatch, *, pause: float | None = None
@@ -144,9 +158,10 @@ class WaitingTask(ExportTask):
 
     def _wait(self, context: Context, watch: BatchWatch) -> None:
         hook, end = MailchimpHook(self.mailchimp_conn_id), self._end(context)
-        with hook.prompt_client() as client:
+        settings = hook.settings()
+        with hook.prompt_client(settings) as client:
             self._close = client.close
-            while keep_looking(client, watch, clock=time.time):
+            while self._look(client, watch, settings):
                 left = end - time.time()
                 if watch.stalled(now=time.time()):
                     return
@@ -154,8 +169,28 @@ class WaitingTask(ExportTask):
                     self._check_execution_timeout()
                     return
                 time.sleep(min(left, watch.pause()))
+                settings = self._settings_now(hook, settings)
 
-    def _account(self, folder: RunFolder, stopped: Mapping[str, str]) -> dict[str, Any]:
+    def _settings_now(self, hook: MailchimpHook, before: ConnectionSettings) -> ConnectionSettings:
+        """Read the connection again; where the place with the connections is away, that is no reason to give up."""
+        try:
+            return hook.settings()
+        except ExportError:
+            raise
+        except Exception as error:
+            self.log.warning("The connection could not be read again (%s)", type(error).__name__)
+            return before
+
+    def _look(self, client: Sender, watch: BatchWatch, settings: ConnectionSettings) -> bool:
+        call_off_without_consent(settings, client, watch, self.mailchimp_conn_id)
+        return keep_looking(client, watch, clock=time.time)
+
+    def _account(self, folder: RunFolder, stopped: Mapping[str, str], called_off: str) -> dict[str, Any]:
         if stopped:
-            self.log.warning("%s", stopped_words(stopped))
-        return self.finalize(folder)
+            self.log.warning("%s", stopped_words(stopped, called_off))
+        if not (stopped and called_off):
+            return self.finalize(folder)
+        # Whatever the account comes to, running the export again is no remedy.
+        with suppress(ExportFailed):
+            self.finalize(folder)
+        raise no_consent(self.mailchimp_conn_id)

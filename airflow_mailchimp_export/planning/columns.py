@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import pyarrow as pa
+
 from airflow_mailchimp_export.definition import ExportDefinition
 from airflow_mailchimp_export.fields.mapper import FieldMapper
 from airflow_mailchimp_export.mailchimp.protocol import Sender
@@ -45,6 +47,8 @@ def resolve_columns(
     :param known: what the fingerprints of the ledger are based on; ``None`` where there is no ledger.
     :raises ConfigError: when the field map does not suit the sources or the audience.
     """
+    if definition.withdraw:
+        return _without_columns(definition, audience, known)
     options = definition.options
     columns = definition.columns
     layout = Layout(
@@ -65,6 +69,15 @@ def resolve_columns(
     layout = replace(layout, days=mapper.day_columns, numbers=mapper.number_columns)
     fingerprints = Fingerprinting.of(definition.field_map, basis, known, layout.floats)
     return Columns(layout, mapper, basis, fingerprints)
+
+
+def _without_columns(
+    definition: ExportDefinition, audience: Audience, known: FingerprintBasis | None
+) -> Columns:
+    """Where nothing is read, the fingerprints of the ledger stay what they are."""
+    layout = Layout(pa.schema([(definition.field_map.email_column, pa.string())]), mapped=1)
+    basis = known or FingerprintBasis()
+    return Columns(layout, _mapper(definition, audience, layout), basis, Fingerprinting())
 
 
 def _with_merge_fields(

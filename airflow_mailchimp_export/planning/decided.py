@@ -9,19 +9,33 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_mailchimp_export.counts import Counts
-from airflow_mailchimp_export.database import Database, rows_of, values_of
+from airflow_mailchimp_export.database import BLOCK_ROWS, Database, rows_of, values_of
 from airflow_mailchimp_export.model import MemberStatus
-from airflow_mailchimp_export.planning.guards import RemovalCount, UsableRows
+from airflow_mailchimp_export.planning.guards import UsableRows
 from airflow_mailchimp_export.planning.staging import Members, to_pairs
 from airflow_mailchimp_export.sources.source import Source
-from airflow_mailchimp_export.state.manifest import SegmentTally
-from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, Removal, Rename, SetAside
+from airflow_mailchimp_export.state.manifest import RemovalTally, SegmentTally
+from airflow_mailchimp_export.state.plan_file import (
+    PLANNED,
+    Membership,
+    PlannedBlock,
+    Removal,
+    Rename,
+    SetAside,
+)
+
+RANGE_ROWS = 50_000
+"""Profiles to be sent that are put in order at a time, at most; fewer where they are long."""
+
+TAIL = "list_extract($tails, membership + 1)"
+"""SQL of what the payload of a profile ends with."""
 
 
 class DecidedPlan:
     """The plan of a run once it is decided; made by ``StagedPlan.decide``."""
 
-    def __init__(self, database: Database, sources: Sequence[Source]) -> None:
+    def __init__(self, database: Database, sources: Sequence[Source], *, retired: Sequence[str] = ()) -> None:
+        self._retired = list(retired)
         self._database = database
         self._sources = sources
 
@@ -52,12 +66,19 @@ class DecidedPlan:
             record_status(self._database, MemberStatus.SUBSCRIBED, members)
         return self._count("surely_new_count")
 
-    def removal_counts(self, attempts: Sequence[str] = ()) -> list[RemovalCount]:
+    def removal_counts(self, attempts: Sequence[str] = ()) -> list[RemovalTally]:
         """Return how many people lose each tag, of those who have it by this export; first over all tags.
+
+        Retired tags are not among them.
 
         :param attempts: the earlier attempts at this run; whom they sent without an answer does not count.
         """
-        return [RemovalCount(*row) for row in self._database.rows("removal_counts", attempts=list(attempts))]
+        found = self._database.rows("removal_counts", attempts=list(attempts), retired=self._retired)
+        return [RemovalTally(*row) for row in found]
+
+    def kept_tags(self) -> dict[str, int]:
+        """Return how many people keep each retired tag, because they may not be touched."""
+        return {tag: int(people) for tag, people in self._database.rows("kept_tags", retired=self._retired)}
 
     def untagged_instead(self) -> int:
         """Return how many lose their tags in place of being taken out."""
@@ -83,26 +104,44 @@ class DecidedPlan:
             for row in rows_of(batch):
                 yield Removal(*row)
 
-    def upserts(self) -> Iterator[PlannedBlock]:
-        """Yield the profiles to be sent, in source order."""
-        for batch in self._database.batches("upserts"):
-            column = {name: batch.column(name) for name in batch.schema.names}
-            emails = column["email"].to_pylist()
-            yield PlannedBlock(
-                hashes=column["subscriber_hash"].to_pylist(),
-                emails=emails,
-                statuses=column["status"].to_pylist(),
-                memberships=column["membership"].to_pylist(),
-                fingerprints=column["fingerprint"].to_pylist(),
-                profile_ids=column["profile_id"].to_pylist(),
-                new=column["is_new"].to_pylist(),
-                found=column["was"].to_pylist(),
-                sources=self._located(batch),
-                columns=_with_numbers(
-                    [emails, *map(values_of, column["fields"].flatten()[1:])], _by_column(column["numbers"])
-                ),
-                null_words=_by_column(column["null_words"]),
-            )
+    def upserts(self, payload: str | None = None, tails: Sequence[str] = ()) -> Iterator[PlannedBlock]:
+        """Yield the profiles to be sent, in source order.
+
+        :param payload: SQL of what is sent of a profile, and null where that has yet to be made of its values; it
+            may use the columns and :data:`TAIL`.
+        :param tails: what payloads end with, by the numbers of the memberships.
+        """
+        parts = {"payload": payload or "NULL::VARCHAR"}
+        used = {"tails": list(tails)} if payload else {}
+        for first, beyond in self._upsert_ranges():
+            between: dict[str, object] = {"first": first, "beyond": beyond}
+            for batch in self._database.filled_batches("upserts", parts, **between, **used):
+                yield self._to_block(batch)
+
+    def _upsert_ranges(self) -> Iterator[tuple[int, int]]:
+        """Yield ranges of positions, without the end, that have at most :data:`RANGE_ROWS` people to be sent each."""
+        most = max(1, RANGE_ROWS * self._database.block_rows // BLOCK_ROWS)
+        first = beyond = people = 0
+        for number, found in self._database.rows("upsert_ranges", rows=most):
+            if people and people + found > most:
+                yield first, beyond
+                first, people = beyond, 0
+            beyond, people = (number + 1) * most, people + found
+        if people:
+            yield first, beyond
+
+    def _to_block(self, batch: pa.RecordBatch) -> PlannedBlock:
+        known = {name: batch.column(name) for name in PLANNED if name != "source"}
+        rows = pa.record_batch({**known, "source": pa.array(self._located(batch), pa.string())})
+        left = batch.filter(batch.column("payload").is_null())
+        if not left.num_rows:
+            return PlannedBlock(rows)
+        columns = [left.column("email").to_pylist(), *map(values_of, left.column("fields").flatten()[1:])]
+        return PlannedBlock(
+            rows,
+            columns=_with_numbers(columns, _by_column(left.column("numbers"))),
+            null_words=_by_column(left.column("null_words")),
+        )
 
     def set_aside(self) -> Iterator[SetAside]:
         """Yield the rows that are not sent, in source order."""

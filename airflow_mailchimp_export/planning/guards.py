@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence, Set
+import logging
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
-from airflow_mailchimp_export.errors import ConfigError, RemovalLimitExceeded, TooManyRejects
+from airflow_mailchimp_export.counts import FieldWarning
+from airflow_mailchimp_export.errors import (
+    Allowance,
+    AllowedRemoval,
+    ConfigError,
+    RemovalLimitExceeded,
+    TooManyRejects,
+)
+from airflow_mailchimp_export.settings.approval import Approved, digest_of
 from airflow_mailchimp_export.settings.form import in_form
+from airflow_mailchimp_export.state.manifest import RemovalTally
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
-class RemovalCount:
-    """How many people lose a tag, of how many who have it by this export; without a tag, of all."""
+SEGMENT_WITHOUT_ROWS = "segment_without_rows"
 
-    tag: str
-    removed: int
-    owned: int
-
-    @property
-    def ratio(self) -> float:
-        """The part that is removed."""
-        return self.removed / self.owned if self.owned else float(self.removed > 0)
+NO_ROWS_REMEDY = (
+    "Nothing to do if nobody is meant to be in the segment now. Otherwise correct its source, which was read "
+    "and has no row."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,14 @@ class UsableRows:
     tag: str
     rows: int
     usable: int
+
+
+def empty_segments(segments: Sequence[UsableRows]) -> tuple[FieldWarning, ...]:
+    """Warn of segments without a row, in the log and for the report: their sources may have been cut short."""
+    empty = [rows.name for rows in segments if not rows.rows]
+    for name in empty:
+        log.warning("Segment %r: %s. %s", name, SEGMENT_WITHOUT_ROWS, NO_ROWS_REMEDY)
+    return tuple(FieldWarning(name, SEGMENT_WITHOUT_ROWS, 1, (), NO_ROWS_REMEDY) for name in empty)
 
 
 def check_volume(rows: int, *, max_profiles: int) -> None:
@@ -77,7 +90,20 @@ def check_rejects(rejected: int, people: int, *, max_reject_ratio: float) -> Non
         )
 
 
-def check_segments(segments: Sequence[UsableRows], removals: Sequence[RemovalCount], *, column: str) -> None:
+def check_approved_sources(sources: Sequence[str], approved: Approved | None) -> None:
+    """Stop a run whose data are not those that somebody has agreed to.
+
+    :raises ConfigError: says so.
+    """
+    if approved and digest_of(sources) != approved.sources:
+        raise ConfigError(
+            "The segments are not those that were approved any more: they were built again since",
+            "Start a new run, and let it be approved",
+            nothing_sent=True,
+        )
+
+
+def check_segments(segments: Sequence[UsableRows], removals: Sequence[RemovalTally], *, column: str) -> None:
     """Stop an export that would take a tag from everybody because no row of its segment has a usable address.
 
     The rows are there, so the people have not left: the wrong column is mapped, or the source is broken.
@@ -97,7 +123,7 @@ def check_segments(segments: Sequence[UsableRows], removals: Sequence[RemovalCou
 
 
 def check_removals(
-    removals: Sequence[RemovalCount],
+    removals: Sequence[RemovalTally],
     segments: Sequence[UsableRows],
     *,
     max_removal_ratio: float,
@@ -110,9 +136,49 @@ def check_removals(
     :param removal_floor: so many people of each tag may always be removed, unless its segment is empty.
     :raises RemovalLimitExceeded: lists what is over the limit, and how to allow it once.
     """
-    if max_removal_ratio >= 1:
-        return
     usable = {rows.tag for rows in segments if rows.usable}
+    over_at = partial(_over_the_limit, removals, usable, removal_floor)
+    if over := over_at(max_removal_ratio):
+        least = next(percent / 100 for percent in range(101) if not over_at(percent / 100))
+        allow = Allowance("max_removal_ratio", least, _let_through(removals))
+        raise _too_many_removals(over, usable, max_removal_ratio, allow)
+
+
+def _let_through(removals: Sequence[RemovalTally]) -> tuple[AllowedRemoval, ...]:
+    return tuple(AllowedRemoval(count.tag, count.removed, count.owned) for count in removals if count.removed)
+
+
+def check_approved_removals(removals: Sequence[RemovalTally], approved: Mapping[str, int]) -> None:
+    """Stop a run that would remove more people than somebody has agreed to, however few.
+
+    :param approved: by tag, how many that are; without a tag, in all.
+    :raises RemovalLimitExceeded: lists what is more.
+    """
+    more = [count for count in removals if count.removed > approved.get(count.tag, 0)]
+    if more:
+        named = "; ".join(
+            f"{_named(count)} {count.removed:,} people, and {approved.get(count.tag, 0):,} were approved"
+            for count in more
+        )
+        raise RemovalLimitExceeded(
+            f"More people would be removed than somebody has said yes to: {named}",
+            "Start a new run, and let it be approved",
+            nothing_sent=True,
+        )
+
+
+def _named(count: RemovalTally) -> str:
+    return f"tag {count.tag!r}" if count.tag else "in all"
+
+
+def _over_the_limit(
+    removals: Sequence[RemovalTally],
+    usable: Set[str],
+    removal_floor: int,
+    max_removal_ratio: float,
+) -> list[RemovalTally]:
+    if max_removal_ratio >= 1:
+        return []
     over = [
         count
         for count in removals[1:]
@@ -121,23 +187,22 @@ def check_removals(
     total, floor = removals[0], removal_floor * sum(count.removed > 0 for count in removals[1:])
     if not over and total.removed > max(floor, max_removal_ratio * total.owned):
         over = [total]
-    if over:
-        raise _over_the_limit(over, usable, max_removal_ratio)
+    return over
 
 
-def _over_the_limit(
-    over: Sequence[RemovalCount], usable: Set[str], max_removal_ratio: float
+def _too_many_removals(
+    over: Sequence[RemovalTally], usable: Set[str], max_removal_ratio: float, allow: Allowance
 ) -> RemovalLimitExceeded:
     named = "; ".join(
-        f"{'tag ' + repr(count.tag) if count.tag else 'in all'} {count.removed:,} of {count.owned:,} people "
+        f"{_named(count)} {count.removed:,} of {count.owned:,} people "
         f"({count.ratio:.0%}{', its segment has no rows now' if count.tag and count.tag not in usable else ''})"
         for count in over
     )
-    needed = max(1.0 if count.tag and count.tag not in usable else count.ratio for count in over)
     return RemovalLimitExceeded(
         f"Too many people would be removed: {named}; max_removal_ratio allows {max_removal_ratio:.0%} of each tag "
         "and of all",
         "Correct the source if people are missing there; if all of them have really left, allow it once with "
-        f"max_removal_ratio={min(1.0, math.ceil(needed * 100) / 100):g}{in_form('max_removal_ratio')}",
+        f"max_removal_ratio={allow.value:g}{in_form('max_removal_ratio')}",
         nothing_sent=True,
+        allow=allow,
     )

@@ -19,7 +19,15 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.planning.days import settle_days
 from airflow_mailchimp_export.planning.decided import DecidedPlan, record_status
 from airflow_mailchimp_export.planning.fingerprint import Fingerprinting
-from airflow_mailchimp_export.planning.staging import Layout, Members, empty_block, staging_block, to_pairs
+from airflow_mailchimp_export.planning.staging import (
+    Layout,
+    Members,
+    empty_block,
+    gathered,
+    staged_column,
+    staging_blocks,
+    to_pairs,
+)
 from airflow_mailchimp_export.rules import REMOVAL_KINDS, UNTAG
 from airflow_mailchimp_export.settings.segments import Segment
 from airflow_mailchimp_export.sources.source import Source
@@ -89,10 +97,12 @@ class Staging:
         sources: Sequence[Source],
         layout: Layout,
         *,
+        retired: Sequence[str] = (),
         on_rows: Callable[[str, int], object] = lambda segment, rows: None,
     ) -> StagedPlan:
         """Read the sources to their ends.
 
+        :param retired: tags that are to be taken from everybody, as the ledger spells them.
         :param on_rows: called with the segment and the number of rows of each batch read.
         :raises SourceError: when a source breaks, or a column's values do not fit its type.
         """
@@ -106,20 +116,24 @@ class Staging:
         for index, segment in enumerate(segments):
             self._database.run("add_segment", segment=index, name=segment.name, tag=segment.tag)
             rows = 0
-            for batch in sources[index].batches():
-                block = staging_block(
-                    batch, layout, segment=segment.name, first_row=rows, spelling=sources[index].spelling
-                )
-                zone = sources[index].spelling.timezone or ""
-                self._stage(block, values, segment=index, first_position=position, zone=zone)
-                self._mark(block, first_position=position)
-                rows += batch.num_rows
-                size += block.nbytes
-                on_rows(segment.name, batch.num_rows)
+            zone = sources[index].spelling.timezone or ""
+            for blocks in gathered(staging_blocks(sources[index], layout, on_rows=on_rows)):
+                self._stage(blocks, values, segment=index, first_position=position, zone=zone)
+                self._mark(blocks, first_position=position)
+                rows += blocks.num_rows
+                size += blocks.nbytes
             position += rows
+        for index, tag in enumerate(retired, len(segments)):
+            self._database.run("add_segment", segment=index, name=f"{tag} (retired)", tag=tag)
         self._database.bound_blocks(size // max(position, 1))
         settle_days(self._database, sources, layout, fingerprint=values)
-        return StagedPlan(self._database, segments, sources, has_ids=layout.profile_id is not None)
+        return StagedPlan(
+            self._database, segments, sources, has_ids=layout.profile_id is not None, retired=retired
+        )
+
+    def tags_of_ledger(self) -> list[str]:
+        """Return the tags that the ledger has of anybody, in whatever state they are."""
+        return sorted(tag for (tag,) in self._database.rows("ledger_tags"))
 
     def _respell(self, wanted: Iterable[str]) -> None:
         spelled = respellings((tag for (tag,) in self._database.rows("ledger_tags")), wanted)
@@ -129,41 +143,44 @@ class Staging:
             )
             self._database.script("take_respelled_ledger")
 
-    def _stage(self, block: pa.RecordBatch, values: str, **parameters: object) -> None:
+    def _stage(self, blocks: pa.Table, values: str, **parameters: object) -> None:
         earlier = self._fingerprints.earlier_values
         parts = {"values": values, "earlier": "NULL" if earlier == values else earlier}
-        with self._database.incoming(block):
+        with self._database.incoming(blocks):
             self._database.run_with("stage", parts, **parameters)
 
-    def _mark(self, block: pa.RecordBatch, *, first_position: int) -> None:
-        if any(block.column(name).null_count < block.num_rows for name in ("null_words", "numbers")):
-            with self._database.incoming(block):
+    def _mark(self, blocks: pa.Table, *, first_position: int) -> None:
+        if any(blocks.column(name).null_count < blocks.num_rows for name in ("null_words", "numbers")):
+            with self._database.incoming(blocks):
                 self._database.run("mark", first_position=first_position)
-
-
-def _staged(index: int) -> str:
-    return "email" if index == 0 else f"fields.field_{index}"
 
 
 class StagedPlan:
     """The second step: all rows are read, and who is in the audience is to be looked up."""
 
     def __init__(
-        self, database: Database, segments: Sequence[Segment], sources: Sequence[Source], *, has_ids: bool
+        self,
+        database: Database,
+        segments: Sequence[Segment],
+        sources: Sequence[Source],
+        *,
+        has_ids: bool,
+        retired: Sequence[str],
     ) -> None:
         self._database = database
+        self._retired = list(retired)
         self._tags = sorted({segment.tag for segment in segments})
         self._sources = sources
         self._has_ids = has_ids
 
     def values(self, columns: Sequence[int]) -> Iterator[tuple[object, ...]]:
         """Yield the values of staged columns, row by row; columns are counted as in the sources."""
-        for batch in self._database.filled_in("values", columns=", ".join(map(_staged, columns))):
+        for batch in self._database.filled_in("values", columns=", ".join(map(staged_column, columns))):
             yield from rows_of(batch)
 
     def example(self, columns: Sequence[int]) -> str:
         """Say where the first value of staged columns is; empty where there is none."""
-        for segment, row in self._database.filled("example", {"column": _staged(columns[0])}):
+        for segment, row in self._database.filled("example", {"column": staged_column(columns[0])}):
             source = self._sources[segment]
             column = source.schema.names[columns[0]]
             return f" (segment {source.segment!r}, column {column!r}, such as in {source.locate(row)})"
@@ -176,6 +193,10 @@ class StagedPlan:
     def record_status(self, status: MemberStatus, members: Members) -> None:
         """Take in who has a status in the audience."""
         record_status(self._database, status, members)
+
+    def record_statuses(self, statuses: Path) -> None:
+        """Take in who has which status in the audience, from a file as it is kept between runs."""
+        self._database.script("record_statuses", path=quoted(statuses))
 
     def remembered_since(self) -> datetime | None:
         """Return since when somebody is not sent because of what an earlier run found; ``None`` where nobody is."""
@@ -202,22 +223,29 @@ class StagedPlan:
         :param gone_tags: tags that the audience does not have any more: whoever should carry them is sent again.
         :param others_known: whether all ledgers of other exports could be read.
         """
-        self._database.run("people", last_segment=len(self._sources) - 1)
+        segments = len(self._sources) + len(self._retired)
+        self._database.run("people", last_segment=max(0, segments - 1))
         for statement in ("memberships", "comebacks", "moves" if self._has_ids else "no_moves"):
             self._database.run(statement)
-        self._database.run("decisions", gone_tags=list(gone_tags))
+        self._database.run("decisions", gone_tags=list(gone_tags), retired=self._retired)
         self._database.run("renames")
-        if on_leave == OnLeave.KEEP:
+        if on_leave == OnLeave.KEEP and not self._retired:
             self._database.run("no_removals")
         else:
-            kind = REMOVAL_KINDS[on_leave]
-            self._database.run(
-                "removals",
-                run_tags=self._tags,
-                kind=kind.name,
-                otherwise=UNTAG.name,
-                only_created=kind.only_created,
-                certain=others_known,
-            )
-            self._database.run("removals_of_renamed", run_tags=self._tags, otherwise=UNTAG.name)
-        return DecidedPlan(self._database, self._sources)
+            self._find_removals(on_leave, others_known=others_known)
+        return DecidedPlan(self._database, self._sources, retired=self._retired)
+
+    def _find_removals(self, on_leave: str, *, others_known: bool) -> None:
+        """Find whom to remove; where they are kept who left, only retired tags are taken."""
+        kind = REMOVAL_KINDS.get(on_leave, UNTAG)
+        taken = {"run_tags": [] if on_leave == OnLeave.KEEP else self._tags, "retired": self._retired}
+        self._database.run(
+            "removals",
+            **taken,
+            kind=kind.name,
+            otherwise=UNTAG.name,
+            only_created=kind.only_created,
+            certain=others_known,
+        )
+        if self._has_ids:
+            self._database.run("removals_of_renamed", **taken, otherwise=UNTAG.name)

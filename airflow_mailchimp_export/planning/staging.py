@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -99,6 +99,46 @@ def staging_block(
         },
         metadata={SEGMENT: segment, COLUMNS: _listed(layout.schema)},
     )
+
+
+def staging_blocks(
+    source: Source, layout: Layout, *, on_rows: Callable[[str, int], object]
+) -> Iterator[pa.RecordBatch]:
+    """Read a source to its end.
+
+    :param on_rows: called with the segment and the number of rows of each batch read.
+    :raises SourceError: see :func:`staging_block`.
+    """
+    rows = 0
+    for batch in source.batches():
+        yield staging_block(batch, layout, segment=source.segment, first_row=rows, spelling=source.spelling)
+        rows += batch.num_rows
+        on_rows(source.segment, batch.num_rows)
+
+
+def gathered(blocks: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Put blocks together: each statement that stages some makes its patterns ready again, and writes for itself."""
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for block in blocks:
+        waiting.append(block)
+        rows, size = rows + block.num_rows, size + block.nbytes
+        if rows >= _STAGED_ROWS or size >= _STAGED_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+_STAGED_ROWS = 250_000
+"""Rows after which they are staged: two groups of DuckDB's."""
+
+_STAGED_BYTES = 24 * 1024 * 1024
+
+
+def staged_column(index: int) -> str:
+    """Return SQL of a column of the sources, by its position there, in a row that is staged."""
+    return "email" if index == 0 else f"fields.field_{index}"
 
 
 _POSITIONS = pa.list_(pa.uint16())

@@ -21,6 +21,9 @@ class TagWarning(StrEnum):
 
     GONE = "tag_gone"
     CARRIED = "tag_carried"
+    UNKNOWN = "tag_unknown"
+    OTHERS = "tag_of_another_export"
+    KEPT = "tag_kept"
 
 
 TAG_REMEDIES: Mapping[TagWarning, str] = {
@@ -29,6 +32,12 @@ TAG_REMEDIES: Mapping[TagWarning, str] = {
     TagWarning.CARRIED: "People carry the tag, and there is no ledger that knows of them: who leaves keeps it. If "
     "this export gave it, its memory is lost: check that exports_root is where the runs before kept it. If the tag "
     "is to be this export's, start without a ledger and with adopt_existing_tag.",
+    TagWarning.UNKNOWN: "Nothing was retired: this export never gave the tag, as far as its ledger knows. Correct the "
+    "name in retire, or remove it there.",
+    TagWarning.OTHERS: "Nothing was taken: another export gives the tag to its own people now. If retire names it, "
+    "remove it there.",
+    TagWarning.KEPT: "None: these people unsubscribed, bounced or have yet to confirm, so nothing about them is "
+    "changed. Remove the tag in Mailchimp if nobody is to have it.",
 }
 """What to do about each, as users read it."""
 
@@ -54,7 +63,7 @@ class AudienceTags:
         :param known: by tag, how many people carry it as far as the ledger knows.
         """
         return tuple(
-            _warning(TagWarning.GONE, tag, known[tag])
+            warning_of(TagWarning.GONE, tag, known[tag])
             for tag in self._wanted
             if tag in known and tag_key(tag) not in self._ids
         )
@@ -65,13 +74,17 @@ class AudienceTags:
             tag: count_tagged(self._sender, self._audience_id, self._ids[tag_key(tag)])
             for tag in self._present()
         }
-        return tuple(_warning(TagWarning.CARRIED, tag, people) for tag, people in counted.items() if people)
+        return tuple(warning_of(TagWarning.CARRIED, tag, people) for tag, people in counted.items() if people)
 
     def _present(self) -> list[str]:
         return [tag for tag in self._wanted if tag_key(tag) in self._ids]
 
 
-def _warning(kind: TagWarning, tag: str, people: int) -> FieldWarning:
-    remedy = TAG_REMEDIES[kind]
+def warning_of(kind: TagWarning, tag: str, people: int, *, hint: str = "") -> FieldWarning:
+    """Warn of a tag, in the log and for the report.
+
+    :param hint: what may have been meant.
+    """
+    remedy = f"{TAG_REMEDIES[kind].rstrip('.')}{hint}." if hint else TAG_REMEDIES[kind]
     log.warning("Tag %r of %s people: %s. %s", tag, f"{people:,}", kind.value, remedy)
     return FieldWarning(tag, kind.value, people, (), remedy)

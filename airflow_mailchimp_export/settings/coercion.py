@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from airflow_mailchimp_export.errors import ConfigError
@@ -126,6 +127,18 @@ def matching(pattern: re.Pattern[str], wanted: str) -> Callable[[object], str]:
         return value.strip()
 
     return parse
+
+
+def moment(value: object) -> str:
+    """Parse a moment in ISO 8601 with its zone; returned is the same in UTC.
+
+    In UTC, a moment of the first or the last day that Python knows may be beyond it: that is none.
+    """
+    with suppress(ValueError, OverflowError):
+        parsed = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(parsed, datetime) and parsed.tzinfo is not None:
+            return parsed.astimezone(UTC).isoformat()
+    raise InvalidValue("a moment with its zone in ISO 8601, such as 2026-01-02T06:00:00+00:00")
 
 
 def string_list(value: object) -> tuple[str, ...]:

@@ -22,7 +22,9 @@ from airflow_mailchimp_export.settings.coercion import (
     string_list,
     whole_number,
 )
-from airflow_mailchimp_export.settings.endpoint import MAX_PORT, SERVER_PREFIX, HostRules, parse_endpoint
+from airflow_mailchimp_export.settings.consent import EVIDENCE, Evidence
+from airflow_mailchimp_export.settings.endpoint import SERVER_PREFIX, parse_endpoint
+from airflow_mailchimp_export.settings.hosts import MAX_PORT, HostRules
 from airflow_mailchimp_export.settings.names import unknown_names
 
 MAX_CONNECTIONS: Final = 10
@@ -67,6 +69,7 @@ class ConnectionSettings:
     :param metadata_url: where an OAuth token's data center can be asked for.
     :param audience_id: the audience of the exports that name none.
     :param data_privacy_consent: no profile may leave while it is false.
+    :param evidence: who agreed and when, where that is known; no export depends on it.
     :param export_user: who is responsible for the exports.
     :param allowed_dags: names or globs of the DAGs that may use the connection; empty means all.
     :param contact_limit: the contract's number of contacts; ``None`` means unknown.
@@ -90,6 +93,7 @@ class ConnectionSettings:
     allow_insecure_host: bool = False
     allow_custom_host: bool = False
     unknown_extra: tuple[str, ...] = ()
+    evidence: Evidence = field(default_factory=Evidence)
 
     @classmethod
     def from_parts(
@@ -109,17 +113,19 @@ class ConnectionSettings:
             for key, setting in EXTRAS.items()
             if not is_blank(extra.get(key))
         }
-        unknown = tuple(unknown_names(extra, EXTRAS))
-        settings = cls(token=_token(password), unknown_extra=unknown, **given)
+        unknown = tuple(unknown_names(extra, [*EXTRAS, *EVIDENCE]))
+        evidence = Evidence.from_extra(extra)
+        settings = cls(token=_token(password), unknown_extra=unknown, evidence=evidence, **given)
         return settings._at(host=_host(host), port=_port(port), scheme=_scheme(schema))
 
     def allows(self, dag_id: str) -> bool:
         """Whether a DAG may use the connection; globs heed upper and lower case."""
         return not self.allowed_dags or any(fnmatchcase(dag_id, glob) for glob in self.allowed_dags)
 
-    def with_api_endpoint(self, url: str) -> ConnectionSettings:
+    def with_api_endpoint(self, url: str, data_center: str = "") -> ConnectionSettings:
         """Complete the settings with the API endpoint that the OAuth metadata names.
 
+        :param data_center: as the metadata names it; heeded where the endpoint's name does not tell.
         :raises ConfigError: the key may not travel there.
         """
         try:
@@ -128,7 +134,8 @@ class ConnectionSettings:
             raise ConfigError(
                 f"Mailchimp's OAuth metadata names an unusable API endpoint: {error.happened}", error.remedy
             ) from error
-        prefix = endpoint.server_prefix or self.server_prefix
+        named = data_center if SERVER_PREFIX.fullmatch(data_center) else None
+        prefix = endpoint.server_prefix or self.server_prefix or named
         return replace(self, server_prefix=prefix, base_url=endpoint.base_url)
 
     @property

@@ -70,6 +70,17 @@ class Spelling:
         formats = dict(self.date_format)
         return formats.get(column, formats.get(""))
 
+    def as_options(self) -> dict[str, Any]:
+        """Return the options of files that spell values so, whatever their format; those that are not usual."""
+        given = {
+            "null_values": list(self.null_words),
+            "decimal": self.decimal,
+            "date_format": dict(self.date_format),
+            "timezone": self.timezone,
+        }
+        usual: dict[str, Any] = {"null_values": [], "decimal": ".", "date_format": {}, "timezone": None}
+        return {name: value for name, value in given.items() if value != usual[name]}
+
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
@@ -123,7 +134,7 @@ def parse_file_options(where: str, given: Mapping[str, object]) -> FileOptions:
     set_to = {
         name: parse_setting(f"{where}: {name}", given[name], parse)
         for name, parse in FILE_OPTIONS.items()
-        if given.get(name) is not None and (name in _MAY_BE_BLANK or not is_blank(given[name]))
+        if given.get(name) is not None and (name in MAY_BE_BLANK or not is_blank(given[name]))
     }
     options = FileOptions(**set_to)
     _check_together(where, options)
@@ -230,4 +241,5 @@ FILE_OPTIONS: Final[Mapping[str, Callable[[object], Any]]] = {
 }
 """What makes each option's value of what was set."""
 
-_MAY_BE_BLANK: Final = frozenset({"delimiter", "quote", "escape", "null_values"})
+MAY_BE_BLANK: Final = frozenset({"delimiter", "quote", "escape", "null_values"})
+"""The options of which blank text, or an empty list, says something."""

@@ -10,6 +10,7 @@ FORM_LABELS: Mapping[str, str] = {
     "dry_run": "Dry run",
     "full": "Send everybody",
     "allow_older": "Put older data over newer",
+    "withdraw": "Withdraw the export",
 }
 
 

@@ -17,6 +17,7 @@ from airflow_mailchimp_export.settings.coercion import (
     mapping,
     parse_setting,
     single_line,
+    string_list,
 )
 from airflow_mailchimp_export.settings.file_options import (
     FILE_OPTIONS,
@@ -24,7 +25,14 @@ from airflow_mailchimp_export.settings.file_options import (
     FileOptions,
     parse_file_options,
 )
+from airflow_mailchimp_export.settings.insights_segments import (
+    InsightsFilesSpec,
+    InsightsSpec,
+    parse_insights_files_spec,
+    parse_insights_spec,
+)
 from airflow_mailchimp_export.settings.names import check_keys
+from airflow_mailchimp_export.settings.queries import SqlSpec, parse_query
 from airflow_mailchimp_export.tag_names import tag_key
 
 if TYPE_CHECKING:
@@ -33,7 +41,18 @@ if TYPE_CHECKING:
 MAX_TAG_LENGTH: Final = 100
 """Longest name of a tag: https://mailchimp.com/help/getting-started-tags/"""
 
-__all__ = ["FileFormat", "FileOptions", "FileSpec", "Segment", "TableSpec", "parse_segments"]
+__all__ = [
+    "FileFormat",
+    "FileOptions",
+    "FileSpec",
+    "InsightsFilesSpec",
+    "InsightsSpec",
+    "Segment",
+    "SqlSpec",
+    "TableSpec",
+    "parse_retired",
+    "parse_segments",
+]
 
 _T = TypeVar("_T")
 
@@ -95,7 +114,7 @@ class TableSpec:
     table: Any = field(repr=False, compare=False)
 
 
-SegmentSource: TypeAlias = FileSpec | TableSpec
+SegmentSource: TypeAlias = FileSpec | SqlSpec | TableSpec | InsightsSpec | InsightsFilesSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +134,9 @@ def parse_segments(segments: Mapping[str, object] | str) -> tuple[Segment, ...]:
     """Check which profiles are to be exported.
 
     :param segments: the segments' names and, for each, a URI, a mapping with the keys uri, format, tag,
-        conn_id and those of :class:`FileOptions`, or a data frame or table; mappings may be JSON text.
+        conn_id and those of :class:`FileOptions`, a mapping with the keys sql, conn_id, parameters and tag, a mapping
+        with the key segment and those of :class:`InsightsSpec` or :class:`InsightsFilesSpec`, or a data frame or
+        table; mappings may be JSON text.
     :raises ConfigError: names the segment, what is wrong with it, and the remedy.
     """
     given = parse_setting("segments", segments, mapping)
@@ -124,6 +145,25 @@ def parse_segments(segments: Mapping[str, object] | str) -> tuple[Segment, ...]:
     parsed = tuple(_segment(name, value) for name, value in given.items())
     _check_spellings(parsed)
     return parsed
+
+
+def parse_retired(retire: object, segments: Iterable[Segment]) -> tuple[str, ...]:
+    """Check which segments are retired; return their tags.
+
+    :param retire: the names that they had as tags: a list, or its text.
+    :param segments: those that the export has.
+    :raises ConfigError: when one of them is a segment of the export still.
+    """
+    retired = () if is_blank(retire) else parse_setting("retire", retire, string_list)
+    given = {tag_key(segment.tag): segment for segment in segments}
+    for tag in retired:
+        if segment := given.get(tag_key(tag)):
+            raise ConfigError(
+                f"retire names {tag!r}, which is the tag of segment {segment.name!r} of this export: one would give "
+                "what the other takes",
+                "Take the segment out of segments to retire it, or out of retire to keep it",
+            )
+    return tuple({tag_key(tag): tag for tag in retired}.values())
 
 
 def _check_spellings(segments: Iterable[Segment]) -> None:
@@ -170,26 +210,34 @@ def _plain_source(where: str, value: object) -> SegmentSource:
     if is_table(value):
         return TableSpec(value)
     raise ConfigError(
-        f"{where} must be a URI, a mapping with the key 'uri', or a data frame or table; "
+        f"{where} must be a URI, a mapping with the key 'uri' or 'sql', or a data frame or table; "
         f"given was {describe_type(value)}."
     )
 
 
 def _described_source(where: str, given: Mapping[str, object]) -> SegmentSource:
     if "sql" in given:
-        raise ConfigError(
-            f"{where}: SQL sources are not supported yet",
-            "Name files with the key 'uri' instead",
-        )
+        return parse_query(where, given)
+    if "segment" in given:
+        return _of_insights(where, given)
     check_keys(where, given, allowed=("uri", "format", "tag", "conn_id", *FILE_OPTIONS))
     if is_blank(given.get("uri")):
-        raise ConfigError(f"{where} has no 'uri'", "Say which file, folder or glob holds its profiles")
+        raise ConfigError(
+            f"{where} has no 'uri'",
+            "Say which file, folder or glob holds its profiles, or with 'sql' and 'conn_id' which query returns them",
+        )
     return FileSpec(
         uri=_uri(where, given["uri"]),
         format=_optional(f"{where}: format", given.get("format"), choice(*FileFormat)),
         conn_id=_optional(f"{where}: conn_id", given.get("conn_id"), single_line),
         options=parse_file_options(where, given),
     )
+
+
+def _of_insights(where: str, given: Mapping[str, object]) -> SegmentSource:
+    if is_blank(given.get("uri")):
+        return parse_insights_spec(where, given)
+    return parse_insights_files_spec(where, given, _uri(where, given["uri"]))
 
 
 def _optional(name: str, value: object, parse: Callable[[object], _T]) -> _T | None:

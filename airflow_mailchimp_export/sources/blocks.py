@@ -67,12 +67,27 @@ def _bytes_of(batch: pa.RecordBatch) -> int:
 
 def _size(values: pa.Array) -> int:
     """Return the bytes of a column, where values are repeated as if each was there by itself."""
-    if not pa.types.is_dictionary(values.type):
-        return int(values.nbytes)
-    width = values.dictionary.nbytes
-    if len(values.dictionary) and (_is_text(values.type.value_type)):
-        width = pc.max(pc.binary_length(values.dictionary)).as_py() or 0
-    return int(width) * len(values)
+    kind = values.type
+    if pa.types.is_dictionary(kind):
+        return _widest(_counted(values.dictionary)) * len(values)
+    if pa.types.is_struct(kind):
+        return sum(map(_size, values.flatten()))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _size(values.flatten())
+    return int(_counted(values).nbytes)
+
+
+def _counted(values: pa.Array) -> pa.Array:
+    """Return values whose bytes can be counted: pyarrow before 24 cannot do so for views, as polars hands over text."""
+    is_view = pa.types.is_string_view(values.type) or pa.types.is_binary_view(values.type)
+    return values.cast(pa.large_binary()) if is_view else values
+
+
+def _widest(words: pa.Array) -> int:
+    """Return the bytes of the longest text, or of all values where they are no texts."""
+    if len(words) and _is_text(words.type):
+        return int(pc.max(pc.binary_length(words)).as_py() or 0)
+    return int(words.nbytes)
 
 
 def _is_text(kind: pa.DataType) -> bool:

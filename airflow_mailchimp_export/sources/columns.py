@@ -12,6 +12,10 @@ import pyarrow.compute as pc
 from airflow_mailchimp_export.settings.names import did_you_mean
 from airflow_mailchimp_export.sources.location import SourceLocation, listed, looks_like_data
 
+_NAMED: Final = (
+    "Correct its name where the export maps it, or put the column into the source: a retry reads it again"
+)
+
 
 def check_columns(wanted: Iterable[str], available: Sequence[str], *, location: SourceLocation) -> None:
     """Make sure that each wanted column is there once.
@@ -26,7 +30,9 @@ def check_columns(wanted: Iterable[str], available: Sequence[str], *, location: 
                     "Set 'header' to false and name its columns with 'columns', in their order."
                 )
             hint = did_you_mean(column, available)
-            raise location.error(f"there is no column {column!r}{hint}; there are {listed(available)}.")
+            raise location.error(
+                f"there is no column {column!r}{hint}; there are {listed(available)}.", _NAMED
+            )
         if available.count(column) > 1:
             raise location.error(f"several columns are named {column!r}: rename all but one.")
 

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from airflow_mailchimp_export.settings.file_options import FileFormat, FileOptio
 from airflow_mailchimp_export.sources.blocks import divided
 from airflow_mailchimp_export.sources.columns import as_batch, check_columns, common_type, in_zone
 from airflow_mailchimp_export.sources.csv_part import CsvPart
-from airflow_mailchimp_export.sources.finding import FoundFile, identity_of
+from airflow_mailchimp_export.sources.finding import FoundFile, identity_of, local_path
 from airflow_mailchimp_export.sources.jsonl_part import JsonlPart
 from airflow_mailchimp_export.sources.location import SourceLocation
 from airflow_mailchimp_export.sources.nested import all_names, column_of, type_of
@@ -60,7 +61,7 @@ class FileSource:
     """Reads files one after the other; of each, only the wanted columns.
 
     :param files: in the order in which they are read.
-    :param columns: the wanted columns, each once.
+    :param columns: the wanted columns, each once; ``None`` for those that all files have.
     :param options: how they are written.
     :raises SourceError: a column is missing, its types cannot be reconciled, or a file cannot be read.
     """
@@ -70,18 +71,34 @@ class FileSource:
         segment: str,
         files: Sequence[FoundFile],
         *,
-        columns: Sequence[str],
+        columns: Sequence[str] | None,
         options: FileOptions = FileOptions(),
     ) -> None:
         self.segment = segment
         self.spelling = options.spelling(is_csv=any(file.format is FileFormat.CSV for file in files))
         parts = [_PARTS[file.format](file, SourceLocation(segment, file.label), options) for file in files]
+        look = _schema_of if columns is not None else _full_schema_of
         with ThreadPoolExecutor(_LOOKING_AT_ONCE) as pool:
-            schemas = list(pool.map(lambda part: part.schema(), parts))
+            schemas = list(pool.map(look, parts))
+        if columns is None:
+            columns = _common_columns(parts, schemas)
         self._parts = [_wanted(part, schema, columns) for part, schema in zip(parts, schemas, strict=True)]
         self.schema = pa.schema([(column, self._type(column)) for column in columns])
         self._starts: list[int] = []
         self._reading: Generator[pa.RecordBatch] | None = None
+
+    @property
+    def plain_parquet(self) -> tuple[Path, ...]:
+        """The local Parquet files, where they hold the columns as they are read; none where anything is converted."""
+        parts = [wanted.part for wanted in self._parts]
+        is_plain = all(
+            isinstance(wanted.part, ParquetPart)
+            and wanted.own == set(self.schema.names)
+            and all(_is_as_read(wanted.types[field.name], field.type) for field in self.schema)
+            for wanted in self._parts
+        )
+        local = [local_path(part.found.path) for part in parts] if is_plain else []
+        return tuple(path for path in local if path) if all(local) else ()
 
     def identity(self) -> str:
         """Return path, size and version of each file.
@@ -145,6 +162,28 @@ class _Wanted:
         if name in self.own:
             return column_of(batch, name)
         return pa.repeat(pa.scalar(self.part.found.partitions[name], pa.string()), batch.num_rows)
+
+
+def _is_as_read(given: pa.DataType, read: pa.DataType) -> bool:
+    return bool(given == read or (pa.types.is_large_string(given) and pa.types.is_string(read)))
+
+
+def _schema_of(part: Part) -> pa.Schema:
+    return part.schema()
+
+
+def _full_schema_of(part: Part) -> pa.Schema:
+    """Look up all columns: those of JSON lines may begin anywhere."""
+    return part.full_schema() if isinstance(part, JsonlPart) else part.schema()
+
+
+def _common_columns(parts: Sequence[Part], schemas: Sequence[pa.Schema]) -> Sequence[str]:
+    """Return the columns that all files have, in the order of the first; those in the names of folders come last."""
+    there = [
+        dict.fromkeys([*schema.names, *part.found.partitions])
+        for part, schema in zip(parts, schemas, strict=True)
+    ]
+    return [column for column in there[0] if all(column in names for names in there)]
 
 
 def _wanted(part: Part, schema: pa.Schema, columns: Sequence[str]) -> _Wanted:

@@ -128,14 +128,17 @@ def _is_folder(path: Any) -> bool:
 
 def _leads_back(path: Any) -> bool:
     """Whether a link leads to itself or a folder above it: what is there was read, and would be again and again."""
-    if getattr(path, "protocol", "") not in _LOCAL:
-        return False
-    local = str(getattr(path, "path", path))
-    if not os.path.islink(local):
+    local = local_path(path)
+    if local is None or not os.path.islink(local):
         return False
     target = os.path.realpath(local)
     is_loop = os.path.islink(target)
-    return is_loop or target in {os.path.realpath(above) for above in Path(local).absolute().parents}
+    return is_loop or target in {os.path.realpath(above) for above in local.absolute().parents}
+
+
+def local_path(path: Any) -> Path | None:
+    """Return a path of this machine's disks as one of the standard library; ``None`` for one of other storage."""
+    return Path(str(getattr(path, "path", path))) if getattr(path, "protocol", "") in _LOCAL else None
 
 
 _LOCAL: Final = ("", "file", "local")

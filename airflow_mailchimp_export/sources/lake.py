@@ -33,12 +33,17 @@ class LakeSource:
     """Reads one version of a table.
 
     :param table: a ``deltalake.DeltaTable``, or a table or scan of pyiceberg.
-    :param columns: the wanted columns, each once.
+    :param columns: the wanted columns, each once; ``None`` for all.
     :raises SourceError: a column is missing, or the table cannot be read.
     """
 
     def __init__(
-        self, segment: str, table: Any, *, columns: Sequence[str], options: FileOptions = FileOptions()
+        self,
+        segment: str,
+        table: Any,
+        *,
+        columns: Sequence[str] | None,
+        options: FileOptions = FileOptions(),
     ) -> None:
         self.segment = segment
         self.spelling = options.spelling()
@@ -46,6 +51,7 @@ class LakeSource:
         with reading(self._location):
             self._pinned = _pinned(table)
         schema = self._pinned.schema
+        columns = schema.names if columns is None else columns
         check_columns(columns, all_names(schema), location=self._location)
         self._roots = tuple(dict.fromkeys(root_of(schema, column) for column in columns))
         self.schema = pa.schema(

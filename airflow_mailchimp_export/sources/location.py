@@ -21,10 +21,13 @@ class SourceLocation:
     segment: str
     file: str = ""
 
-    def error(self, problem: str) -> SourceError:
-        """Say what is wrong here."""
+    def error(self, problem: str, remedy: str = "") -> SourceError:
+        """Say what is wrong here.
+
+        :param remedy: the usual one of sources, unless given.
+        """
         file = f", file {self.file!r}" if self.file else ""
-        return SourceError(f"segment {self.segment!r}{file}: {problem}")
+        return SourceError(f"segment {self.segment!r}{file}: {problem}", remedy)
 
     def refusal(self, problem: str) -> ConfigError:
         """Say what is wrong here that only another set-up mends."""

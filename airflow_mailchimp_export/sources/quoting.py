@@ -116,7 +116,6 @@ class Unescaped(Stream):
         self._stream = stream
         self._quote, self._escape = quote.encode(), escape.encode()
         edge, e = b"[" + re.escape(delimiter.encode()) + b"\r\n]", re.escape(self._escape)
-        self._whole = re.compile(b"(?:[^%b]++|%b.(?=.))*+" % (e, e), re.DOTALL)
         self._pairs = re.compile(b"(?<=%b)%bN(?=%b)|%b(.)" % (edge, e, edge, e), re.DOTALL)
         # What was not taken yet, with the byte before it.
         self._rest = b"\n"
@@ -125,13 +124,21 @@ class Unescaped(Stream):
         """Read on."""
         while data := bytes(self._stream.read(size)):
             text = self._rest + data
-            found = self._whole.match(text, 1)
-            if taken := self._taken(text, found.end() if found else 1):
+            if taken := self._taken(text, self._end_of_pairs(text)):
                 return taken
         # Nothing is behind the last byte; a line end stands in for that.
         last = self._taken(self._rest + b"\n", len(self._rest))
         self._rest = self._rest[:1]
         return last
+
+    def _end_of_pairs(self, text: bytes) -> int:
+        """Return up to where each escape has what it escapes, and a byte behind that; the first byte was looked at."""
+        if escapes := self._escapes_at_the_end(text[1:]):
+            return len(text) - (1 if escapes % 2 else 2)
+        return len(text) - (2 if self._escapes_at_the_end(text[1:-1]) % 2 else 0)
+
+    def _escapes_at_the_end(self, text: bytes) -> int:
+        return len(text) - len(text.rstrip(self._escape))
 
     def _taken(self, text: bytes, end: int) -> bytes:
         """Take the text up to a byte, and look at that one too, to see where a value ends."""

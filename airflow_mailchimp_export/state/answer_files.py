@@ -38,8 +38,8 @@ SUFFIX = ".answers"
 OLD_SUFFIX = ".parquet"
 """That of release 0.1.0."""
 
-FILE_PEOPLE = 25_000
-"""People, those of 50 chunks, after whose answers another file is begun."""
+FILE_PEOPLE = 100_000
+"""People, those of 200 chunks, after whose answers another file is begun."""
 
 FILE_BYTES = 8_000_000
 """Bytes after which another file is begun: a file is read in one go."""

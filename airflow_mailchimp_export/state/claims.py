@@ -64,7 +64,7 @@ def put_claim(folder: ExportFolder, claim: Claim, known: Ledger | None) -> None:
     :raises ConfigError: when another export has claimed one of them meanwhile.
     """
     before = folder.read(TAGS) if folder.exists(TAGS) else None
-    beside = {tag_key(tag) for _, theirs in _claims_beside(folder, claim) for tag in theirs.tags}
+    beside = keys_of_others(folder, claim)
     left = [tag for tag in carried_tags(known) if tag_key(tag) not in beside] if known else []
     spelled = {tag_key(tag): tag for tag in (*left, *claim.tags)}
     content = _FORMAT.encode(Claim(claim.export, claim.audience_id, tuple(sorted(spelled.values()))))
@@ -75,6 +75,11 @@ def put_claim(folder: ExportFolder, claim: Claim, known: Ledger | None) -> None:
     except ConfigError:
         _put_back(folder, before)
         raise
+
+
+def keys_of_others(folder: ExportFolder, own: Claim) -> frozenset[str]:
+    """Return what all spellings of the tags that other exports of the audience claim have in common."""
+    return frozenset(tag_key(tag) for _, theirs in _claims_beside(folder, own) for tag in theirs.tags)
 
 
 def other_ledgers(folder: ExportFolder, own: Claim) -> Iterator[Path | None]:

@@ -93,6 +93,7 @@ class LedgerMark:
     :param looked_up_at: when the statuses of the audience were last read; ISO 8601, empty where it does not say.
     :param unusable_rows: how many rows of the last run had no usable address, by what was wrong with it.
     :param data_moment: of what moment the newest data are that it tells of, in ISO 8601; empty in format 1.
+    :param retired: tags that the export gave once and has taken back.
     """
 
     export: str
@@ -104,6 +105,7 @@ class LedgerMark:
     looked_up_at: str = ""
     data_moment: str = ""
     unusable_rows: dict[str, int] = field(default_factory=dict)
+    retired: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Return the mark as the file's metadata hold it."""

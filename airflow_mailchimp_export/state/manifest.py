@@ -22,6 +22,20 @@ class SegmentTally:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovalTally:
+    """How many people lose a tag, of how many who have it by this export; without a tag, of all."""
+
+    tag: str
+    removed: int
+    owned: int
+
+    @property
+    def ratio(self) -> float:
+        """The part that is removed."""
+        return self.removed / self.owned if self.owned else float(self.removed > 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Tallies(Counts):
     """The counts as far as they are known once a run is planned, and the requests that it makes.
 
@@ -49,6 +63,21 @@ class Tallies(Counts):
 
 
 @dataclass(frozen=True, slots=True)
+class AudienceNote:
+    """How people know the audience of a run; empty in what release 0.1.0 wrote.
+
+    :param web_id: by which Mailchimp's pages find it; 0 where the run did not get as far as asking.
+    :param data_center: such as ``us21``; the host where that is not Mailchimp's.
+    :param page: where a browser shows it.
+    """
+
+    name: str = ""
+    web_id: int = 0
+    data_center: str = ""
+    page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """One run: who, what, where to, and what was planned.
 
@@ -59,7 +88,15 @@ class Manifest:
     :param definition: what stands for all that was asked for.
     :param sources: what identifies the data of each segment, as their storage tells it.
     :param data_moment: of what moment these data are, in ISO 8601; empty where nobody knows.
+    :param read_as: whom Customer Insights took its connections for.
     :param replaces_ledger: whether a ledger that cannot be used is set aside once a new one is written.
+    :param connection_id: the Mailchimp connection; empty in what release 0.1.0 wrote.
+    :param full: whether everybody is sent, whatever the ledger says.
+    :param withdraw: whether the run takes back all that the export gave.
+    :param retired: the tags that the export gave once and takes back, by this run or by one before it.
+    :param removals: what counts towards the removal limit: first over all tags, then for each.
+    :param over_limit: of a preview, what is over that limit; empty where nothing is.
+    :param look_up: how it was found out who may not be sent.
     """
 
     export: str
@@ -84,6 +121,15 @@ class Manifest:
     sources: tuple[str, ...] = ()
     data_moment: str = ""
     replaces_ledger: bool = False
+    connection_id: str = ""
+    audience: AudienceNote = AudienceNote()
+    full: bool = False
+    withdraw: bool = False
+    retired: tuple[str, ...] = ()
+    removals: tuple[RemovalTally, ...] = ()
+    over_limit: str = ""
+    read_as: tuple[str, ...] = ()
+    look_up: str = ""
 
 
 @dataclass(frozen=True, slots=True)

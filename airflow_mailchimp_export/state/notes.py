@@ -20,6 +20,9 @@ BEGUN = "begun.json"
 
 WATCH = "watch.json"
 
+SOON = 8
+"""How many chunks before it is needed a note is written, at most."""
+
 _BEGUN_FORMAT = JsonFormat()
 
 _WATCH_FORMAT = JsonFormat()
@@ -58,7 +61,7 @@ class BegunMark:
 
     def __init__(self, folder: Folder) -> None:
         self._folder = folder
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._read = False
         self._chunks: int | None = None
 
@@ -66,8 +69,8 @@ class BegunMark:
     def chunks(self) -> int | None:
         """The mark; ``None`` where there is none, as in runs of release 0.1.0: any chunk may have been sent then."""
         if not self._read:
-            found = _load(self._folder, BEGUN, _BEGUN_FORMAT, _Begun)
-            self._chunks, self._read = found.chunks if found else None, True
+            with self._lock:
+                self._read_mark()
         return self._chunks
 
     def start(self) -> None:
@@ -77,12 +80,31 @@ class BegunMark:
     def reach(self, number: int, *, ahead: int = 0) -> None:
         """Note that a chunk may be sent from now on.
 
+        Nobody waits for the note of another chunk but who has none yet, and one thread writes the next note before it
+        is needed: threads that wait together would go on together, and then wait together ever after.
+
         :param ahead: for how many chunks behind it no further note is wanted.
         :raises ConfigError: when the place cannot be written to; then it may not be sent.
         """
-        with self._lock:
-            if self.chunks is not None and number >= self.chunks:
-                self._put(number + 1 + ahead)
+        soon = number + min(ahead // 2, SOON)
+        if self._reaches(soon):
+            return
+        if self._lock.acquire(blocking=not self._reaches(number)):
+            try:
+                if not self._reaches(soon):
+                    self._put(number + 1 + ahead)
+            finally:
+                self._lock.release()
+
+    def _read_mark(self) -> None:
+        """Read the mark, unless another thread has, and may have moved it since."""
+        if not self._read:
+            found = _load(self._folder, BEGUN, _BEGUN_FORMAT, _Begun)
+            self._chunks, self._read = found.chunks if found else None, True
+
+    def _reaches(self, number: int) -> bool:
+        """Whether a chunk is noted, or nothing can be noted."""
+        return self.chunks is None or number < self.chunks
 
     def _put(self, chunks: int) -> None:
         self._folder.put(BEGUN, _BEGUN_FORMAT.encode(_Begun(chunks)))

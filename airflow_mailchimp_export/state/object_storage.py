@@ -122,6 +122,18 @@ class ObjectStorage:
         below = (path.removeprefix(f"{own}/").partition("/")[0] for path in paths if path != own)
         return sorted({name for name in below if name})
 
+    def names_below(self, folder: UPath) -> dict[str, frozenset[str]]:
+        """Ask the store for all that is below a folder, however deep, in one request for many."""
+        own = f"{folder.path.strip('/')}/"
+        paths = (path.strip("/") for path in _afresh(folder).find(folder.path))
+        found: dict[str, set[str]] = {}
+        for path in paths:
+            name, _, below = path.removeprefix(own).partition("/")
+            # The marker that some tools put there for the folder itself is not below it.
+            if below and path.startswith(own):
+                found.setdefault(name, set()).add(below.partition("/")[0])
+        return {name: frozenset(found[name]) for name in sorted(found)}
+
     def written_at(self, path: UPath) -> float:
         """Return when an object was written, in seconds since the epoch; 0 where the store does not say."""
         try:

@@ -7,7 +7,7 @@ by anyone who has the folder, without the sources.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby, islice
@@ -31,6 +31,7 @@ from airflow_mailchimp_export.model import (
     RemovalChunk,
 )
 from airflow_mailchimp_export.rules import REMOVAL_KINDS
+from airflow_mailchimp_export.state.parquet import streaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,21 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBlock:
-    """Profiles to be sent, column by column; ``columns`` is in the order of the field map's columns.
+    """Profiles to be sent.
 
-    :param null_words: the rows in which a column had a word for nothing, by its position.
+    :param rows: the columns of :data:`PLANNED`; a payload is null where it has yet to be made of the values.
+    :param columns: the values of these rows, column by column in the order of the field map's columns.
+    :param null_words: which of these rows had a word for nothing in a column, by its position.
     """
 
-    hashes: list[str]
-    emails: list[str]
-    statuses: list[str]
-    memberships: list[int]
-    fingerprints: list[int]
-    profile_ids: list[str | None]
-    new: list[bool]
-    found: list[str | None]
-    sources: list[str]
-    columns: list[list[object]]
+    rows: pa.RecordBatch
+    columns: list[list[Any]] = field(default_factory=list)
     null_words: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def open_rows(self) -> pa.RecordBatch:
+        """The rows of which the payload has yet to be made."""
+        return self.rows.filter(self.rows.column("payload").is_null())
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,26 @@ SCHEMA = pa.schema(
     ]
 )
 
+_REPEATED = ["change", "status", "tags", "segments", "was", "leave", "effect", "reason", "field"]
+"""Columns of few different values."""
+
+PLANNED = (
+    "subscriber_hash",
+    "email",
+    "status",
+    "membership",
+    "fingerprint",
+    "profile_id",
+    "is_new",
+    "was",
+    "source",
+    "payload",
+)
+"""What is known of profiles that are to be sent; ``membership`` is the number of one of the run's memberships."""
+
+READ_ROWS = 20 * MAX_CHUNK_MEMBERS
+"""Rows that become Python objects at a time where a plan is read."""
+
 REMOVAL_BLOCK = 5_000
 """Removals that are written at a time."""
 
@@ -140,7 +160,9 @@ class PlanWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
+        self._writer = pq.ParquetWriter(
+            path, SCHEMA, compression="zstd", use_dictionary=_REPEATED, write_page_checksum=True
+        )
         self.planned = 0
         self.rejected = 0
         self.removal_chunks = 0
@@ -163,32 +185,31 @@ class PlanWriter:
             self._writer.close()
 
     def write(
-        self, block: PlannedBlock, members: Sequence[Member | Reject], memberships: Sequence[Membership]
+        self, rows: pa.RecordBatch, rejects: Mapping[int, Reject], memberships: Sequence[Membership]
     ) -> None:
-        """Write a block of profiles and what became of each: a member to send, or a reject."""
-        index = pa.array(block.memberships, pa.int32())
-        rejects = [member if isinstance(member, Reject) else None for member in members]
-        self._write(
-            {
-                "chunk": self._numbered(members),
-                "change": [None if reject else Change.UPSERT.value for reject in rejects],
-                "subscriber_hash": block.hashes,
-                "email": block.emails,
-                "status": block.statuses,
-                "profile_id": block.profile_ids,
-                "fingerprint": block.fingerprints,
-                "tags": _lists([membership.tags for membership in memberships]).take(index),
-                "segments": _lists([membership.segments for membership in memberships]).take(index),
-                "source": block.sources,
-                "is_new": block.new,
-                "was": block.found,
-                "payload": [None if isinstance(member, Reject) else member.payload for member in members],
-                "effect": [reject and Effect.REJECTED.value for reject in rejects],
-                "reason": [reject and reject.reason.value for reject in rejects],
-                "field": [reject and reject.field for reject in rejects],
-            },
-            len(members),
-        )
+        """Write profiles, each with the payload that is sent.
+
+        :param rows: the columns of :data:`PLANNED`.
+        :param rejects: why some rows have no payload, by their place; all others have one.
+        """
+        known = {name: rows.column(name) for name in PLANNED}
+        index = known.pop("membership")
+        is_sent = known["payload"].is_valid()
+        known |= {
+            "chunk": self._numbered(is_sent),
+            "change": pc.if_else(is_sent, Change.UPSERT.value, None),
+            "tags": _lists([membership.tags for membership in memberships]).take(index),
+            "segments": _lists([membership.segments for membership in memberships]).take(index),
+        }
+        if rejects:
+            self.rejected += len(rejects)
+            found = [rejects.get(row) for row in range(rows.num_rows)]
+            known |= {
+                "effect": [reject and Effect.REJECTED.value for reject in found],
+                "reason": [reject and reject.reason.value for reject in found],
+                "field": [reject and reject.field for reject in found],
+            }
+        self._write(known, rows.num_rows)
 
     def set_aside(self, rows: SetAside) -> None:
         """Write profiles that are not sent."""
@@ -249,20 +270,21 @@ class PlanWriter:
         self.removals += len(removals)
         return bool(removals)
 
-    def _numbered(self, members: Sequence[Member | Reject]) -> list[int | None]:
-        numbers: list[int | None] = []
-        for member in members:
-            if isinstance(member, Reject):
-                numbers.append(None)
-                self.rejected += 1
-            else:
-                numbers.append(self.planned // MAX_CHUNK_MEMBERS)
-                self.planned += 1
-        return numbers
+    def _numbered(self, is_sent: pa.Array) -> pa.Array:
+        """Number the chunks of those who are sent; others have none."""
+        places = pc.cumulative_sum(is_sent.cast(pa.int64()), start=self.planned - 1)
+        self.planned += is_sent.true_count
+        return pc.if_else(is_sent, pc.divide(places, MAX_CHUNK_MEMBERS), None).cast(pa.int32())
 
-    def _write(self, known: dict[str, Any], size: int) -> None:
-        columns = [pa.array(known.get(field.name, pa.nulls(size)), field.type) for field in SCHEMA]
+    def _write(self, known: Mapping[str, Any], size: int) -> None:
+        columns = [_column(known.get(field.name), field.type, size) for field in SCHEMA]
         self._writer.write_batch(pa.record_batch(columns, schema=SCHEMA))
+
+
+def _column(values: Any, kind: pa.DataType, size: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(size, kind)
+    return values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind)
 
 
 def _lists(values: Sequence[Sequence[str]]) -> pa.Array:
@@ -271,8 +293,20 @@ def _lists(values: Sequence[Sequence[str]]) -> pa.Array:
 
 def read_chunks(path: Path) -> Iterator[Chunk]:
     """Yield the chunks of members to be sent, in order."""
-    for number, rows in groupby(_rows(path, Change.UPSERT, _TO_SEND), key=itemgetter(0)):
-        yield Chunk(number, tuple(_to_member(row) for row in rows))
+    begun: tuple[Member, ...] = ()
+    last = 0
+    for numbers, *columns in _columns(path, Change.UPSERT, _TO_SEND):
+        begin = 0
+        for number, same in groupby(numbers):
+            if begun and number != last:
+                yield Chunk(last, begun)
+                begun = ()
+            end = begin + len(list(same))
+            # Only so many members are made at a time as travel together: more would keep Python's collector busy.
+            begun += _to_members(*(column[begin:end] for column in columns))
+            begin, last = end, number
+    if begun:
+        yield Chunk(last, begun)
 
 
 def read_removal_chunks(path: Path) -> Iterator[RemovalChunk]:
@@ -289,16 +323,29 @@ def read_renames(path: Path) -> list[Rename]:
 
 
 def _rows(path: Path, change: Change, columns: list[str]) -> Iterator[tuple[Any, ...]]:
-    with pq.ParquetFile(path) as plan:
+    for found in _columns(path, change, columns):
+        yield from zip(*found, strict=True)
+
+
+def _columns(path: Path, change: Change, columns: list[str]) -> Iterator[list[list[Any]]]:
+    """Yield the columns of some rows of one kind at a time, as Python values."""
+    with streaming(path) as plan:
         known = [name for name in columns if name in plan.schema_arrow.names]
-        for batch in plan.iter_batches(columns=["change", *known]):
+        for batch in plan.iter_batches(READ_ROWS, columns=["change", *known], use_threads=False):
             wanted = batch.filter(pc.equal(batch.column("change"), change.value))
             # Release 0.1.0 did not write all columns.
             missing = [None] * wanted.num_rows
-            found = (wanted.column(name).to_pylist() if name in known else missing for name in columns)
-            yield from zip(*found, strict=True)
+            yield [wanted.column(name).to_pylist() if name in known else missing for name in columns]
 
 
-def _to_member(row: tuple[Any, ...]) -> Member:
-    _, subscriber_hash, email, status, payload, was = row
-    return Member(subscriber_hash, email, MemberStatus(status), payload, MemberStatus(was) if was else None)
+def _to_members(
+    hashes: Sequence[str],
+    emails: Sequence[str],
+    statuses: Sequence[str],
+    payloads: Sequence[bytes],
+    found: Sequence[str | None],
+) -> tuple[Member, ...]:
+    # Few values that repeat, each of which is looked up but once.
+    known: dict[str | None, Any] = {name: name and MemberStatus(name) for name in {*statuses, *found}}
+    given, was = map(known.__getitem__, statuses), map(known.__getitem__, found)
+    return (*map(Member, hashes, emails, given, payloads, was),)

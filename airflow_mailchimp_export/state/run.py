@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -46,6 +46,9 @@ REJECTS = "rejects.csv"
 AGGREGATES = "aggregates.json"
 REPORT = "report.json"
 SET_ASIDE = "set-aside.json"
+
+_ENDS = {REPORT, SET_ASIDE}
+"""One of them is there once a run is over."""
 
 REPORT_FORMAT = JsonFormat()
 
@@ -98,6 +101,7 @@ class RunFolder(Folder):
         self.begun = BegunMark(self)
         self.watch_note = WatchNote(self)
         self._plan_is_whole = False
+        self._noted: tuple[SubmittedBatch, ...] | None = None
         self._manifest: Manifest | None = None
 
     @property
@@ -137,13 +141,17 @@ class RunFolder(Folder):
 
         :raises UnreadableFile: when it is damaged.
         """
-        if not self.exists(PLAN):
+        if not (self.has_copy(PLAN) or self.exists(PLAN)):
             raise self._unreadable(PLAN, "is missing")
         with self.reading(PLAN) as path:
             self._plan_is_whole = self._plan_is_whole or is_whole(path)
             if not self._plan_is_whole:
                 raise self._unreadable(PLAN, "is damaged")
             yield path
+
+    def plan_at_hand(self) -> AbstractContextManager[None]:
+        """Keep the plan here, so that an object storage is asked for it no more than once."""
+        return self.at_hand(PLAN)
 
     @property
     def manifest(self) -> Manifest:
@@ -167,11 +175,17 @@ class RunFolder(Folder):
 
         :raises UnreadableFile: when the list is damaged, or of a newer release.
         """
+        if self._noted is not None:
+            return self._noted
         return self._load(BATCHES, BATCHES_FORMAT, SubmittedBatches).batches if self.exists(BATCHES) else ()
 
     def note_batch(self, batch: SubmittedBatch) -> None:
-        """Write down a batch that Mailchimp took."""
-        self.put(BATCHES, BATCHES_FORMAT.encode(SubmittedBatches((*self.batches, batch))))
+        """Write down a batch that Mailchimp took; whoever does so is the only one."""
+        batches = (*self.batches, batch)
+        # Where no answer comes the list may be there all the same.
+        self._noted = None
+        self.put(BATCHES, BATCHES_FORMAT.encode(SubmittedBatches(batches)))
+        self._noted = batches
 
     def keep(self, key: str, answers: Iterable[Answer], *, refused: Sequence[int] = ()) -> int:
         """Keep the answers to one chunk, or to all chunks of one batch; see :meth:`AnswerLog.keep`."""
@@ -205,7 +219,7 @@ class RunFolder(Folder):
 
     def is_finished(self) -> bool:
         """Return whether the run is over: it has its report, or was given up."""
-        return self.exists(REPORT) or self.exists(SET_ASIDE)
+        return not _ENDS.isdisjoint(self.names())
 
     def finish(self, report: object) -> None:
         """Write the report; from then on the run is over."""
@@ -226,9 +240,12 @@ class RunFolder(Folder):
         """Give the run up, because a file of it cannot be read; what it holds stays until it is tidied away."""
         self.put(SET_ASIDE, _SET_ASIDE_FORMAT.encode(_SetAside(file, problem, _now())))
 
-    def ending(self) -> Ending:
-        """Return how the run ended; where its files do not say when, the time at which the last of them was written."""
-        name, format_ = (REPORT, REPORT_FORMAT) if self.exists(REPORT) else (SET_ASIDE, _SET_ASIDE_FORMAT)
+    def ending(self, names: Container[str]) -> Ending:
+        """Return how the run ended; where its files do not say when, the time at which the last of them was written.
+
+        :param names: of its files.
+        """
+        name, format_ = (REPORT, REPORT_FORMAT) if REPORT in names else (SET_ASIDE, _SET_ASIDE_FORMAT)
         try:
             return self._load(name, format_, Ending)
         except UnreadableFile as error:
@@ -267,6 +284,11 @@ class RunFolder(Folder):
 class ExportFolder(Folder):
     """The folder of one export."""
 
+    @property
+    def name(self) -> str:
+        """The export's name."""
+        return self._folder.name
+
     def run(self, name: str, *, fresh: bool = False) -> RunFolder:
         """Return the folder of the newest attempt at a run that is not over, or of a further attempt.
 
@@ -294,8 +316,15 @@ class ExportFolder(Folder):
 
     def runs(self) -> list[RunFolder]:
         """Return the folders of all runs."""
-        folders = (RunFolder(self._folder / name) for name in self.names())
-        return [folder for folder in folders if any(map(folder.exists, (PLAN, RUN, REPORT)))]
+        return [*map(self.run_named, self._runs())]
+
+    def unfinished_runs(self) -> list[RunFolder]:
+        """Return the folders of the runs that are not over."""
+        return [self.run_named(name) for name, files in self._runs().items() if files.isdisjoint(_ENDS)]
+
+    def _runs(self) -> dict[str, frozenset[str]]:
+        found = self.names_below().items()
+        return {name: files for name, files in found if files & {PLAN, RUN, REPORT}}
 
     def remove_run(self, run: RunFolder) -> None:
         """Remove a run's folder with all that is in it; where that fails it stays, and the log says so."""
@@ -313,21 +342,24 @@ class ExportFolder(Folder):
 
     def tidy(self, keep_runs: int) -> None:
         """Remove the oldest runs that are over; those that changed nothing push no others out."""
-        finished = [run for run in self.runs() if run.is_finished()]
+        finished = {name: files for name, files in self._runs().items() if files & _ENDS}
         if len(finished) <= keep_runs:
             return
-        for runs in _by_what_they_did(finished):
+        folders = ((self.run_named(name), files) for name, files in finished.items())
+        endings = [(folder, folder.ending(files)) for folder, files in folders]
+        for runs in _by_what_they_did(endings):
             oldest_first = sorted(runs, key=lambda run: (run[1].finished_at, run[0].name))
             for run, _ in oldest_first[: max(0, len(runs) - keep_runs)]:
                 self.remove_run(run)
 
 
-def _by_what_they_did(finished: Iterable[RunFolder]) -> tuple[list[tuple[RunFolder, Ending]], ...]:
+def _by_what_they_did(
+    endings: Iterable[tuple[RunFolder, Ending]],
+) -> tuple[list[tuple[RunFolder, Ending]], ...]:
     """Part runs that are over: first those that may have sent something, then those that only looked."""
     sent: list[tuple[RunFolder, Ending]] = []
     idle: list[tuple[RunFolder, Ending]] = []
-    for run in finished:
-        ending = run.ending()
+    for run, ending in endings:
         (idle if ending.dry_run or ending.nothing_sent else sent).append((run, ending))
     return sent, idle
 

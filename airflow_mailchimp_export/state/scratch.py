@@ -28,14 +28,14 @@ def scratch_dir() -> Iterator[Path]:
     :raises ConfigError: when the temporary folder cannot be written to.
     """
     with ExitStack() as stack:
-        with _writable():
+        with writable():
             folder = stack.enter_context(held_folder(_room(), prefix=""))
         yield folder
 
 
 def sweep_scratch() -> None:
     """Remove the folders of processes that were killed."""
-    with _writable():
+    with writable():
         left = list(_room().iterdir())
     sweep_left_behind(left)
 
@@ -55,7 +55,11 @@ def temporary_folder() -> str:
 
 
 @contextmanager
-def _writable() -> Iterator[None]:
+def writable() -> Iterator[None]:
+    """Say of an error of the system that the temporary folder cannot be written to.
+
+    :raises ConfigError: in its place.
+    """
     try:
         yield
     except OSError as error:

@@ -73,6 +73,9 @@ class Storage(Protocol):
     def names(self, folder: Any) -> list[str]:
         """Return what a folder holds, now and in order; nothing where there is no folder."""
 
+    def names_below(self, folder: Any) -> dict[str, frozenset[str]]:
+        """Return the folders in a folder, in order, each with what it holds, now."""
+
     def written_at(self, path: Any) -> float:
         """Return when a file was written, in seconds since the epoch; 0 where the storage does not say."""
 
@@ -149,7 +152,16 @@ class LocalDisk:
 
     def names(self, folder: Path) -> list[str]:
         """Return what a folder holds."""
-        return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        return sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+
+    def names_below(self, folder: Path) -> dict[str, frozenset[str]]:
+        """Look into each folder, also where it is a link to one, but not into drafts, which come and go."""
+        found: dict[str, frozenset[str]] = {}
+        for name in self.names(folder):
+            if not name.startswith(DRAFT):
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    found[name] = frozenset(os.listdir(folder / name))
+        return found
 
     def written_at(self, path: Path) -> float:
         """Return when a file was written."""

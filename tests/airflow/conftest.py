@@ -7,17 +7,20 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_mailchimp_export.delivery import watch
 from scripts.airflow_environment import airflow_environment
+from tests.airflow.releases import bags, hand_errors_to_callbacks, keep_one_api_server, serialized_dag
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
+    from starlette.testclient import TestClient
 
     from scripts.sandbox_service import Sandbox
 
@@ -40,6 +43,7 @@ os.environ.update(
 RunDag = Callable[..., "DagRun"]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder, and keep them in one process, so that only one boots Airflow."""
     here = Path(__file__).parent
@@ -55,11 +59,38 @@ def airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+    keep_one_api_server()
+
+
+@pytest.fixture(autouse=True)
+def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the first look at a batch be followed by the next at once."""
+    monkeypatch.setattr(watch, "FIRST_PAUSE", 0.05)
+
+
+@pytest.fixture(scope="module")
+def manager(airflow_db: None) -> Any:
+    """Airflow's auth manager for roles."""
+    from airflow.api_fastapi.app import init_auth_manager
+
+    return init_auth_manager()
 
 
 @pytest.fixture
-def run_dag(airflow_db: None) -> RunDag:
+def client(manager: Any) -> Iterator[TestClient]:
+    """The app behind the pages, with nobody logged in."""
+    from starlette.testclient import TestClient
+
+    from airflow_mailchimp_export.pages.app import app
+
+    with TestClient(app) as client:
+        yield client
+
+
+@pytest.fixture
+def run_dag(airflow_db: None, monkeypatch: pytest.MonkeyPatch) -> RunDag:
     """Run a DAG once, through the real task runner: ``run_dag(dag, {"param": ...})``."""
+    hand_errors_to_callbacks(monkeypatch)
 
     def run(dag: DAG, conf: dict[str, Any] | None = None) -> DagRun:
         register(dag)
@@ -72,7 +103,6 @@ def register(dag: DAG) -> None:
     """Tell the metastore of a DAG, as the DAG processor does."""
     from airflow.models.dagbundle import DagBundleModel
     from airflow.models.serialized_dag import SerializedDagModel
-    from airflow.serialization.definitions.dag import SerializedDAG
     from airflow.serialization.serialized_objects import LazyDeserializedDAG
     from airflow.utils.session import create_session
 
@@ -81,17 +111,15 @@ def register(dag: DAG) -> None:
             session.add(DagBundleModel(name="testing"))
     with create_session() as session:
         serialized = LazyDeserializedDAG.from_dag(dag)
-        SerializedDAG.bulk_write_to_db("testing", None, [serialized], session=session)
+        serialized_dag().bulk_write_to_db("testing", None, [serialized], session=session)
         SerializedDagModel.write_dag(serialized, bundle_name="testing", session=session)
 
 
 @pytest.fixture
 def shipped_dags(airflow_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, DAG]:
     """The DAGs of the repository by their ids, with their snapshots in ``tmp_path / "segments"``."""
-    from airflow.dag_processing.dagbag import DagBag
-
     monkeypatch.setenv("SEGMENT_SNAPSHOTS", str(tmp_path / "segments"))
-    bag = DagBag(DAGS)
+    bag = bags().DagBag(DAGS)
     assert bag.import_errors == {}
     return bag.dags
 

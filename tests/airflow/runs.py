@@ -14,6 +14,7 @@ from uuid import uuid4
 import requests
 
 from tests.airflow.people import FIELD_MAP
+from tests.airflow.releases import rendered_fields
 from tests.kit.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
@@ -26,12 +27,12 @@ XCOM_KEYS = {"export", "run_uri", "batch_ids", "dry_run", "verdict", "counts"}
 
 
 @contextmanager
-def new_dag(**settings: Any) -> Iterator[DAG]:
+def new_dag(*, schedule: Any = None, **settings: Any) -> Iterator[DAG]:
     """Make a DAG of its own, to put tasks in."""
     from airflow.sdk import DAG
 
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    with DAG(f"export_{uuid4().hex[:8]}", schedule=None, start_date=start, **settings) as dag:
+    with DAG(f"export_{uuid4().hex[:8]}", schedule=schedule, start_date=start, **settings) as dag:
         yield dag
 
 
@@ -122,13 +123,10 @@ def result(run: DagRun, task_id: str = "export") -> Any:
 
 def rendered(run: DagRun) -> str:
     """Read what Airflow keeps, and shows, of the tasks' template fields."""
-    from airflow.models.renderedtifields import RenderedTaskInstanceFields as Rendered
     from airflow.utils.session import create_session
-    from sqlalchemy import select
 
     with create_session() as session:
-        found = session.scalars(select(Rendered).where(Rendered.run_id == run.run_id))
-        return json.dumps([fields.rendered_fields for fields in found])
+        return json.dumps([*session.scalars(rendered_fields(run))])
 
 
 def states(run: DagRun) -> dict[str, str]:

@@ -15,6 +15,7 @@ from airflow_mailchimp_export.exports_root import default_exports_root, storage_
 from airflow_mailchimp_export.forget import main
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import ExportFolder
+from tests.airflow.releases import connection_of
 
 VARIABLE = "AIRFLOW__MAILCHIMP__EXPORTS_ROOT"
 ADA, BO = "ada@brieftaube.eu", "bo@brieftaube.eu"
@@ -97,4 +98,10 @@ class TestForget:
     def test_a_url_may_name_a_connection(self) -> None:
         """What stands before the at sign of a URL is the Airflow connection with the credentials."""
         path = storage_path("memory://lake@bucket/exports")
-        assert (path.conn_id, path.path) == ("lake", "/bucket/exports")
+        assert (connection_of(path), path.path) == ("lake", "/bucket/exports")
+        assert connection_of(path / "export") == "lake"
+
+    def test_a_connection_may_be_given(self) -> None:
+        """Credentials that are named beside the URL are those of what is below it, too."""
+        path = storage_path("memory://bucket/exports", "lake")
+        assert (connection_of(path / "export"), path.path) == ("lake", "/bucket/exports")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_mailchimp_export.delivery import watch
 from airflow_mailchimp_export.errors import RetryableError
 from tests.airflow.people import FIELD_MAP, crowd, row, write_segments
 from tests.airflow.runs import (
@@ -32,12 +30,6 @@ if TYPE_CHECKING:
 
 CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
 PEOPLE = {"A": crowd("a", 3), "B": crowd("b", 4), "C": crowd("c", 5)}
-
-
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first look at a batch be followed by the next at once."""
-    monkeypatch.setattr(watch, "FIRST_PAUSE", 0.05)
 
 
 def each_alone(folder: Path) -> list[dict[str, Any]]:
@@ -165,17 +157,22 @@ def test_report_fails_with_an_export_that_handed_nothing_over(
 def test_report_is_tried_again_where_that_may_help(
     mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the connection cannot be had the task is retried, and then tells of all runs."""
+    """While the place with the connections is away the task is retried, and then tells of all runs."""
+    from airflow_mailchimp_export.hooks import MailchimpHook
     from airflow_mailchimp_export.operators import MailchimpExportReportOperator
 
     run_uris = [submit(export.pop("segments"), **export)["run_uri"] for export in each_alone(tmp_path)]
     wait_until(lambda: {batch["status"] for batch in batches(mailchimp)} == {"finished"})
-    monkeypatch.delenv(CONNECTION)
-    failures = Failures()
+    failures, settings = Failures(), MailchimpHook.settings
+
+    def away(_: MailchimpHook) -> Any:
+        raise ConnectionError("the secrets backend does not answer")
 
     def bring_back(context: Any) -> None:
         failures.retried.append(context["exception"])
-        monkeypatch.setenv(CONNECTION, json.dumps(mailchimp.connection()))
+        monkeypatch.setattr(MailchimpHook, "settings", settings)
+
+    monkeypatch.setattr(MailchimpHook, "settings", away)
 
     with new_dag() as dag:
         MailchimpExportReportOperator(
@@ -190,7 +187,7 @@ def test_sensor_defers_once_for_the_batches_of_all(
     mailchimp: Sandbox, airflow_db: None, tmp_path: Path
 ) -> None:
     """Lists of lists are one list for the trigger, for its event and for calling batches off."""
-    from airflow.sdk.exceptions import TaskDeferred
+    from airflow.providers.common.compat.sdk import TaskDeferred
 
     from airflow_mailchimp_export.sensors import MailchimpBatchSensor
 

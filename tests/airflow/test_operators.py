@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
-from airflow_mailchimp_export.delivery import watch
 from tests.airflow.people import (
     FIELD_MAP,
     LISTED,
@@ -24,6 +23,7 @@ from tests.airflow.people import (
     write_listed,
     write_segments,
 )
+from tests.airflow.releases import lacks
 from tests.airflow.runs import (
     XCOM_KEYS,
     context_of,
@@ -53,12 +53,6 @@ PAIR = {"Pair": [row("one@brieftaube-post.eu", "One"), row("two@brieftaube-post.
 deliveries = pytest.mark.parametrize("delivery", ["batch", "direct"])
 waits = pytest.mark.parametrize("deferrable", [False, True], ids=["holding a worker", "deferring"])
 wirings = pytest.mark.parametrize("wiring", [one_task, three_tasks])
-
-
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first look at a batch be followed by the next at once."""
-    monkeypatch.setattr(watch, "FIRST_PAUSE", 0.05)
 
 
 @pytest.fixture
@@ -117,7 +111,12 @@ def test_xcoms_hold_the_pinned_keys_and_no_address(
     returned = [value for (_, _, key), value in left.items() if key == "return_value"]
     assert returned
     assert all(set(value) == XCOM_KEYS for value in returned)
-    assert {key for _, _, key in left} <= XCOM_KEYS | {"return_value"}
+    assert {key for _, _, key in left} <= XCOM_KEYS | {
+        "return_value",
+        "mailchimp_report",
+        "_link_AudienceLink",
+        "_link_AccountLink",
+    }
     assert all(bool(value["batch_ids"]) == (delivery == "batch") for value in returned)
     assert not ADDRESS.search(json.dumps(list(left.values())))
 
@@ -126,7 +125,7 @@ def test_multiple_outputs_splits_the_result(mailchimp: Sandbox, run_dag: RunDag,
     """With multiple_outputs each key of the result is an XCom of its own, beside the whole."""
     left = xcoms(run_dag(one_task(segments=write_segments(tmp_path, PAIR), multiple_outputs=True)))
     whole = left.pop(("export", -1, "return_value"))
-    assert {key: value for (_, _, key), value in left.items()} == whole
+    assert {key: value for (_, _, key), value in left.items() if key in XCOM_KEYS} == whole
 
 
 @pytest.mark.parametrize("kind", ["DataFrame", "Table"])
@@ -174,7 +173,9 @@ def test_profiles_of_an_upstream_task_are_exported_and_never_shown(
     assert not ADDRESS.search(rendered(run))
 
 
-@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize(
+    "shown", [pytest.param(True, marks=lacks("log of what tasks return in dag.test()", before=(3, 2))), False]
+)
 def test_log_of_an_upstream_task_holds_its_profiles_unless_told_not_to(
     shown: bool,
     mailchimp: Sandbox,

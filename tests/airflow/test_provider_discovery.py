@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.provider_info import get_provider_info
+from tests.airflow.releases import lacks
 
 LOOK = """
 import json, sys
@@ -18,11 +20,16 @@ from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 from airflow.configuration import conf
 from airflow.providers_manager import ProvidersManager
 
+ProvidersManager().initialize_providers_configuration()  # as every program of Airflow does
+
 (form,) = (m for m in HookMetaService.hook_meta_data() if m.connection_type == "mailchimp")
 found = {
     "form": form.model_dump(),
     "version": ProvidersManager().providers["airflow-mailchimp-export"].version,
     "exports_root": conf.get("mailchimp", "exports_root"),
+    "login": conf.get("mailchimp", "oauth_token_origin"),
+    "secret": conf.get("mailchimp", "oauth_client_secret"),
+    "shown": conf.as_dict(display_sensitive=False)["mailchimp"],
     "imported": sorted(name for name in sys.modules if name.startswith("airflow_mailchimp_export")),
 }
 found["hook"] = ProvidersManager().hooks["mailchimp"].hook_class_name
@@ -52,7 +59,7 @@ def found() -> Any:
     }
     run = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:airflow_mailchimp_export", "-c", LOOK],
-        env=environment,
+        env={**environment, "AIRFLOW__MAILCHIMP__OAUTH_CLIENT_SECRET_CMD": "echo hush"},
         capture_output=True,
         text=True,
         check=True,
@@ -66,15 +73,30 @@ def test_provider_is_found(found: Any) -> None:
     assert found["version"] == __version__
 
 
+@lacks("form in the metadata", before=(3, 2))
 def test_form_needs_no_hook(found: Any) -> None:
     """The form is made without importing the hook or anything else but the metadata."""
-    assert found["imported"] == ["airflow_mailchimp_export", "airflow_mailchimp_export.provider_info"]
+    metadata = ("configuration_options", "insights_form", "provider_info")
+    assert found["imported"] == [
+        "airflow_mailchimp_export",
+        *(f"airflow_mailchimp_export.{name}" for name in metadata),
+    ]
 
 
 def test_form_has_every_field(found: Any) -> None:
     """Every field of the connection is in the form, under its label."""
     fields = found["form"]["extra_fields"]
     assert {key: field["schema"]["title"] for key, field in fields.items()} == LABELS
+
+
+def test_form_says_what_the_metadata_says(found: Any) -> None:
+    """Every field has its description, its section, its choices and its limits, on every release of Airflow."""
+    declared, _ = get_provider_info()["connection-types"]
+    fields = found["form"]["extra_fields"]
+    assert {key: (field["description"], field["schema"]) for key, field in fields.items()} == {
+        key: (field["description"], {**field["schema"], "title": field["label"]})
+        for key, field in declared["conn-fields"].items()
+    }
 
 
 def test_form_defaults(found: Any) -> None:
@@ -109,3 +131,18 @@ def test_hook_is_found_by_the_connection_type(found: Any) -> None:
 def test_configuration_has_its_section(found: Any) -> None:
     """``[mailchimp] exports_root`` exists, and is empty unless somebody sets it."""
     assert found["exports_root"] == ""
+
+
+def test_the_client_secret_is_kept_secret(found: Any) -> None:
+    """It may come of a command, as any secret of Airflow, and is not shown where the configuration is."""
+    assert found["secret"].strip() == "hush"
+    assert "hush" not in json.dumps(found["shown"])
+
+
+def test_every_option_is_declared(found: Any) -> None:
+    """Airflow knows each of them, by its name and with its default."""
+    from airflow_mailchimp_export.settings.sign_in import LOGIN, OPTIONS, ORIGINS
+
+    declared = get_provider_info()["config"]["mailchimp"]["options"]
+    assert set(declared) == {*OPTIONS, "exports_root", "rejects_download"}
+    assert {declared[name]["default"] for name in ORIGINS} == {found["login"]} == {LOGIN}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_mailchimp_export.delivery import watch
 from tests.airflow.people import crowd, write_segments
 from tests.airflow.runs import Failures, one_task, report_of, result, states, submit, three_tasks
 from tests.kit.waiting import wait_until
@@ -26,12 +25,6 @@ CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
 LOOKS = "GET /batches/{batch_id}"
 SENDS = "POST /lists/{list_id}"
 PEOPLE = {"VIP": crowd("vip", 30)}
-
-
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first look at a batch be followed by the next at once."""
-    monkeypatch.setattr(watch, "FIRST_PAUSE", 0.05)
 
 
 class KeyHolder:

@@ -37,12 +37,6 @@ PEOPLE = {"VIP": crowd("vip", 30)}
 LOOKS = "GET /batches/{batch_id}"
 
 
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first look at a batch be followed by the next at once."""
-    monkeypatch.setattr(watch, "FIRST_PAUSE", 0.05)
-
-
 @pytest.fixture
 def batch_ids(mailchimp: Sandbox, airflow_db: None, tmp_path: Path) -> list[str]:
     """Two batches that Mailchimp never finishes."""
@@ -87,7 +81,7 @@ def test_no_batches_are_nothing_to_wait_for(deferrable: bool, mailchimp: Sandbox
 
 def test_sensor_looks_once_before_it_defers(mailchimp: Sandbox, batch_ids: list[str]) -> None:
     """It asks for every batch once; only then it defers, with one trigger for all batches and its timeout."""
-    from airflow.sdk.exceptions import TaskDeferred
+    from airflow.providers.common.compat.sdk import TaskDeferred
 
     from airflow_mailchimp_export.triggers import MailchimpBatchTrigger
 
@@ -115,7 +109,7 @@ def test_finished_batches_need_no_deferral(mailchimp: Sandbox, batch_ids: list[s
 @pytest.mark.parametrize("status", ["", "canceled"], ids=["gone", "canceled"])
 def test_stopped_batches_fail_the_sensor(status: str, mailchimp: Sandbox, batch_ids: list[str]) -> None:
     """Batches that somebody stopped fail the sensor for good: it names them and says what becomes of the rest."""
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     mailchimp.change(batch_stopped_status=status)
     mailchimp.control("batches/stop", {})
@@ -127,7 +121,7 @@ def test_stopped_batches_fail_the_sensor(status: str, mailchimp: Sandbox, batch_
 
 def test_batches_that_are_under_way_are_waited_for_before(mailchimp: Sandbox, batch_ids: list[str]) -> None:
     """A stopped batch fails the sensor once the others are over, so that the report comes after those."""
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     stopped, under_way = batch_ids
     mailchimp.control("batches/stop", {"batches": [stopped]})
@@ -142,7 +136,7 @@ def test_batches_that_are_under_way_are_waited_for_before(mailchimp: Sandbox, ba
 
 def test_batches_of_another_account_fail_the_sensor(mailchimp: Sandbox) -> None:
     """Batches that Mailchimp never knew are not taken for finished ones."""
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     with pytest.raises(AirflowFailException, match=r"0123456789 \(gone\)\..*belong to another account"):
         make_sensor(["0123456789"]).poke({})
@@ -179,7 +173,7 @@ def test_batch_ids_may_be_text(given: str, mailchimp: Sandbox, batch_ids: list[s
 @pytest.mark.parametrize("given", ["0123456789", "[0123456789", ["0123456789", 5], [["0123456789"], None]])
 def test_what_is_no_list_of_batches_is_refused(given: object, mailchimp: Sandbox) -> None:
     """Any other value is not taken for batches that are over."""
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     with pytest.raises(AirflowFailException, match="batch_ids must be"):
         make_sensor(given).poke({})
@@ -206,7 +200,7 @@ def test_a_hiccup_of_the_triggerer_does_not_end_the_wait(
     changed: dict[str, Any] | None, mailchimp: Sandbox, batch_ids: list[str]
 ) -> None:
     """After such an event the sensor looks itself and is deferred again, for a minute at least; nothing is stopped."""
-    from airflow.sdk.exceptions import TaskDeferred
+    from airflow.providers.common.compat.sdk import TaskDeferred
 
     sensor = make_sensor(batch_ids, deferrable=True, timeout=600)
     context = context_of(sensor)
@@ -229,7 +223,7 @@ def test_a_resumed_sensor_passes_where_all_is_over(mailchimp: Sandbox, batch_ids
 
 def test_standing_still_counts_on_from_trigger_to_trigger(mailchimp: Sandbox, batch_ids: list[str]) -> None:
     """Hiccups do not make a wait endless: without progress it ends at stall_timeout, however often it is deferred."""
-    from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
+    from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
     wait_until_stuck(mailchimp)
     sensor = make_sensor(batch_ids, deferrable=True, stall_timeout=600)
@@ -252,11 +246,11 @@ def test_standing_still_counts_on_from_trigger_to_trigger(mailchimp: Sandbox, ba
 )
 def test_the_earlier_limit_ends_a_deferred_sensor(limit: int | None, error: str) -> None:
     """Its timeout ends a sensor for good; an execution_timeout that is shorter does as it does in a worker."""
-    from airflow.sdk import exceptions
+    from airflow.providers.common.compat import sdk
 
     span = timedelta(seconds=limit) if limit else None
     sensor = make_sensor(["a"], deferrable=True, timeout=600, execution_timeout=span)
-    with pytest.raises(getattr(exceptions, error), match=r"execution_timeout|timeout"):
+    with pytest.raises(getattr(sdk, error), match=r"execution_timeout|timeout"):
         sensor.execute_complete(context_of(sensor), event(["a"], status="timed_out"))
 
 
@@ -264,7 +258,7 @@ def test_execution_timeout_ends_a_deferred_sensor(
     mailchimp: Sandbox, run_dag: RunDag, tmp_path: Path
 ) -> None:
     """While it is deferred execution_timeout runs on; then its batches are called off, and retries apply."""
-    from airflow.sdk.exceptions import AirflowTaskTimeout
+    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
     mailchimp.change(batch_pending=3600.0)
     failures = Failures()
@@ -282,7 +276,7 @@ def test_what_airflow_ends_is_taken_over(
     error: str, ends: bool, mailchimp: Sandbox, batch_ids: list[str]
 ) -> None:
     """A trigger that died without an event is a hiccup; a deferral that no triggerer has ended is over."""
-    from airflow.sdk.exceptions import AirflowSensorTimeout, TaskDeferred
+    from airflow.providers.common.compat.sdk import AirflowSensorTimeout, TaskDeferred
 
     sensor = make_sensor(batch_ids, deferrable=True)
     with pytest.raises(AirflowSensorTimeout if ends else TaskDeferred):
@@ -307,7 +301,7 @@ def test_an_outage_does_not_end_the_poking(
 
 def test_resumed_sensor_gives_up_when_nothing_moved() -> None:
     """A stalled event is a sensor's timeout, which Airflow does not retry and soft_fail turns into a skip."""
-    from airflow.sdk.exceptions import AirflowSensorTimeout
+    from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
     with pytest.raises(AirflowSensorTimeout, match="600 s"):
         make_sensor(["a"], stall_timeout=600).execute_complete({}, event(["a"], status="stalled"))
@@ -316,7 +310,7 @@ def test_resumed_sensor_gives_up_when_nothing_moved() -> None:
 @pytest.mark.usefixtures("mailchimp")
 def test_poking_gives_up_when_nothing_moves(batch_ids: list[str]) -> None:
     """Without any progress for stall_timeout, poking ends in a timeout that says what comes next."""
-    from airflow.sdk.exceptions import AirflowSensorTimeout
+    from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
     sensor = make_sensor(batch_ids, stall_timeout=0.3, poke_interval=0.1)
     with pytest.raises(AirflowSensorTimeout, match="next run sends it again"):
@@ -326,7 +320,7 @@ def test_poking_gives_up_when_nothing_moves(batch_ids: list[str]) -> None:
 @pytest.mark.usefixtures("batch_ids")
 def test_a_refused_key_is_not_retried(mailchimp: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A key that Mailchimp does not know fails the sensor for good."""
-    from airflow.sdk.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     wrong = {**mailchimp.connection(), "password": f"{'a' * 32}-us0"}
     monkeypatch.setenv("AIRFLOW_CONN_MAILCHIMP_DEFAULT", json.dumps(wrong))

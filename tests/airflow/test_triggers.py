@@ -18,6 +18,7 @@ from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.state.lock import LOCK
 from tests.airflow.people import crowd, write_segments
+from tests.airflow.releases import lacks
 from tests.airflow.runs import batches, submit, wait_until_stuck
 from tests.kit.http import Received, ScriptedServer, Step, to_problem, to_response
 from tests.kit.waiting import PATIENCE
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
 CONNECTION = "AIRFLOW_CONN_MAILCHIMP_DEFAULT"
 PEOPLE = {"VIP": crowd("vip", 30), "Regulars": crowd("regular", 30)}
 LOOKS, CANCELLATIONS = "GET /batches/{batch_id}", "DELETE /batches/{batch_id}"
-
-
-@pytest.fixture(autouse=True)
-def quick_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the first look at a batch be followed by the next at once."""
-    monkeypatch.setattr(watch, "FIRST_PAUSE", 0.1)
 
 
 @pytest.fixture
@@ -75,7 +70,7 @@ def events_of(trigger: MailchimpBatchTrigger) -> list[dict[str, Any]]:
 
 def test_trigger_survives_the_way_to_the_triggerer() -> None:
     """What serialize names and returns, as JSON, makes an equal trigger."""
-    from airflow.sdk._shared.module_loading import import_string
+    from airflow.sdk.module_loading import import_string
 
     trigger = make_trigger(
         ["a", "b"],
@@ -103,6 +98,7 @@ def test_finished_batches_fire_one_event(mailchimp: Sandbox, batch_ids: list[str
         "message": "",
         "run_uri": "kept/run",
         "stopped": {},
+        "called_off": "",
     }
     assert record["seen"] == {batch_id: ["finished", 1, 1, 0] for batch_id in batch_ids}
     assert {batch["status"] for batch in batches(mailchimp)} == {"finished"}
@@ -185,6 +181,7 @@ def test_an_outage_that_lasts_is_standing_still(
     assert event["status"] == "stalled"
 
 
+@lacks("error of deadlocks", before=(3, 3))
 def test_a_deadlock_of_airflow_travels_in_the_event(
     batch_ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +217,8 @@ def test_pauses_grow(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(CONNECTION, json.dumps({**sandbox.connection(), "host": server.url}))
         (event,) = events_of(make_trigger(["0123456789"]))
     assert event["status"] == "finished"
-    assert pauses == [0.1, 0.1, 0.2, 0.4, 0.8, 0.1, 0.2]
+    first = watch.FIRST_PAUSE
+    assert [pause / first for pause in pauses] == [1, 1, 2, 4, 8, 1, 2]
 
 
 @pytest.mark.parametrize("ending", ["finished", "stalled", "error", "cancelled"])

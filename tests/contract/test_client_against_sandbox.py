@@ -288,7 +288,7 @@ def test_oauth(sandbox: Sandbox) -> None:
     token = sandbox.settings()["oauth_token"]
     for given, known in ((token, True), ("bad", False)):
         with MailchimpClient(f"{sandbox.url}/oauth2/metadata", given, oauth=True, pace=TWICE) as client:
-            assert bool(client.send(calls.oauth_endpoint())) is known
+            assert bool(client.send(calls.oauth_home()).endpoint) is known
     with to_client(sandbox, TWICE, key=token) as client:
         assert client.send(PING) == "Everything's Chimpy!"
 

@@ -141,7 +141,7 @@ class TestSamples:
         assert replace(counts, created=0, updated=0) == replace(wanted, created=0, updated=0)
         assert counts.created + counts.updated == wanted.created + wanted.updated
         check_audience(quick, before, expected)
-        assert sum(quick.stats()["faults"].values()) >= 3
+        assert sum(quick.stats()["faults"].values()) >= 1
 
 
 def _by_hash(one: Mapping[str, Any]) -> str:

@@ -16,7 +16,12 @@ from airflow_mailchimp_export.state.run import RunFolder
 
 AUDIENCE_ID = "a1b2c3d4e5"
 LIST = f"/lists/{AUDIENCE_ID}"
-_PARTS = frozenset({"name", "audience_id", "delivery", "on_leave", "dry_run", "full", "contact_limit"})
+_PARTS = frozenset(
+    {
+        *("name", "audience_id", "delivery", "on_leave", "dry_run", "full"),
+        *("contact_limit", "retire", "preview", "approved"),
+    }
+)
 
 MANIFEST = Manifest(
     export="export",
@@ -43,12 +48,14 @@ def define(
 ) -> ExportDefinition:
     """Say what an export is asked to do; what is no part of the definition is an option."""
     parts = {name: how.pop(name) for name in _PARTS & how.keys()}
-    return ExportDefinition(
+    withdraw = how.pop("withdraw", False)
+    definition = ExportDefinition(
         **{"name": "export", "audience_id": AUDIENCE_ID, "delivery": Delivery.DIRECT, **parts},
         segments=parse_segments(segments),
         field_map=parse_field_map(field_map or {"EMAIL": "email"}),
         options=ExportOptions(**how),
     )
+    return definition.withdrawal() if withdraw else definition
 
 
 def run_folder(tmp_path: Path) -> RunFolder:

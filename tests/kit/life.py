@@ -18,8 +18,9 @@ from airflow_mailchimp_export.finalizing import finalize
 from airflow_mailchimp_export.mailchimp import calls
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.mailchimp.protocol import Request
+from airflow_mailchimp_export.sources.databases.result import ConnectionFactory
 from airflow_mailchimp_export.sources.finding import PathFactory
-from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.sources.opening import no_connection, plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import OUTCOMES, REPORT, ExportFolder, RunFolder
 from tests.kit.exports import LIST, define
@@ -42,6 +43,7 @@ class Life:
         :class:`~tests.kit.sandbox.InProcessClient`.
     :ivar requests: all that was sent, oldest first.
     :ivar path_factory: makes paths of the segments' addresses.
+    :ivar connection_factory: connects to the segments' databases.
     :ivar runs: how many runs there were.
     """
 
@@ -54,6 +56,7 @@ class Life:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     max_connections: int = 4
     path_factory: PathFactory = plain_path
+    connection_factory: ConnectionFactory = no_connection
     runs: int = 0
 
     @property
@@ -101,6 +104,7 @@ class Life:
             gateway=self._gateway(client, permit),
             folder=folder,
             path_factory=self.path_factory,
+            connection_factory=self.connection_factory,
         )
         submission = Export(context).submit(on_batch=on_batch)
         return submission, submission.run

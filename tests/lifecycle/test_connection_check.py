@@ -33,7 +33,7 @@ def test_no_more_than_five_audiences_are_named(life: Life) -> None:
     assert not passed
     assert lines[0].startswith("• The account has no audience 0000000000. Correct Default audience id")
     assert len([line for line in lines if line.startswith("Audience ")]) == 5
-    assert lines[-1] == "There are 3 more audiences."
+    assert lines[-2] == "There are 3 more audiences."
 
 
 def test_server_prefix_and_base_url_disagree(life: Life) -> None:

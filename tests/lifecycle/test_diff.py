@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
+from airflow_mailchimp_export.counts import FieldWarning
 from airflow_mailchimp_export.model import Delivery
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.planning.guards import NO_ROWS_REMEDY, SEGMENT_WITHOUT_ROWS
 from airflow_mailchimp_export.state.ledger import LEDGER, read_mark
 from airflow_mailchimp_export.state.run import RunFolder
 from tests.kit.exports import AUDIENCE_ID
@@ -35,6 +38,20 @@ def test_a_second_run_sends_nothing(life: Life, delivery: Delivery) -> None:
     assert changing(seen) == []
     assert life.folder.read(LEDGER) == ledger
     assert RunFolder(Path(life.folder.uri) / "run2").manifest.ledger_version == 1
+
+
+@pytest.mark.parametrize("on_leave", [OnLeave.KEEP, OnLeave.UNTAG])
+def test_a_segment_without_rows_is_said(
+    life: Life, on_leave: OnLeave, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A first run, and one whose people are all gone from a segment, warn of it by its name; the others say nothing."""
+    warned = (FieldWarning("B", SEGMENT_WITHOUT_ROWS, 1, (), NO_ROWS_REMEDY),)
+    first = life.run({"A": people(ADA), "B": people()}, on_leave=on_leave)
+    assert (first.warnings, first.counts) == (warned, Counts(rows_read=1, created=1))
+    assert f"Segment 'B': {SEGMENT_WITHOUT_ROWS}. {NO_ROWS_REMEDY}" in caplog.messages
+    assert life.run({"A": people(ADA), "B": people(BO)}, on_leave=on_leave).warnings == ()
+    gone = life.run({"A": people(ADA), "B": people()}, on_leave=on_leave, max_removal_ratio=1)
+    assert gone.warnings == warned
 
 
 def test_who_changed_is_sent(life: Life) -> None:

@@ -68,3 +68,14 @@ def test_required_fields_may_be_waived(life: Life) -> None:
     report = life.run({"S": rows}, skip_merge_validation=True)
     assert report.counts == Counts(rows_read=1, created=1)
     assert dict(life.carriers()[0].query)["skip_merge_validation"] == "true"
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"blank": "clear"}, {"default": "none"}], ids=["left out", "cleared", "default"]
+)
+def test_the_address_fills_a_merge_field_too(life: Life, how: dict[str, str]) -> None:
+    """What the column of the address holds is sent as any other value, whatever a blank would become."""
+    life.sandbox.call("POST", FIELDS, {"tag": "MAIL", "name": "Mail", "type": "text"})
+    life.field_map = {"EMAIL": "email", "MAIL": {"column": "email", **how}}
+    assert life.run({"S": people("Ada@mail.eu")}).counts == Counts(rows_read=1, created=1)
+    assert life.sandbox.members()["ada@mail.eu"]["merge_fields"] == {"MAIL": "ada@mail.eu"}

@@ -35,6 +35,15 @@ def test_who_leaves_counts_in_the_whole(
     assert lines(caplog, verb) == [f"{verb}: 10 of 10 members"]
 
 
+def test_changed_addresses_are_counted_before(life: Life, caplog: pytest.LogCaptureFixture) -> None:
+    """One is renamed, and then sent under the new address and without the tag under the old one: two of two."""
+    life.options = {"profile_id": "id"}
+    life.run({"A": people("ada@mail.eu", id=["1"])})
+    caplog.clear()
+    life.run({"A": people("new@mail.eu", id=["1"])})
+    assert lines(caplog, "Sending", "Renaming") == ["Renaming: 1 of 1 members", "Sending: 2 of 2 members"]
+
+
 def test_a_run_without_anybody_to_send_says_nothing_of_sending(
     life: Life, caplog: pytest.LogCaptureFixture
 ) -> None:

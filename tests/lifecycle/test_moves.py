@@ -10,7 +10,7 @@ import pytest
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.errors import RemovalLimitExceeded, RetryableError
 from airflow_mailchimp_export.mailchimp.protocol import Request, Response
-from airflow_mailchimp_export.model import Delivery, Verdict
+from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.lock import LOCK
 from tests.kit.client import raising
@@ -344,6 +344,35 @@ class TestLeavingOnTheSameDay:
         life.script.clear()
         assert life.run(self.AFTER).counts.removed == 1
         assert life.tags(NEW) == {"A"}
+
+    @pytest.mark.parametrize("status", [MemberStatus.SUBSCRIBED, MemberStatus.PENDING])
+    @pytest.mark.parametrize("again", ["run", "next"])
+    def test_a_death_after_the_rename(self, life: Life, again: str, status: MemberStatus) -> None:
+        """They lose it by the attempt or run after it, also where that one knows who is subscribed."""
+        life.run(self.BEFORE)
+        life.change(ADA, tags=["A", "B", "by hand"])
+        client = DiesRenaming(life.sandbox, dies_at=0, applied=True)
+        with pytest.raises(Killed):
+            life.submit(self.AFTER, name="run", client=client)
+        life.folder.remove(LOCK)
+        assert NEW in life.audience()
+        report = life.run(self.AFTER, name=again, new_member_status=status)
+        assert (report.counts.updated, report.counts.removed) == (1, 1)
+        assert life.audience() == {NEW: ("subscribed", {"A", "by hand"}), BO: ("subscribed", {"A", "B"})}
+        rows = {email: (row["tags"], row["created"]) for email, row in life.ledger().items()}
+        assert rows == {NEW: (["A"], True), BO: (["A", "B"], True)}
+
+    def test_somebody_else_has_the_new_address(self, life: Life) -> None:
+        """Where both are subscribed the old member loses the tags, and who is there under the new one gets theirs."""
+        life.run(self.BEFORE)
+        life.put(NEW, tags=["by hand"])
+        report = life.run(self.AFTER, new_member_status=MemberStatus.PENDING)
+        assert report.address_changes == changes()
+        assert life.audience() == {
+            ADA: ("subscribed", set()),
+            NEW: ("subscribed", {"A", "by hand"}),
+            BO: ("subscribed", {"A", "B"}),
+        }
 
     def test_a_tag_that_cannot_be_taken(self, life: Life) -> None:
         """Whose tag stays is remembered with it under the new address, and the next run takes it."""

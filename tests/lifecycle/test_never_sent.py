@@ -16,7 +16,7 @@ from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.notes import BEGUN, BegunMark
 from tests.kit.life import Life, one_by_one
 from tests.kit.mortal import Killed, kill
-from tests.kit.people import people
+from tests.kit.people import many, people
 
 CROWD = [f"p{number:04}@brieftaube.eu" for number in range(1010)]
 CHUNKS = [CROWD[:500], CROWD[500:1000], CROWD[1000:]]
@@ -77,6 +77,22 @@ def test_nothing_is_taken_from_who_was_never_sent(life: Life, begun: int) -> Non
     assert untagged(life) == set(may_have_it)
     assert {email for email, (_, tags) in life.audience().items() if tags} == {ADA, BO}
     assert life.ledger().keys() == {ADA, BO}
+
+
+def test_chunks_that_begin_together_are_noted_together(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four connections begin with one note, not with four that wait for one another."""
+    notes: list[int] = []
+    put = BegunMark._put
+
+    def noted(mark: BegunMark, chunks: int) -> None:
+        notes.append(chunks)
+        put(mark, chunks)
+
+    monkeypatch.setattr(BegunMark, "_put", noted)
+    life.max_connections = 4
+    life.run({"A": many(9 * 500)})
+    assert len(notes) <= 1 + 3, notes
+    assert notes[-1] >= 9
 
 
 @pytest.mark.parametrize("handed_over", [0, 1])

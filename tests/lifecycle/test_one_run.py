@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.accounting.shown import table
 from airflow_mailchimp_export.model import Delivery, MemberStatus, Verdict
+from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.sources.paths import StoragePath
 from airflow_mailchimp_export.state.run import BATCHES, OUTCOMES, PLAN, REJECTS, REPORT, RUN
 from tests.kit.client import members_of, out_of_reach
 from tests.kit.exports import AUDIENCE_ID, LIST
@@ -135,3 +139,19 @@ def statuses_read(life: Life) -> list[str]:
     """The statuses whose members were read, page by page; counts are left out."""
     queries = [dict(request.query) for request in life.sent(f"GET {LIST}/members")]
     return [query["status"] for query in queries if query["count"] != "1"]
+
+
+def test_memory_is_given_back_while_it_is_at_work(life: Life, tmp_path: Path) -> None:
+    """Sources are read with the allocator that keeps nothing, and nobody else's is changed for good."""
+    pools: list[str] = []
+
+    def noted(uri: str, conn_id: str | None) -> StoragePath:
+        pools.append(pa.default_memory_pool().backend_name)
+        return plain_path(uri, conn_id)
+
+    pq.write_table(people("ada@mail.eu"), tmp_path / "s.parquet")
+    life.path_factory = noted
+    before = pa.default_memory_pool().backend_name
+    assert life.run({"S": str(tmp_path / "s.parquet")}).counts == Counts(rows_read=1, created=1)
+    assert {*pools} == {"system"}
+    assert pa.default_memory_pool().backend_name == before

@@ -10,6 +10,7 @@ from airflow_mailchimp_export.accounting.report import Counts
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.rules import HELD_BACK
+from airflow_mailchimp_export.state.notes import BegunMark
 from tests.kit.client import in_turn, members_of, out_of_reach
 from tests.kit.clock import FakeCalendar
 from tests.kit.exports import LIST
@@ -139,3 +140,48 @@ def test_whoever_says_no_before_anything_is_sent(life: Life, status: str) -> Non
     report = life.run({"A": people(ada, bo)})
     assert report.counts == Counts(rows_read=2, suppressed=1, updated=1)
     assert life.audience() == {ada: (status, set()), bo: ("subscribed", {"A"})}
+
+
+def test_a_note_that_takes_its_time(
+    life: Life, calendar: FakeCalendar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who says no while it is noted that a chunk begins, on a storage that is slow, is not sent with it."""
+    reach = BegunMark.reach
+
+    def slow(mark: BegunMark, number: int, *, ahead: int = 0) -> None:
+        reach(mark, number, ahead=ahead)
+        life.put("a@mail.eu", status="unsubscribed")
+        calendar.forward(seconds=60)
+
+    monkeypatch.setattr(BegunMark, "reach", slow)
+    report = life.run({"S": people("a@mail.eu", "b@mail.eu")})
+    assert report.counts == Counts(rows_read=2, suppressed=1, created=1)
+    assert life.audience()["a@mail.eu"] == ("unsubscribed", set())
+
+
+@pytest.mark.parametrize("on_leave", [OnLeave.UNTAG, OnLeave.ARCHIVE])
+@pytest.mark.parametrize("delivery", Delivery)
+@pytest.mark.parametrize("status", ["unsubscribed", "cleaned", "transactional"])
+def test_whose_address_changes(life: Life, delivery: Delivery, on_leave: OnLeave, status: str) -> None:
+    """Who says no under the old address after planning keeps it, is not sent under the new one, and loses no tag."""
+    ada, bo, new = "ada@mail.eu", "bo@mail.eu", "new@mail.eu"
+    life.options = {"profile_id": "id", "max_removal_ratio": 1, "delivery": delivery, "on_leave": on_leave}
+    before = people(ada, bo, id=["1", "2"])
+    life.run({"A": before, "B": before})
+    known = life.ledger()[ada]
+    planning = [None] * len(HELD_BACK)
+    life.script[f"GET {LIST}/members"] = meanwhile(*planning, lambda: life.change(ada, status=status))
+    segments = {"A": people(new, bo, id=["1", "2"]), "B": people(bo, id=["2"])}
+    report = life.run(segments)
+    life.script.clear()
+    assert report.counts == Counts(rows_read=3, merged=1, unchanged=1, suppressed=1)
+    assert report.suppressed_by_reason == {status: 1}
+    assert set(report.address_changes.values()) == {0}
+    audience = {ada: (status, {"A", "B"}), bo: ("subscribed", {"A", "B"})}
+    assert life.audience() == audience
+    assert life.ledger().keys() == {ada, bo}
+    assert life.ledger()[ada] == known
+    again = life.run(segments)
+    assert again.counts.adds_up
+    assert again.suppressed_by_reason == ({} if status == "cleaned" else {status: 1})
+    assert life.audience()[ada][0] == status

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from airflow_mailchimp_export.accounting.report import Counts, Report
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 each = pytest.mark.parametrize("fixture", ALL, ids=lambda fixture: fixture.kind)
 killed = pytest.mark.parametrize("fixture", [BATCH, DIRECT], ids=lambda fixture: fixture.kind)
+same_text = pytest.mark.skipif(
+    duckdb.__version__.startswith("1."),
+    reason="DuckDB 2 wrote the ledger, and spells a backslash another way",
+)
 
 SETTLED = {
     BATCH: Counts(rows_read=1696, merged=299, rejected=62, suppressed=105, created=1079, updated=151),
@@ -92,6 +97,7 @@ class TestSettledRuns:
         assert outcome(report) | {"run": report.run_id} == expected
         assert report.export == fixture.definition["name"]
 
+    @same_text
     @each
     def test_nobody_is_sent_again(self, fixture: Fixture, life: Life, inputs: Path) -> None:
         """With the same segments and the release's ledger, a run changes nothing in Mailchimp."""
@@ -121,6 +127,7 @@ class TestUnfinishedRuns:
         assert run.answers() == sorted(expected["answers"])
         assert run.export_folder().exists(LOCK)
 
+    @same_text
     def test_direct_is_finished_under_the_same_name(self, life: Life, inputs: Path) -> None:
         """A run of the same name sends those who had no answer, and nobody else, and accounts for all."""
         DIRECT.put_back(life.sandbox, Moment.AFTER_KILL)
@@ -156,6 +163,7 @@ class TestUnfinishedRuns:
         assert outcome(report) == BATCH.expected["finished_without_the_second_batch"]
         assert report.counts == replace(SECOND_RUN, created=16, updated=1068, removed=0, removal_failed=66)
 
+    @same_text
     @killed
     def test_the_next_run_accounts_for_it(self, fixture: Fixture, life: Life, inputs: Path) -> None:
         """A run of another name takes the answers kept into the ledger first, and sends only those without one."""

@@ -43,6 +43,14 @@ IN_MAILCHIMP: st.SearchStrategy[Change] = st.one_of(
 
 CHANGES = st.lists(st.one_of(AT_THE_SOURCE, AT_THE_SOURCE, IN_MAILCHIMP), max_size=6)
 
+BY_OTHER_HANDS: st.SearchStrategy[list[tuple[int, str, int]]] = st.lists(
+    st.tuples(PERSON, STATUS, st.sampled_from([0, 0, 3, 20])), min_size=1, max_size=4
+)
+"""Whom somebody gives which status in Mailchimp, and after how many hours that shows."""
+
+AT_WHAT_IS_KEPT = st.sampled_from(["removed", "damaged", "brought back"])
+"""What becomes of the statuses that an export keeps: they may also be those of an earlier day again."""
+
 Moment = tuple[int, int, str]
 """Before which request of a run who gets which status."""
 

@@ -17,12 +17,14 @@ from airflow_mailchimp_export.options import OnLeave
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.lock import LOCK
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, REPORT, RUN, ExportFolder
+from airflow_mailchimp_export.state.statuses import STATUSES
 from tests.kit.life import Life
 from tests.kit.mortal import Killed
 from tests.kit.sandbox import InProcessSandbox
 from tests.kit.waiting import wait_until
 from tests.model.client import EventfulClient
 from tests.model.events import Moment
+from tests.model.oracle import Oracle
 from tests.model.promises import Watch
 from tests.model.world import World
 
@@ -41,7 +43,10 @@ class ModelledExport:
         world: World,
         watch: Watch,
         on_leave: OnLeave,
+        oracle: Oracle,
     ) -> None:
+        self._oracle = oracle
+        self._statuses: list[bytes] = []
         self._folder = ExportFolder(folder)
         self._segments = segments
         self._sandbox, self._world, self._watch = sandbox, world, watch
@@ -77,6 +82,7 @@ class ModelledExport:
         :param rotates_at: before which request the key is replaced.
         """
         self.let_batches_end()
+        self._oracle.meanwhile.clear()
         if self._dead is None:
             self._runs += 1
         name = self._dead or f"run{self._runs}"
@@ -113,6 +119,7 @@ class ModelledExport:
         return self._life.finalize(folder, client=client)
 
     def _check(self, report: Report) -> None:
+        self._note_statuses()
         rows = sum(table.num_rows for table in self._world.tables(self._segments).values())
         self._watch.check_report(report, rows)
         counts = report.counts
@@ -152,6 +159,19 @@ class ModelledExport:
             if self._folder.exists(file):
                 self._folder.put(file, b"damaged")
 
+    def change_statuses(self, how: str, number: int) -> None:
+        """Let something become of the statuses that are kept."""
+        if how == "removed" or not self._statuses:
+            self._folder.remove(STATUSES)
+        elif how == "damaged":
+            self._folder.put(STATUSES, self._statuses[-1][:-100])
+        else:
+            self._folder.put(STATUSES, self._statuses[number % len(self._statuses)])
+
+    def _note_statuses(self) -> None:
+        if self._folder.exists(STATUSES):
+            self._statuses.append(self._folder.read(STATUSES))
+
     def give_up(self) -> None:
         """Leave the run that died to those that come after it."""
         if self._dead:
@@ -176,6 +196,7 @@ class ModelledExport:
         return self._folder.read(LEDGER) if self._folder.exists(LEDGER) else b""
 
     def _say_no(self, number: int, status: str) -> None:
+        self._oracle.meanwhile.add(self._world.person(number).email)
         self._watch.say_no(self._world.person(number), status)
 
     def _rotate_key(self) -> None:

@@ -98,8 +98,15 @@ class Watch:
             if self._world.is_held_back(person) or not person.segments & segments:
                 continue
             assert person.email in self._known, f"{person.email} is lost"
+            if self._is_archived_by_another(person, segments):
+                continue
             tags = {tag.upper() for tag in self._known[person.email]["tags"]}
             assert tags >= person.segments & segments, f"{person.email} carries only {tags}"
+
+    def _is_archived_by_another(self, person: Person, segments: set[str]) -> bool:
+        """Whether somebody stays archived because another export archived them: each restores only its own."""
+        status = self._known[person.email]["status"]
+        return status == "archived" and person.email in self._archived and bool(person.ever - segments)
 
     def _members(self) -> dict[str, dict[str, Any]]:
         return self._sandbox.members()

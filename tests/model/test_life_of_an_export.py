@@ -18,6 +18,8 @@ from airflow_mailchimp_export.options import OnLeave
 from tests.kit.sandbox import InProcessSandbox
 from tests.model.events import (
     AT_THE_SOURCE,
+    AT_WHAT_IS_KEPT,
+    BY_OTHER_HANDS,
     CHANGES,
     DELIVERY,
     MEANWHILE,
@@ -28,6 +30,7 @@ from tests.model.events import (
     Moment,
 )
 from tests.model.exports import DAMAGEABLE, ModelledExport
+from tests.model.oracle import Oracle
 from tests.model.promises import Watch
 from tests.model.world import STRANGER, World
 
@@ -38,6 +41,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
     """What happens at the source and in Mailchimp between two exports of an audience, which fail in every way."""
 
     sandbox: InProcessSandbox
+    oracle: Oracle
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,6 +58,7 @@ class LifeOfAnExport(RuleBasedStateMachine):
         self.world.apply([("join", person, segment) for person, segment in memberships])
         self.watch = Watch(self.sandbox, self.world, on_leave)
         common = {"sandbox": self.sandbox, "world": self.world, "watch": self.watch, "on_leave": on_leave}
+        common["oracle"] = self.oracle
         self.export = ModelledExport(self.root / "export", SEGMENTS, **common)
         self.other = ModelledExport(self.root / "other", OTHER_SEGMENTS, **common)
 
@@ -125,6 +130,22 @@ class LifeOfAnExport(RuleBasedStateMachine):
         """A file of an older run is damaged."""
         self.export.damage(name, number)
 
+    @rule(given=BY_OTHER_HANDS, changes=CHANGES, delivery=DELIVERY)
+    def by_other_hands(
+        self, given: list[tuple[int, str, int]], changes: list[Change], delivery: Delivery
+    ) -> None:
+        """Somebody tidies the audience up in Mailchimp, and not all of that shows at once."""
+        self._let(changes)
+        for number, status, hours in given:
+            self.world.administer(self.world.person(number), status, hours=hours)
+        self.watch.look_away()
+        self.export.run(delivery)
+
+    @rule(how=AT_WHAT_IS_KEPT, number=st.integers(0, 5))
+    def what_is_kept(self, how: str, number: int) -> None:
+        """Something becomes of what the export keeps of those who may not be sent."""
+        self.export.change_statuses(how, number)
+
     @rule(meanwhile=st.integers(0, 20), delivery=DELIVERY)
     def another_key(self, meanwhile: int, delivery: Delivery) -> None:
         """The key is replaced while the export runs."""
@@ -146,8 +167,12 @@ class LifeOfAnExport(RuleBasedStateMachine):
 def test_the_audience_follows_the_segments_whatever_happens() -> None:
     """After every run that ended well the audience holds the segments, and nobody's status has changed."""
     with InProcessSandbox() as sandbox:
-        machine: Callable[[], LifeOfAnExport] = type("Lives", (LifeOfAnExport,), {"sandbox": sandbox})
-        run_state_machine_as_test(machine, settings=_EFFORT)
+        oracle = Oracle(sandbox)
+        parts = {"sandbox": sandbox, "oracle": oracle}
+        machine: Callable[[], LifeOfAnExport] = type("Lives", (LifeOfAnExport,), parts)
+        with oracle.watching():
+            run_state_machine_as_test(machine, settings=_EFFORT)
+    assert oracle.ways.keys() == {"asked", "read"}
 
 
 _EFFORT = settings(

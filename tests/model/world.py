@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -99,6 +100,18 @@ class World:
         else:
             compliance = status in {"unsubscribed", "cleaned"}
             self._sandbox.put([{"email": email, "status": status, "compliance": compliance}])
+
+    def administer(self, person: Person, status: str, *, hours: int) -> None:
+        """Somebody who is in the audience gets a status by an administrator: Mailchimp would let it be undone.
+
+        :param hours: for how long it did not show.
+        """
+        if person.email not in self._sandbox.members() or status == "forgotten":
+            self.change_status(person, status)
+            return
+        self.said_no[person.email] = status
+        moment = (datetime.now(UTC) - timedelta(hours=hours)).isoformat()
+        self._sandbox.put([{"email": person.email, "status": status, "last_changed": moment}])
 
     def sign_up(self, person: Person) -> None:
         """Somebody fills in the signup form."""

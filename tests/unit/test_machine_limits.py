@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export import database
-from airflow_mailchimp_export.database import BLOCK_BYTES, BLOCK_ROWS, Database
+from airflow_mailchimp_export.database import BLOCK_BYTES, BLOCK_ROWS, Database, lean_arrow
 from airflow_mailchimp_export.errors import ConfigError, SourceError, UnreadableFile
 from airflow_mailchimp_export.sources.blocks import BATCH_BYTES, MAX_TEXT, divided, regrouped, shortened
 from airflow_mailchimp_export.sources.location import SourceLocation, reading
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
 from airflow_mailchimp_export.state import parquet
+from airflow_mailchimp_export.state.plan_file import Membership, PlanWriter, read_chunks
 from airflow_mailchimp_export.state.run import OUTCOMES, PLAN, RunFolder
 from tests.kit.exports import run_folder
+from tests.kit.people import member
+from tests.kit.plans import planned_rows
 
 
 def texts(rows: int, length: int) -> pa.RecordBatch:
@@ -118,7 +123,7 @@ class TestDuckDB:
     @pytest.mark.parametrize(
         ("error", "told"),
         [
-            (duckdb.OutOfMemoryException(MEMORY), r"needs more memory than the 256MB .* Map fewer columns"),
+            (duckdb.OutOfMemoryException(MEMORY), r"needs more memory than the 192MB .* Map fewer columns"),
             (duckdb.OutOfMemoryException(DISK), r"temporary folder .* Free space there"),
             (
                 duckdb.IOException("IO Error: No space left on device"),
@@ -130,7 +135,7 @@ class TestDuckDB:
     )
     def test_each_is_told_as_what_it_is(self, error: Exception, told: str) -> None:
         """Memory, a full disk and a closed folder have remedies of their own."""
-        with pytest.raises(ConfigError, match=told), database._working():
+        with pytest.raises(ConfigError, match=told), database.working():
             raise error
 
     def test_on_the_way_to_arrow(self) -> None:
@@ -142,12 +147,27 @@ class TestDuckDB:
 
         def read(words: str) -> list[pa.RecordBatch]:
             reader = pa.RecordBatchReader.from_batches(texts(1, 1).schema, broken(words))
-            return list(database._stream(reader))
+            return list(database.streamed(reader))
 
         with pytest.raises(ConfigError, match="needs more memory"):
             read(MEMORY)
         with pytest.raises(pa.ArrowInvalid, match="something else"):
             read("something else")
+
+    def test_in_the_middle_of_a_table(self, tmp_path: Path) -> None:
+        """What it lacks while a table goes into a file is no matter of the place where the file is."""
+        with Database(tmp_path, "accounting/accounts.sql") as opened:
+            opened._statements["rows"] = (
+                "SELECT CASE WHEN range > 400000 THEN error('Out of Memory Error') ELSE range END FROM range(500000)"
+            )
+
+            def write() -> None:
+                with RunFolder(tmp_path).writing(PLAN) as draft, draft.open("wb") as file:
+                    for batch in opened.reader("rows", rows=1000):
+                        file.write(batch.column(0).to_numpy())
+
+            with pytest.raises(ConfigError, match="needs more memory"):
+                write()
 
     def test_a_file_that_it_writes(self, tmp_path: Path) -> None:
         """A full disk under exports_root is not taken for the temporary folder."""
@@ -164,7 +184,40 @@ class TestDuckDB:
 
 
 class TestMemory:
-    """Too little memory is no damage."""
+    """Memory is bounded, whatever the machine is like, and too little of it is no damage."""
+
+    @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 2), (64, 2)])
+    def test_cores_do_not_share_the_memory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, threads: int
+    ) -> None:
+        """DuckDB works with so few threads on a large machine too that its memory is enough for each of them."""
+        monkeypatch.setattr(os, "cpu_count", lambda: cores)
+        with closing(database.connect(tmp_path / "work.duckdb")) as connection:
+            assert connection.sql("SELECT current_setting('threads')").fetchall() == [(threads,)]
+
+    def test_arrow_gives_memory_back(self) -> None:
+        """While an export is at work, Arrow has no allocator that keeps what was given back; then it is as before."""
+        before = pa.default_memory_pool().backend_name
+        with suppress(ZeroDivisionError), lean_arrow():
+            assert pa.default_memory_pool().backend_name == "system"
+            raise ZeroDivisionError
+        assert pa.default_memory_pool().backend_name == before
+
+    def test_a_plan_is_not_kept_while_it_is_read(self, tmp_path: Path) -> None:
+        """However long a plan is, what was read of it is let go before its end."""
+        memberships = (Membership(("A",), ("a",)),)
+        with PlanWriter(tmp_path / PLAN) as writer:
+            for start in range(0, 40_000, 5_000):
+                emails = [f"p{number}@mail.eu" for number in range(start, start + 5_000)]
+                payload = [f"{random.Random(email).randbytes(200).hex()}" for email in emails]
+                none = [0] * len(emails)
+                rows, rejects = planned_rows(
+                    emails, list(map(member, emails)), payload=payload, membership=none
+                )
+                writer.write(rows, rejects, memberships)
+        held = [pa.total_allocated_bytes() for _ in read_chunks(tmp_path / PLAN)]
+        half = len(held) // 2
+        assert max(held[half:]) < max(held[:half]) + (tmp_path / PLAN).stat().st_size / 16
 
     def test_a_source_is_not_to_blame(self) -> None:
         """Whoever runs out of memory while reading a source is not told that the source is damaged."""
@@ -241,7 +294,7 @@ from airflow_mailchimp_export.errors import ConfigError
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
     with Database(Path(sys.argv[1]), "planning/plan.sql") as database:
-        database._create("many", [{"text": f"{number} is a number"} for number in range(50_000)])
+        database._create("many", [{"text": f"{number} is a number"} for number in range(500_000)])
 except ConfigError as error:
     print(error)
 """

@@ -51,7 +51,7 @@ def test_values_never_change(kind: Any) -> None:
 
 def test_closed_sets_are_text() -> None:
     """Every closed set is made of text, so that it can stand in files and requests as it is."""
-    closed = [kind for kind in KINDS if not dataclasses.is_dataclass(kind)]
+    closed = [kind for kind in KINDS if not dataclasses.is_dataclass(kind) and not issubclass(kind, tuple)]
     assert closed
     assert all(issubclass(kind, StrEnum) for kind in closed)
 

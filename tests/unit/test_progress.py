@@ -8,7 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import pytest
 
-from airflow_mailchimp_export.progress import LINE_EVERY, Progress
+from airflow_mailchimp_export.progress import LINE_EVERY, Progress, Stage, heard_by, note
 from tests.kit.clock import FakeClock
 
 
@@ -121,3 +121,33 @@ def test_the_last_line_is_told_once(clock: FakeClock, caplog: pytest.LogCaptureF
         clock.now += 5
         progress.advance(20)
     assert caplog.messages == ["Sending: 20 of 20 members in 5.0 s, 4/s"]
+
+
+def test_who_listens_is_told_now_and_then(clock: FakeClock) -> None:
+    """A listener hears of all work, at most every five seconds, also where one kind of work follows another."""
+    heard: list[Stage] = []
+    with heard_by(heard.append, clock=clock):
+        with Progress("Reading", "profiles", clock=clock) as progress:
+            for _ in range(60):
+                progress.advance(10)
+                clock.now += 0.1
+        with Progress("Sending", "members", total=50, clock=clock) as progress:
+            clock.now += 4.5
+            progress.advance(20)
+        note(Stage("Waiting", "operations", 1, 2))
+    note(Stage("Waiting", "operations", 2, 2))
+    assert heard == [
+        Stage("Reading", "profiles", 0),
+        Stage("Reading", "profiles", 510),
+        Stage("Sending", "members", 20, 50),
+    ]
+
+
+def test_a_listener_that_fails_harms_nobody(clock: FakeClock) -> None:
+    """What is told to somebody else must not end the work."""
+
+    def fail(stage: Stage) -> None:
+        raise OSError
+
+    with heard_by(fail, clock=clock), Progress("Reading", "profiles", clock=clock) as progress:
+        progress.advance(10)

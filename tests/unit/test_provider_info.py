@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ def airflow_schema(name: str) -> Any:
 
 
 def connection_type() -> Any:
-    """Look up the only connection type."""
-    (described,) = get_provider_info()["connection-types"]
+    """Look up the connection type of Mailchimp."""
+    described, _ = get_provider_info()["connection-types"]
     return described
 
 
@@ -38,7 +39,11 @@ def test_airflow_accepts_it_when_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["connection-types", "config", "integrations", "operators", "sensors", "hooks"]
+    "part",
+    [
+        *("connection-types", "config", "integrations", "operators", "sensors", "hooks"),
+        *("asset-uris", "extra-links"),
+    ],
 )
 def test_airflow_accepts_it_when_it_is_written(part: str) -> None:
     """The description fits the stricter schema for authors, which alone knows the fields of the form."""
@@ -86,6 +91,17 @@ def test_the_port_is_visible() -> None:
     assert behaviour["relabeling"]["port"] == "Port (fill in 443, or Test fails)"
     assert "port" not in behaviour["hidden-fields"]
     assert behaviour["placeholders"]["port"] == "443"
+
+
+def test_the_page_of_providers_has_where_to_link() -> None:
+    """Airflow links a provider's documentation by the metadata; what they name under a branch is in the repository."""
+    repository = Path(__file__).resolve().parents[2]
+    urls = tomllib.loads((repository / "pyproject.toml").read_text())["project"]["urls"]
+    assert {"Documentation", "Source", "Changelog"} <= set(urls)
+    for url in urls.values():
+        root, branch, path = url.partition("/main/")
+        assert root.rpartition("/")[0] in (urls["Source"], urls["Source"].rpartition("/")[0])
+        assert not branch or (repository / path).exists()
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -18,10 +18,11 @@ from airflow_mailchimp_export.model import Effect, Member, Outcome, Reason, Reje
 from airflow_mailchimp_export.rules import REASON_RULES
 from airflow_mailchimp_export.state import answers
 from airflow_mailchimp_export.state.answer_files import Answer
-from airflow_mailchimp_export.state.plan_file import Membership, PlannedBlock, SetAside
+from airflow_mailchimp_export.state.plan_file import Membership, SetAside
 from airflow_mailchimp_export.state.run import OUTCOMES, REJECTS, RunFolder
 from tests.kit.exports import MANIFEST, run_folder
 from tests.kit.people import hash_of, member
+from tests.kit.plans import planned_rows
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))
 
@@ -43,18 +44,6 @@ def plan(
     source: str = "row",
 ) -> None:
     """Plan people: each second one is in both segments; ``aside`` are effect, reason and address."""
-    block = PlannedBlock(
-        hashes=list(map(hash_of, emails)),
-        emails=list(emails),
-        statuses=[status] * len(emails),
-        memberships=[index % 2 for index in range(len(emails))],
-        fingerprints=[index + 1 for index in range(len(emails))],
-        profile_ids=[None] * len(emails),
-        new=[True] * len(emails),
-        found=[None] * len(emails),
-        sources=[f"{source} {index + 1}" for index in range(len(emails))],
-        columns=[list(emails)],
-    )
     members: list[Member | Reject] = [(rejects or {}).get(email) or member(email) for email in emails]
     effects, reasons, addresses = ([row[index] for row in aside] for index in range(3))
     folder.begin(MANIFEST)
@@ -72,7 +61,9 @@ def plan(
                 sources=["aside"] * len(aside),
             )
         )
-        writer.write(block, members, MEMBERSHIPS)
+        sources = [f"{source} {index + 1}" for index in range(len(emails))]
+        rows = planned_rows(emails, members, status=[status] * len(emails), source=sources)
+        writer.write(*rows, MEMBERSHIPS)
 
 
 def answer(folder: RunFolder, *outcomes: Outcome, key: str = "chunk-0000000") -> None:

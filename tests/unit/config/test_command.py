@@ -67,7 +67,11 @@ def test_show(
     assert shown["one"]["audience_id"] == "a2"
     assert shown["one"]["field_map"] == {"EMAIL": "mail", "FNAME": "given"}
     assert shown["one"]["segments"] == {
-        "VIP": {"key": "vip", "where": "spent > 1000", "snapshot": "/lake/snapshots/vip.parquet"}
+        "VIP": {
+            "key": "vip",
+            "source": {"uri": "/lake/profiles.parquet"},
+            "query": "FROM profiles WHERE spent > 1000",
+        }
     }
     assert shown["one"]["options"]["max_removal_ratio"] == 0.3
 

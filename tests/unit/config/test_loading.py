@@ -58,15 +58,13 @@ class TestGoodFiles:
         loaded = load(SHIPPED)
         configuration = healthy(loaded)
         assert loaded.mistakes == ()
-        assert configuration.profiles == str(SHIPPED.parents[1] / "samples" / "profiles.parquet")
+        assert configuration.snapshots == str(SHIPPED.parents[1] / "snapshots")
+        assert configuration.profiles.uri == str(SHIPPED.parents[1] / "samples" / "profiles.parquet")
         export = configuration.exports["mailchimp_segment_export"]
-        assert configuration.snapshots_of(export) == {
-            name: str(SHIPPED.parents[1] / "snapshots" / f"{key}.parquet")
-            for name, key in [
-                ("VIP", "vip"),
-                ("Newsletter", "newsletter"),
-                ("Recent buyers", "recent_buyers"),
-            ]
+        assert configuration.names_of(export) == {
+            "vip": "VIP",
+            "newsletter": "Newsletter",
+            "recent_buyers": "Recent buyers",
         }
         assert export.field_map == {
             "EMAIL": "email",
@@ -85,6 +83,7 @@ class TestGoodFiles:
             exports:
               newsletter:
                 display_name: Newsletter
+                retire: [Winter sale]
                 description: For the newsletter.
                 enabled: no
                 connection: mailchimp_de
@@ -113,7 +112,8 @@ class TestGoodFiles:
             False,
         )
         assert (export.connection, export.audience_id) == ("mailchimp_de", "0123456712")
-        assert list(healthy(loaded).snapshots_of(export)) == ["Recent buyers", "VIP"]
+        assert list(healthy(loaded).names_of(export)) == ["buyers", "vip"]
+        assert export.retire == ("Winter sale",)
         assert export.field_map == {
             "EMAIL": "mail",
             "FNAME": {"column": "given", "blank": "clear"},
@@ -154,8 +154,8 @@ class TestGoodFiles:
         loaded = read(file, "exports: {one: {email: mail, segments: [vip]}}", head)
         assert list(healthy(loaded).exports) == ["one"]
         assert told(loaded) == [
-            "segments.yaml:2:1: segments.bad.where: is missing: add it (the condition that its profiles meet, in "
-            "DuckDB's SQL over `profiles`)"
+            "segments.yaml:2:1: segments.bad.where: is missing: add it (the condition that its profiles meet), or sql "
+            "or uri"
         ]
 
     def test_keys_for_anchors(self, file: Path) -> None:
@@ -181,7 +181,7 @@ exports:
     schedule: every day
     connections: 11
     audience_id: not an id
-    approval: always
+    colour: blue
 """
 
 
@@ -218,7 +218,7 @@ class TestMistakes:
             "characters",
             "exports.yaml:16:5: exports.broken.audience_id: must be an audience id such as a1b2c3d4e5 (in Mailchimp: "
             "Audience, Settings, Audience name and defaults); given was text of 9 characters",
-            f"exports.yaml:17:5: exports.broken.approval: is an unknown key: remove it; there are {keys}",
+            f"exports.yaml:17:5: exports.broken.colour: is an unknown key: remove it; there are {keys}",
         ]
 
     def test_a_broken_export_leaves_the_others(self, file: Path) -> None:
@@ -236,7 +236,7 @@ class TestMistakes:
 
     @pytest.mark.parametrize(
         "value",
-        ["approval: always", "alerts: []", "retire: [vip]", "refresh: {endpoint: x}", "alerts:"],
+        ["mailchimp_conn_id: x", "interests: []", "refresh: {endpoint: x}", "interests:"],
     )
     def test_keys_that_mean_nothing_yet_are_refused(self, file: Path, value: str) -> None:
         """What is not done must not look as if it were, blank or not."""
@@ -264,7 +264,7 @@ class TestMistakes:
             (
                 "refresh: {endpoint: here}",
                 "exports.yaml:6:11: refresh.endpoint: is an unknown key: remove it; there are name, schedule, "
-                "publishes, owner, tags",
+                "publishes, warn_ratio, keep, keep_hours, at_once, http, export_all, alerts, owner, tags",
             ),
             (
                 "refresh: daily",
@@ -312,23 +312,11 @@ class TestMistakes:
         assert told(read(file, text, head="")) == [f"exports.yaml:1:1: {mistake}"]
 
     def test_what_every_file_needs(self, file: Path) -> None:
-        """Profiles, snapshots and segments are asked for, with what they are."""
+        """Snapshots and segments are asked for, with what they are."""
         assert told(read(file, "exports: {}", head="")) == [
-            "exports.yaml:1:1: profiles: is missing: add it (the unified profiles: a Parquet file, or a glob of "
-            "several)",
-            "exports.yaml:1:1: snapshots: is missing: add it (the folder in which the refresh keeps one file for each "
-            "segment)",
+            "exports.yaml:1:1: snapshots: is missing: add it (the folder in which the refresh keeps the segments that "
+            "it has built, on any storage)",
             "exports.yaml:1:1: segments: is missing: add it (the segments, by their keys)",
-        ]
-
-    def test_snapshots_on_other_storage(self, file: Path) -> None:
-        """The refresh writes to a disk only, and says so before anybody waits for it."""
-        loaded = read(
-            file, "exports: {}", head=HEAD.replace("snapshots: snapshots", "snapshots: s3://lake/snapshots")
-        )
-        assert told(loaded) == [
-            "exports.yaml:2:1: snapshots: must be a folder on a disk, for the refresh cannot write to other storage "
-            "yet; given was text of 19 characters"
         ]
 
     def test_a_missing_variable_breaks_who_uses_it(self, file: Path) -> None:
@@ -461,8 +449,8 @@ class TestMistakes:
         assert told(loaded) == [
             "exports.yaml:7:3: exports.my export: must be 1 to 100 letters, digits, hyphens and underscores, without a "
             "hyphen at the beginning",
-            "exports.yaml:8:3: exports.customer_segments_refresh: has the name of the DAG that builds the segments: "
-            "rename one of them",
+            "exports.yaml:8:3: exports.customer_segments_refresh: has the name of a DAG of the refresh: rename "
+            "one of them",
         ]
 
     def test_a_merge_tag_that_is_filled_twice(self, file: Path) -> None:
@@ -501,3 +489,117 @@ def test_every_option_may_be_configured() -> None:
     from airflow_mailchimp_export.config.values import OPTIONS_OF_ENTRIES
 
     assert {*OPTIONS_OF_ENTRIES, "profile_id"} == {option.name for option in fields(ExportOptions)}
+
+
+class TestRetired:
+    """Segments that were taken out of an export."""
+
+    def test_they_are_named_by_their_tags(self, file: Path) -> None:
+        """A name need not be one of a segment that is there still."""
+        loaded = read(file, "exports: {news: {segments: [buyers], email: email, retire: [VIP, Old]}}")
+        assert loaded.mistakes == ()
+        assert healthy(loaded).exports["news"].retire == ("VIP", "Old")
+
+    def test_what_cannot_be_retired_is_told(self, file: Path) -> None:
+        """A segment that the export gives, and a key in the place of a name, are mistakes of that line."""
+        loaded = read(file, "exports: {news: {segments: [vip], email: email, retire: [vip, buyers, VIP]}}")
+        assert [line.partition(": ")[2] for line in told(loaded)] == [
+            "exports.news.retire[0]: 'vip' is the tag of 'vip', which the export gives: take 'vip' out of segments to "
+            "retire it, or the name out of here",
+            "exports.news.retire[1]: 'buyers' is the key of a segment: give its name, 'Recent buyers', which is "
+            "the tag",
+            "exports.news.retire[2]: 'VIP' is the tag of 'vip', which the export gives: take 'vip' out of segments to "
+            "retire it, or the name out of here",
+        ]
+
+
+class TestAlerts:
+    """Whom to tell of what goes wrong."""
+
+    SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
+    def test_they_are_read(self, file: Path) -> None:
+        """Each has its events, its notifier and the notifier's parameters, and its own limits."""
+        loaded = read(
+            file,
+            f"""\
+            defaults: {{email: email}}
+            exports:
+              news:
+                segments: [vip]
+                alerts:
+                  - {{on: [failed, late], notifier: {self.SMTP}, arguments: {{to: crm}}, late_after: 2}}
+                  - {{on: partial, notifier: {self.SMTP}, partial_above: 0.01, rejects_above: 100}}
+            """,
+        )
+        assert told(loaded) == []
+        one, other = healthy(loaded).exports["news"].alerts
+        assert (one.on, one.notifier, one.arguments, one.late_after) == (
+            ("failed", "late"),
+            self.SMTP,
+            {"to": "crm"},
+            2.0,
+        )
+        assert (other.on, other.partial_above, other.rejects_above) == (("partial",), 0.01, 100)
+
+    def test_mistakes_in_them_have_their_lines(self, file: Path) -> None:
+        """An unknown key, a path that is none and a lack are told where they are."""
+        loaded = read(
+            file,
+            f"""\
+            exports:
+              news:
+                email: email
+                segments: [vip]
+                alerts:
+                  - {{on: late, notifier: {self.SMTP}}}
+                  - {{on: failed, notifer: {self.SMTP}}}
+                  - {{on: failed, notifier: smtp}}
+            """,
+        )
+        assert [line.partition(": ")[0] + line.partition("exports.news")[2] for line in told(loaded)] == [
+            "exports.yaml:11:9.alerts[0].late_after: is missing: say after how many hours a run is late",
+            "exports.yaml:12:9.alerts[1].notifier: is missing: add it (the class of the Airflow notifier that sends "
+            "it, by its dotted path)",
+            "exports.yaml:12:22.alerts[1].notifer: is an unknown key (did you mean 'notifier'?): correct or remove it",
+            "exports.yaml:13:22.alerts[2].notifier: must be the dotted path of a notifier's class, such as "
+            f"{self.SMTP}; given was text of 4 characters",
+        ]
+
+    @pytest.mark.parametrize(
+        ("notifier", "words"),
+        [
+            (f"{SMTP[:-2]}re", "has no 'SmtpNotifire' (did you mean 'SmtpNotifier'?): correct the path"),
+            (
+                "airflow.providers.slack.notifications.slack.SlackNotifier",
+                "install apache-airflow-providers-slack where the DAGs run and where this is checked",
+            ),
+            (
+                "nowhere.Notifier",
+                "'nowhere' cannot be imported (ModuleNotFoundError): correct the path, or install",
+            ),
+            (
+                "pathlib.Path",
+                "pathlib.Path is no notifier: name a class that is derived from Airflow's BaseNotifier",
+            ),
+        ],
+    )
+    def test_a_check_imports_the_notifiers(self, file: Path, notifier: str, words: str) -> None:
+        """Reading a file imports none of them; who checks it is told of each that is not there."""
+        text = f"exports: {{news: {{email: e, segments: [vip], alerts: [{{on: failed, notifier: {notifier}}}]}}}}"
+        assert told(read(file, text)) == []
+        (mistake,) = load(file, imports=True).mistakes
+        assert words in str(mistake)
+        assert mistake.path == ("exports", "news", "alerts", 0, "notifier")
+
+    def test_a_refresh_has_no_people_to_tell_of(self, file: Path) -> None:
+        """Of a refresh it is told that it failed or is late; its notifiers are imported by a check, too."""
+        refresh = "refresh: {{alerts: [{{on: [failed, {other}], late_after: 2, notifier: {notifier}}}]}}"
+        wrong = told(read(file, refresh.format(other="partial", notifier=self.SMTP)))
+        assert len(wrong) == 1
+        assert wrong[0].endswith(
+            "refresh.alerts[0].on: may be failed and late, which a refresh can be: leave out the others"
+        )
+        assert told(read(file, refresh.format(other="late", notifier="nowhere.Notifier"))) == []
+        (mistake,) = load(file, imports=True).mistakes
+        assert mistake.path == ("refresh", "alerts", 0, "notifier")

@@ -43,7 +43,7 @@ def test_values_may_have_their_types_already() -> None:
     )
     assert (one.operator_options["profile_id"], two.operator_options["profile_id"]) == ("id", None)
     assert list(configuration.enabled) == ["one"]
-    assert configuration.snapshots_of(one) == {"VIP": "/snapshots/vip.parquet"}
+    assert configuration.names_of(one) == {"vip": "VIP"}
 
 
 def test_references_are_checked() -> None:

@@ -68,7 +68,7 @@ def test_what_it_takes(schema: Draft202012Validator, export: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     "export",
     [
-        {"approval": "always"},
+        {"approval": "sometimes"},
         {"delivery": "pigeon"},
         {"on_leave": "forget"},
         {"connections": 11},

@@ -367,6 +367,39 @@ class TestDirect:
         ):
             assert len(taken) <= count + 1 + 2 * 3
 
+    def test_what_collides_waits_for_its_turn(self) -> None:
+        """Of chunks that collide, the later one is begun once the outcomes of the earlier are kept; others go on."""
+        kept = Kept()
+        meeting = threading.Barrier(2, timeout=PATIENCE)
+        seen: dict[int, set[int]] = {}
+
+        def work(one: Chunk) -> list[Outcome]:
+            seen[one.number] = set(kept.outcomes)
+            meeting.wait()
+            return []
+
+        chunks = [chunk(number) for number in (0, 1, 10, 11)]
+        list(
+            deliver_directly(
+                chunks,
+                work,
+                connections=4,
+                keep=kept,
+                collide=lambda one, other: one.number % 10 == other.number % 10,
+            )
+        )
+        assert 0 in seen[10]
+        assert 1 in seen[11]
+
+    def test_nothing_is_kept_where_nobody_was_asked(self) -> None:
+        """A chunk of which nobody may be sent has no answer of Mailchimp's."""
+        kept = Kept()
+        chunks = [chunk(number, "p@mail.eu") for number in range(3)]
+        outcomes = [Outcome("p@mail.eu", Effect.CREATED)]
+        work = lambda one: None if one.number == 1 else outcomes  # noqa: E731
+        assert list(deliver_directly(chunks, work, connections=1, keep=kept)) == [1, 1]
+        assert kept.outcomes.keys() == {0, 2}
+
     def test_a_chunk_without_answer_stays_unconfirmed(self, caplog: pytest.LogCaptureFixture) -> None:
         """A chunk that got no answer is left out with a warning, and the rest goes on."""
         lost = {"p3@mail.eu", "p7@mail.eu"}
@@ -398,6 +431,18 @@ class TestDirect:
         client = FakeClient({UPSERT: losing(lost)})
         chunks = [chunk(number, f"p{number}@mail.eu") for number in range(10)]
         assert list(deliver_directly(chunks, upserter(client).upsert, connections=1, keep=Kept())) == [1, 1]
+
+    def test_only_an_answer_gives_hope(self) -> None:
+        """Chunks for which no call is made, between those without an answer, say nothing of Mailchimp."""
+
+        def work(one: Chunk) -> list[Outcome] | None:
+            if one.number % 3:
+                raise RetryableError("out of reach")
+            return None
+
+        chunks = [chunk(number, "p@mail.eu") for number in range(30)]
+        with pytest.raises(RetryableError):
+            list(deliver_directly(chunks, work, connections=1, keep=Kept()))
 
     def test_a_place_that_cannot_be_written_to_stops(self) -> None:
         """Where answers cannot be kept, no further chunk is sent."""

@@ -190,6 +190,20 @@ class TestResolving:
             + ".",
         ]
 
+    @pytest.mark.parametrize(
+        ("options", "problems"),
+        [
+            ({}, ["FNAM is no merge field", "SIZE is of type dropdown", "LNAME is required"]),
+            ({"skip_merge_validation": True}, ["FNAM is no merge field", "SIZE is of type dropdown"]),
+            ({"create_merge_fields": True}, ["SIZE is of type dropdown", "LNAME is required"]),
+        ],
+    )
+    def test_the_audience_alone(self, options: dict[str, bool], problems: list[str]) -> None:
+        """Without the source, what does not suit the audience is said, and nothing of columns."""
+        fields = {"EMAIL": "email", "FNAM": "first_name", "AGE": "nowhere", "SIZE": {"parts": PARTS}}
+        found = parse_field_map(fields).audience_problems(audience(required("LNAME")), **options)
+        assert [said[: len(words)] for said, words in zip(found, problems, strict=True)] == problems
+
     def test_empty_audience(self) -> None:
         """An audience without merge fields is said to have none."""
         assert problems_of({"FNAME": "first_name"}, merge_fields={}).endswith("merge fields: none.")

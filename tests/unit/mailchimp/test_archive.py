@@ -17,7 +17,7 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError
 
 from airflow_mailchimp_export.errors import RetryableError
 from airflow_mailchimp_export.mailchimp.archive import OperationResult, operation_results
-from airflow_mailchimp_export.mailchimp.bounded import TooMuch, parsed
+from airflow_mailchimp_export.web.bounded import TooMuch, parsed
 from tests.kit.archives import to_archive, to_result
 
 

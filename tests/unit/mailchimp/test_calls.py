@@ -43,7 +43,7 @@ CHUNK = Chunk(7, (to_member(ADA, tags=["VIP"]), to_member(BOB)))
 
 CALLS: Mapping[str, Call[Any]] = {
     "account": calls.account(),
-    "oauth_endpoint": calls.oauth_endpoint(),
+    "oauth_home": calls.oauth_home(),
     "audience": calls.audience(ID),
     "merge_fields": calls.merge_fields(ID),
     "create_merge_field": calls.create_merge_field(ID, MergeField("POINTS", "Points", "number")),
@@ -159,14 +159,14 @@ def test_account() -> None:
 @pytest.mark.parametrize("answer", [{"error": "invalid_token"}, {}, None, {"api_endpoint": None}])
 def test_a_bad_token(answer: Any) -> None:
     """A bad token, which is answered with 200 too, has no endpoint."""
-    assert read(calls.oauth_endpoint(), answer) == ""
+    assert read(calls.oauth_home(), answer) == calls.Home()
 
 
 def test_a_good_token() -> None:
     """A good token's endpoint is read; the call's path is empty, for its base URL is the whole."""
-    assert calls.oauth_endpoint().request == Request("GET", "")
+    assert calls.oauth_home().request == Request("GET", "")
     answer = {"dc": "us3", "api_endpoint": "https://us3.api.mailchimp.com"}
-    assert read(calls.oauth_endpoint(), answer) == "https://us3.api.mailchimp.com"
+    assert read(calls.oauth_home(), answer) == calls.Home("https://us3.api.mailchimp.com", "us3")
 
 
 def test_audience() -> None:
@@ -277,6 +277,22 @@ def test_member_pages() -> None:
     answer = {"members": [{"id": "1", "email_address": ADA}, {"id": "2"}], "total_items": 9}
     assert read(CALLS["members"], answer) == calls.MemberPage((("1", ADA), ("2", "")), 9)
     assert read(CALLS["members"], {"total_items": 0}) == calls.MemberPage((), 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "how", "asked"),
+    [
+        (MemberStatus.CLEANED, "since", "since_last_changed"),
+        (MemberStatus.UNSUBSCRIBED, "since", "unsubscribed_since"),
+        (MemberStatus.CLEANED, "changed_since", "since_last_changed"),
+        (MemberStatus.UNSUBSCRIBED, "changed_since", "since_last_changed"),
+    ],
+)
+def test_members_since(status: MemberStatus, how: str, asked: str) -> None:
+    """Who came to a status since can be asked for, and who changed in any way."""
+    moment = "2026-01-02T03:04:05+00:00"
+    query = calls.members(ID, status, offset=0, **{how: moment}).request.query
+    assert query[4:] == ((asked, moment),)
 
 
 def test_upsert() -> None:

@@ -22,7 +22,7 @@ from airflow_mailchimp_export.mailchimp.client import Credentials, MailchimpClie
 from airflow_mailchimp_export.mailchimp.limiter import GROW_AFTER, AdaptiveLimiter
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.mailchimp.protocol import Response, basic_authorization
-from airflow_mailchimp_export.mailchimp.transport_errors import to_retryable
+from airflow_mailchimp_export.web.transport_errors import to_retryable
 from tests.kit.archives import to_archive, to_result
 from tests.kit.clock import FakeClock
 from tests.kit.http import (

@@ -6,6 +6,8 @@ import base64
 import gzip
 import socket
 import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -302,6 +304,21 @@ def test_retry_after() -> None:
     assert clock.pauses[1] == 17.0
 
 
+def test_what_time_it_is() -> None:
+    """Every answer says what time it is at Mailchimp, a refusal too; one that says nothing proper changes nothing."""
+    dates = ["", "Thu, 26 Nov 2026 05:00:00 GMT", "Thu, 26 Nov 2026 05:00:01 GMT", "soon", "Thu, 99 Nov 2026"]
+    steps = [Response(404 if date == dates[2] else 204, {"date": date}, b"") for date in dates]
+    seen = []
+    with ScriptedServer(*steps) as server, MailchimpClient(server.url, KEY, pace=ONCE) as client:
+        for _ in steps:
+            with suppress(NotFound):
+                client.send(calls.cancel_batch("1"))
+            seen.append(client.server_time)
+    five = datetime(2026, 11, 26, 5, tzinfo=UTC)
+    later = five.replace(second=1)
+    assert seen == [None, five, later, later, later]
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("broken", [False, True])
 def test_redirects(status: int, broken: bool) -> None:
@@ -343,8 +360,8 @@ def test_oauth_metadata() -> None:
     """The metadata call carries its token as that call takes it, to the very base URL."""
     with ScriptedServer(to_response({"api_endpoint": "https://us3.api.mailchimp.com"})) as server:
         url = f"{server.url}/oauth2/metadata"
-        found = carry(calls.oauth_endpoint(), url=url, clock=FakeClock(), token="token", oauth=True)
-    assert found == "https://us3.api.mailchimp.com"
+        found = carry(calls.oauth_home(), url=url, clock=FakeClock(), token="token", oauth=True)
+    assert found.endpoint == "https://us3.api.mailchimp.com"
     assert server.received[0].target == "/oauth2/metadata"
     assert server.received[0].headers["authorization"] == "OAuth token"
 

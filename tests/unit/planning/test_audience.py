@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from airflow_mailchimp_export.delivery.opt_outs import FRESH_FOR, OptOuts
+from airflow_mailchimp_export.delivery.opt_outs import FRESH_FOR, LOOK_AGAIN_AFTER, OptOuts
 from airflow_mailchimp_export.errors import PermanentError
 from airflow_mailchimp_export.mailchimp.members import count_members, read_members, read_tag, read_tags
 from airflow_mailchimp_export.mailchimp.protocol import Request
 from airflow_mailchimp_export.model import MemberStatus, MergeField
 from airflow_mailchimp_export.planning.audience import create_merge_fields, read_audience
 from airflow_mailchimp_export.rules import BILLED, HELD_BACK
+from airflow_mailchimp_export.state.plan_file import Rename
 from tests.kit.client import FakeClient, gateway, raising, refusal
 from tests.kit.clock import FakeCalendar
 from tests.kit.exports import AUDIENCE_ID, LIST
@@ -61,6 +62,13 @@ def read(client: FakeClient, status: MemberStatus = MemberStatus.UNSUBSCRIBED) -
     return [member for members in read_members(client, AUDIENCE_ID, status) for member in members]
 
 
+def in_another_thread(work: Callable[[], object]) -> threading.Thread:
+    """Begin work beside this thread."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
 def told(people: Sequence[str]) -> list[tuple[str, str]]:
     """The pairs that stand for these people."""
     return [(hash_of(email), email) for email in people]
@@ -74,12 +82,18 @@ class TestAudience:
         fields = [{"tag": "FNAME", "name": "First name", "type": "text", "required": True}]
         client = FakeClient(
             {
-                f"GET {LIST}": lambda _: {"id": AUDIENCE_ID, "name": "Readers", "double_optin": True},
+                f"GET {LIST}": lambda _: {
+                    "id": AUDIENCE_ID,
+                    "web_id": 4711,
+                    "name": "Readers",
+                    "double_optin": True,
+                },
                 f"GET {LIST}/merge-fields": lambda _: {"merge_fields": fields},
             }
         )
         audience = read_audience(client, AUDIENCE_ID)
         assert (audience.id, audience.name, audience.double_optin) == (AUDIENCE_ID, "Readers", True)
+        assert audience.web_id == 4711
         assert audience.merge_fields == {"FNAME": MergeField("FNAME", "First name", "text", required=True)}
         assert len(client.requests) == 2
 
@@ -109,14 +123,18 @@ class TestAudience:
 class TestMembers:
     """Reading the members of one status."""
 
-    @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (4500, 5)])
+    @pytest.mark.parametrize(
+        ("count", "calls"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (1950, 2), (1951, 3), (4500, 5)]
+    )
     def test_all_are_read(self, count: int, calls: int) -> None:
-        """Everybody is read once, by pages of a thousand, with no call more than needed."""
+        """Everybody is read, by pages of a thousand that overlap by fifty, with no call more than needed."""
         people = persons(count)
         client = FakeClient({MEMBERS: lambda request: page(request, people)})
-        assert sorted(read(client)) == sorted(told(people))
+        found = read(client)
+        assert {*found} == {*told(people)}
+        assert len(found) == count + 50 * (calls - 1)
         assert sorted(int(dict(request.query)["offset"]) for request in client.requests) == [
-            1000 * number for number in range(calls)
+            950 * number for number in range(calls)
         ]
         assert {dict(request.query)["fields"] for request in client.requests} == {
             "members.id,members.email_address,total_items"
@@ -126,7 +144,7 @@ class TestMembers:
     def test_pages_are_read_side_by_side(self) -> None:
         """All pages behind the first are under way together, as many as there are connections."""
         together = threading.Barrier(3, timeout=PATIENCE)
-        people = persons(7000)
+        people = persons(6700)
 
         def answer(request: Request) -> dict[str, Any]:
             if dict(request.query)["offset"] != "0":
@@ -134,16 +152,26 @@ class TestMembers:
             return page(request, people)
 
         client = FakeClient({MEMBERS: answer}, max_connections=3)
-        assert sorted(read(client)) == sorted(told(people))
+        assert {*read(client)} == {*told(people)}
         assert client.most_in_flight == 3
 
-    def test_a_member_who_leaves_meanwhile_hides_nobody(self) -> None:
-        """Someone who leaves the status shifts the pages: the read is repeated, and nobody is missed."""
+    @pytest.mark.parametrize(("leavers", "calls"), [(1, 3), (50, 3), (51, 5)])
+    def test_members_who_leave_meanwhile_hide_nobody(self, leavers: int, calls: int) -> None:
+        """Who leaves shifts the pages: up to fifty between two are met by the overlap, else the read is repeated."""
         people = persons(2000)
-        client = FakeClient({MEMBERS: changing(lambda number: people if number == 0 else people[1:])})
+        client = FakeClient({MEMBERS: changing(lambda number: people if number == 0 else people[leavers:])})
         found = read(client)
         assert {email for _, email in found} == set(people)
-        assert len(client.requests) == 4
+        assert len(client.requests) == calls
+
+    @pytest.mark.parametrize("swapped", [1, 50])
+    def test_as_many_leave_as_join_meanwhile(self, swapped: int) -> None:
+        """Where the total stays, for as many joined as left, nobody is missed either."""
+        people = persons(2000)
+        new = [f"z{number}@mail.eu" for number in range(swapped)]
+        after = [*people[:5], *people[5 + swapped :], *new]
+        client = FakeClient({MEMBERS: changing(lambda number: people if number == 0 else after)})
+        assert {email for _, email in read(client)} == {*people, *new}
 
     def test_a_member_who_joins_meanwhile_hides_nobody(self) -> None:
         """Someone new at the front or the end: the read is repeated, and the newcomer is met too."""
@@ -157,17 +185,17 @@ class TestMembers:
     def test_reading_ends_where_the_audience_never_rests(self) -> None:
         """Where every read is disturbed it is given up after three, with everybody that any of them met."""
         people = persons(2500)
-        client = FakeClient({MEMBERS: changing(lambda number: people[number:])})
+        client = FakeClient({MEMBERS: changing(lambda number: people[60 * number :])})
         found = {email for _, email in read(client)}
         assert len(client.requests) == 9
-        assert found >= set(people[8:])
+        assert found >= set(people[8 * 60 :])
 
     def test_a_refusal_comes_through(self) -> None:
         """A page that is refused stops the read: half of those who must not be touched are not enough."""
         people = persons(3000)
 
         def answer(request: Request) -> dict[str, Any]:
-            if dict(request.query)["offset"] == "2000":
+            if dict(request.query)["offset"] == "1900":
                 raise refusal(500)
             return page(request, people)
 
@@ -187,11 +215,11 @@ class TestTags:
 
     @pytest.mark.parametrize(("count", "calls"), [(0, 1), (1000, 1), (2300, 3)])
     def test_all_who_carry_a_tag_are_read(self, count: int, calls: int) -> None:
-        """Everybody who carries a tag is read once, by pages of a thousand."""
+        """Everybody who carries a tag is read, by pages of a thousand that overlap."""
         people = persons(count)
         client = FakeClient({f"GET {LIST}/segments/7/members": lambda request: page(request, people)})
         found = [member for members in read_tag(client, AUDIENCE_ID, 7) for member in members]
-        assert sorted(found) == sorted(told(people))
+        assert {*found} == {*told(people)}
         assert len(client.requests) == calls
 
 
@@ -218,24 +246,108 @@ class TestOptOuts:
         """The opt-outs of a run planned just now."""
         return OptOuts(gateway(client, now=clock), AUDIENCE_ID, planned_at=clock())
 
+    def test_whose_address_changes(
+        self, opt_outs: OptOuts, clock: FakeCalendar, gone: dict[str, list[str]]
+    ) -> None:
+        """Who said no under the old address is known by it, and from then on by the new one too."""
+        move = Rename(hash_of("Ada@mail.eu"), "Ada@mail.eu", "new@mail.eu", "subscribed")
+        assert opt_outs.of_renamed(move) is None
+        gone["unsubscribed"] = ["ada@mail.eu"]
+        clock.forward(seconds=30)
+        assert opt_outs.of_renamed(move) is MemberStatus.UNSUBSCRIBED
+        assert opt_outs.among([member("New@mail.eu")]) == {}
+        opt_outs.follow([move])
+        assert opt_outs.among([member("New@mail.eu")]) == {"New@mail.eu": MemberStatus.UNSUBSCRIBED}
+        assert opt_outs.among_leaving(["new@mail.eu"]) == {"new@mail.eu": MemberStatus.UNSUBSCRIBED}
+        assert opt_outs.of_renamed(replace(move, status="unsubscribed")) is None
+
+    def test_whoever_waits_is_content_with_what_is_fresh(
+        self, client: FakeClient, clock: FakeCalendar
+    ) -> None:
+        """Who had to wait for a look that took long does not look again where nobody would have to wait for it."""
+        asked = threading.Semaphore(0)
+        waiting: list[threading.Thread] = []
+
+        def now() -> datetime:
+            if threading.current_thread() is not threading.main_thread():
+                asked.release()
+            return clock()
+
+        def answer(request: Request) -> Any:
+            if not waiting:
+                waiting.append(in_another_thread(lambda: opt_outs.among([])))
+                for _ in range(2):
+                    asked.acquire(timeout=PATIENCE)
+                clock.forward(seconds=LOOK_AGAIN_AFTER.total_seconds() + 1)
+            return page(request, [])
+
+        opt_outs = OptOuts(gateway(client, now=now), AUDIENCE_ID, planned_at=clock())
+        opt_outs.among([])
+        clock.forward(seconds=FRESH_FOR.total_seconds())
+        client.answers[MEMBERS] = answer
+        opt_outs.among([])
+        waiting[0].join(PATIENCE)
+        assert len(client.requests) == 2 * len(HELD_BACK)
+
     def test_what_is_fresh_is_not_looked_up(
         self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
-        """Before anything is sent each status is asked for, once, and then not for half a minute."""
+        """Before anything is sent each status is asked for, once, and then not for some time."""
         assert opt_outs.among(map(member, ["ada@mail.eu"])) == {}
         assert [dict(request.query)["status"] for request in client.requests] == [*HELD_BACK]
         gone["archived"] = ["ada@mail.eu"]
-        clock.forward(seconds=FRESH_FOR.total_seconds() - 1)
+        clock.forward(seconds=LOOK_AGAIN_AFTER.total_seconds() - 1)
         assert opt_outs.among(map(member, ["ada@mail.eu"])) == {}
         clock.forward(seconds=1)
         assert opt_outs.among(map(member, ["ada@mail.eu"])) == {"ada@mail.eu": MemberStatus.ARCHIVED}
+
+    def test_nobody_else_waits_for_a_look_in_good_time(
+        self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar
+    ) -> None:
+        """While one thread looks again, others go on with what is known, as long as that is fresh, and ask nothing."""
+        opt_outs.among([])
+        others: list[dict[str, MemberStatus]] = []
+
+        def answer(request: Request) -> Any:
+            in_another_thread(lambda: others.append(opt_outs.among([member("ada@mail.eu")]))).join(PATIENCE)
+            return page(request, ["ada@mail.eu"])
+
+        client.answers[MEMBERS] = answer
+        clock.forward(seconds=LOOK_AGAIN_AFTER.total_seconds())
+        assert opt_outs.among([member("ada@mail.eu")]).keys() == {"ada@mail.eu"}
+        assert others[0] == {}
+        assert len(others) == len(HELD_BACK)
+        assert len(client.requests) == 2 * len(HELD_BACK)
+
+    def test_who_knows_nothing_fresh_waits(
+        self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar
+    ) -> None:
+        """Once what is known is too old, whoever asks gets what the thread finds that looks, and asks nothing."""
+        opt_outs.among([])
+        waiting: list[threading.Thread] = []
+        found: list[dict[str, MemberStatus]] = []
+
+        def answer(request: Request) -> Any:
+            if not waiting:
+                clock.forward(seconds=(FRESH_FOR - LOOK_AGAIN_AFTER).total_seconds())
+                waiting.append(
+                    in_another_thread(lambda: found.append(opt_outs.among([member("ada@mail.eu")])))
+                )
+            return page(request, ["ada@mail.eu"] if dict(request.query)["status"] == HELD_BACK[-1] else [])
+
+        client.answers[MEMBERS] = answer
+        clock.forward(seconds=LOOK_AGAIN_AFTER.total_seconds())
+        opt_outs.among([])
+        waiting[0].join(PATIENCE)
+        assert found == [{"ada@mail.eu": HELD_BACK[-1]}]
+        assert len(client.requests) == 2 * len(HELD_BACK)
 
     def test_the_status_that_was_known_is_no_change(
         self, opt_outs: OptOuts, gone: dict[str, list[str]]
     ) -> None:
         """Who is sent in a status, or was archived by the export and returns, is not held back by that status."""
         gone.update(archived=["ada@mail.eu"], transactional=["bo@mail.eu"])
-        returns = replace(member("ada@mail.eu"), was=MemberStatus.ARCHIVED)
+        returns = member("ada@mail.eu")._replace(was=MemberStatus.ARCHIVED)
         assert opt_outs.among([returns, member("bo@mail.eu", MemberStatus.TRANSACTIONAL)]) == {}
         assert opt_outs.among([member("ada@mail.eu")]) == {"ada@mail.eu": MemberStatus.ARCHIVED}
 
@@ -261,7 +373,7 @@ class TestOptOuts:
             "b\u00ado@mail.eu": MemberStatus.UNSUBSCRIBED,
         }
 
-    def test_it_is_asked_again_every_half_minute(
+    def test_it_is_asked_again_and_again(
         self, opt_outs: OptOuts, client: FakeClient, clock: FakeCalendar, gone: dict[str, list[str]]
     ) -> None:
         """Who says no between two looks is met by the second one, and who was met before stays known."""
@@ -269,7 +381,7 @@ class TestOptOuts:
         clock.forward(seconds=30)
         assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu"])).keys() == {"ada@mail.eu"}
         gone["unsubscribed"] = ["bo@mail.eu"]
-        clock.forward(seconds=29)
+        clock.forward(seconds=24)
         assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu"])).keys() == {"ada@mail.eu"}
         clock.forward(seconds=1)
         assert opt_outs.among(map(member, ["ada@mail.eu", "bo@mail.eu"])).keys() == {

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from airflow_mailchimp_export.errors import ConfigError, TooManyRejects
-from airflow_mailchimp_export.planning.guards import check_contract, check_rejects, check_volume
+from airflow_mailchimp_export.errors import (
+    Allowance,
+    AllowedRemoval,
+    ConfigError,
+    RemovalLimitExceeded,
+    TooManyRejects,
+)
+from airflow_mailchimp_export.planning.guards import (
+    RemovalTally,
+    UsableRows,
+    check_contract,
+    check_rejects,
+    check_removals,
+    check_volume,
+)
 
 
 class TestVolume:
@@ -64,3 +79,38 @@ class TestRejects:
         assert message.startswith("1,001 of 2,000 profiles cannot be sent")
         assert "(50%). Nothing was sent. The run's rejects.csv lists them" in message
         assert "raise max_reject_ratio in options" in message
+
+
+class TestRemovals:
+    """``max_removal_ratio``: what it takes to let a run through is the truth, to the percent."""
+
+    @pytest.mark.parametrize(
+        ("total", "tags", "usable", "least"),
+        [
+            ((57, 100), {"A": (57, 100)}, "A", 0.58),
+            ((45, 50), {"A": (45, 50)}, "A", 0.9),
+            ((1, 3), {"A": (1, 3)}, "A", 0.34),
+            ((3, 1000), {"A": (3, 1000)}, "", 1.0),
+            # Each tag of its own would be allowed at 50 %, all of them together only at 59 %.
+            ((70, 120), {"A": (50, 100), "B": (20, 20)}, "AB", 0.59),
+        ],
+    )
+    def test_what_lets_it_through(
+        self,
+        total: tuple[int, int],
+        tags: dict[str, tuple[int, int]],
+        usable: str,
+        least: float,
+    ) -> None:
+        """The value that the error names passes the same check, and one percent less does not."""
+        removals = [RemovalTally("", *total), *(RemovalTally(tag, *counts) for tag, counts in tags.items())]
+        segments = [UsableRows(tag, tag, 1, int(tag in usable)) for tag in tags]
+        floor = 20 if len(tags) > 1 else 0
+        check = partial(check_removals, removals, segments, removal_floor=floor)
+        with pytest.raises(RemovalLimitExceeded, match=f"max_removal_ratio={least:g} ") as stopped:
+            check(max_removal_ratio=0.0)
+        told = tuple(AllowedRemoval(count.tag, count.removed, count.owned) for count in removals)
+        assert stopped.value.allow == Allowance("max_removal_ratio", least, told)
+        check(max_removal_ratio=least)
+        with pytest.raises(RemovalLimitExceeded):
+            check(max_removal_ratio=least - 0.01)

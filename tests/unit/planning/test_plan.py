@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_mailchimp_export.counts import Counts
 from airflow_mailchimp_export.database import Database, quoted
 from airflow_mailchimp_export.errors import ConfigError, SourceError
 from airflow_mailchimp_export.model import MemberStatus
+from airflow_mailchimp_export.options import OnLeave
+from airflow_mailchimp_export.planning import decided
 from airflow_mailchimp_export.planning.decided import DecidedPlan
 from airflow_mailchimp_export.planning.plan import StagedPlan, Staging
-from airflow_mailchimp_export.planning.staging import Layout, common_schema, empty_block, staging_block
+from airflow_mailchimp_export.planning.staging import (
+    Layout,
+    common_schema,
+    empty_block,
+    gathered,
+    staging_block,
+)
+from airflow_mailchimp_export.rules import UNTAG
 from airflow_mailchimp_export.settings.segments import Segment, TableSpec
 from airflow_mailchimp_export.state.manifest import SegmentTally
 from airflow_mailchimp_export.state.plan_file import Membership
@@ -126,6 +137,8 @@ def planned(
     members: Mapping[MemberStatus, Sequence[tuple[str, str]]] | None = None,
     tags: Mapping[str, str] | None = None,
     status: MemberStatus = MemberStatus.SUBSCRIBED,
+    ledger: Path | None = None,
+    on_leave: str = OnLeave.KEEP,
 ) -> Iterator[DecidedPlan]:
     """Plan segments of rows in memory."""
     sources = [
@@ -133,10 +146,10 @@ def planned(
         for name, data in segments.items()
     ]
     named = [Segment(name, (tags or {}).get(name, name), TableSpec(people())) for name in segments]
-    with staged(scratch_dir, sources, named, status) as plan:
+    with staged(scratch_dir, sources, named, status, ledger) as plan:
         for member_status, found in (members or {}).items():
             plan.record_status(member_status, found)
-        yield plan.decide()
+        yield plan.decide(on_leave=on_leave)
 
 
 @contextmanager
@@ -145,10 +158,11 @@ def staged(
     sources: Sequence[FakeSource],
     segments: Sequence[Segment],
     status: MemberStatus = MemberStatus.SUBSCRIBED,
+    ledger: Path | None = None,
 ) -> Iterator[StagedPlan]:
     """Read sources to their ends."""
     read: list[int] = []
-    with Staging(scratch_dir, ledger=None, new_member_status=status) as staging:
+    with Staging(scratch_dir, ledger=ledger, new_member_status=status) as staging:
         plan = staging.stage(segments, sources, layout(sources), on_rows=lambda _, rows: read.append(rows))
         assert read == [batch.num_rows for source in sources for batch in source.batches()]
         yield plan
@@ -165,10 +179,12 @@ def upserts(plan: DecidedPlan) -> list[Sent]:
     memberships = plan.memberships()
     sent = []
     for block in plan.upserts():
-        assert block.hashes == list(map(hash_of, block.emails))
-        rows = zip(
-            block.emails, block.statuses, block.memberships, block.sources, *block.columns, strict=True
+        hashes, emails, *known = (
+            block.rows.column(name).to_pylist()
+            for name in ("subscriber_hash", "email", "status", "membership", "source")
         )
+        assert hashes == list(map(hash_of, emails))
+        rows = zip(emails, *known, *block.columns, strict=True)
         for email, status, index, source, _, *values in rows:
             known = memberships[index]
             sent.append(Sent(email, status, known.segments, known.tags, source, tuple(values)))
@@ -550,6 +566,79 @@ class TestStaging:
             assert set(plan.values([1])) == {("Ada",), ("Bob",)}
 
 
+class TestGathering:
+    """Batches are staged some at a time."""
+
+    @pytest.mark.parametrize(
+        ("rows", "length", "tables"),
+        [
+            ([], 1, []),
+            ([3], 1, [3]),
+            ([100_000] * 7, 1, [300_000, 300_000, 100_000]),
+            ([5] * 5, 8_000_000, [5] * 5),
+        ],
+    )
+    def test_by_rows_and_by_bytes(self, rows: list[int], length: int, tables: list[int]) -> None:
+        """So many rows are staged together as make it worth while, and fewer where they are long."""
+        blocks = [pa.record_batch({"text": ["x" * length] * count}) for count in rows]
+        assert [table.num_rows for table in gathered(blocks)] == tables
+
+
+def ledger_of(path: Path, sent: pa.Table, tags: Sequence[Sequence[str]]) -> Path:
+    """Write a ledger of those who were sent."""
+    count = len(sent)
+    rows = sent.select(["subscriber_hash", "email", "profile_id", "status", "fingerprint"])
+    known: dict[str, Sequence[Any]] = {
+        "state": ["member"] * count,
+        "tags": tags,
+        "reason": [""] * count,
+        "words": [""] * count,
+        "attempts": [0] * count,
+        "created": [True] * count,
+        "changed_at": [datetime(2026, 1, 1, tzinfo=UTC)] * count,
+        "run": ["run1"] * count,
+    }
+    for name, values in known.items():
+        rows = rows.append_column(name, pa.array(values))
+    pq.write_table(rows, path)
+    return path
+
+
+def test_who_is_unchanged_is_left_out(tmp_path: Path) -> None:
+    """What is decided holds no row of those of whom there is nothing to say, and they are counted all the same."""
+    emails = ["ada@mail.eu", "bob@mail.eu", "cy@mail.eu", "dot@mail.eu"]
+    with planned(tmp_path, {"S": people(*emails, name=["A", "B", "C", "D"])}) as first:
+        sent = pa.Table.from_batches([block.rows for block in first.upserts()])
+    ledger = ledger_of(tmp_path / "ledger.parquet", sent, [["S"], ["S"], ["S", "T"], ["S"]])
+    again = tmp_path / "again"
+    again.mkdir()
+    later = {"S": people(*emails[:3], name=["A", "Bea", "C"])}
+    with planned(again, later, ledger=ledger, on_leave=UNTAG.name) as plan:
+        decisions = "SELECT disposition, count(*) FROM decisions GROUP BY ALL ORDER BY ALL"
+        assert plan._database._connection.sql(decisions).fetchall() == [
+            ("send", 1),
+            ("unchanged", 1),
+            (None, 1),
+        ]
+        assert plan.counts() == Counts(rows_read=3, unchanged=2)
+        assert plan.segments() == (SegmentTally("S", "S", 3, 2),)
+        assert addresses(plan) == ["bob@mail.eu"]
+        assert [(removal.email, removal.tag) for removal in plan.removals()] == [("dot@mail.eu", "S")]
+
+
+def test_fingerprints_are_those_of_ledgers(scratch_dir: Path) -> None:
+    """Half of the md5 of the values, as a number whose first byte is the least; or everybody would be sent again."""
+    names = [f"Ada{number}" for number in range(1_000)]
+    rows = people(*(f"{name}@mail.eu" for name in names), name=names)
+    with planned(scratch_dir, {"S": rows}) as plan:
+        found = [
+            number for block in plan.upserts() for number in block.rows.column("fingerprint").to_pylist()
+        ]
+    texts = (f"{{'field_0': NULL, 'field_1': {name}}}" for name in names)
+    digests = (hashlib.md5(text.encode(), usedforsecurity=False).digest() for text in texts)
+    assert found == [int.from_bytes(digest[8:], "little") for digest in digests]
+
+
 class TestDatabase:
     """The database of one run."""
 
@@ -582,3 +671,22 @@ class TestDatabase:
     def test_paths_are_quoted(self) -> None:
         """A path with a quote in it is one SQL string."""
         assert quoted(Path("/data/o'brien")) == "'/data/o''brien'"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 100])
+def test_ranges_lose_nobody(scratch_dir: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Whoever is sent comes once and in order, however few are put in order at a time and wherever others are not."""
+    monkeypatch.setattr(decided, "RANGE_ROWS", size)
+    emails = [f"a{number:02}@mail.eu" if number % 5 < 3 else "nobody" for number in range(23)]
+    with planned(scratch_dir, {"S": people(*emails)}) as plan:
+        assert addresses(plan) == [email for email in emails if email != "nobody"]
+
+
+def test_wide_rows_fit_into_the_memory(scratch_dir: Path) -> None:
+    """Of rows with sixty long texts fewer are put in order at a time, so that they need no more than short ones."""
+    many = 20_000
+    texts = pa.array([f"{number:05}" + "x" * 195 for number in range(many)])
+    emails = (f"a{number}@mail.eu" for number in range(many))
+    rows = people(*emails, **{f"text_{column}": texts for column in range(60)})
+    with planned(scratch_dir, {"S": rows}) as plan:
+        assert sum(block.rows.num_rows for block in plan.upserts()) == many

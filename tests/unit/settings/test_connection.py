@@ -328,6 +328,12 @@ class TestOAuth:
         made = settings(TOKEN, auth_method="oauth2").with_api_endpoint("http://127.0.0.1:8025")
         assert (made.server_prefix, made.base_url) == (None, "http://127.0.0.1:8025/3.0")
 
+    @pytest.mark.parametrize(("named", "prefix"), [("us0", "us0"), ("", None), ("us0.evil.org/", None)])
+    def test_a_data_center_beside_the_endpoint(self, named: str, prefix: str | None) -> None:
+        """Where the endpoint's name does not tell it, the data center is taken as the metadata name it."""
+        made = settings(TOKEN, auth_method="oauth2").with_api_endpoint("http://127.0.0.1:8025", named)
+        assert made.server_prefix == prefix
+
     def test_a_wrong_endpoint(self) -> None:
         """The endpoint is checked like a base URL that was filled in."""
         with pytest.raises(

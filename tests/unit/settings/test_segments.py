@@ -10,9 +10,12 @@ import pytest
 
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.settings.file_options import Compression, FileOptions
+from airflow_mailchimp_export.settings.insights_segments import ProfileRead
 from airflow_mailchimp_export.settings.segments import (
     FileFormat,
     FileSpec,
+    InsightsFilesSpec,
+    InsightsSpec,
     Segment,
     TableSpec,
     parse_segments,
@@ -111,7 +114,7 @@ class TestSegments:
             ({1: "x.csv"}, "segments must be a mapping with names as keys"),
             (
                 {"VIP": 7},
-                "segment 'VIP' must be a URI, a mapping with the key 'uri', or a data frame or table",
+                "segment 'VIP' must be a URI, a mapping with the key 'uri' or 'sql', or a data frame",
             ),
             ({"VIP": ""}, "segment 'VIP': uri must name a file, a folder or a glob; given was empty text."),
             ({"VIP": "{'uri': 'x'}"}, "segment 'VIP' must be JSON where it begins with { or ["),
@@ -126,9 +129,26 @@ class TestSegments:
             ({"VIP": {"uri": "x", 1: 2}}, "segment 'VIP' must be a mapping with names as keys"),
             ({"VIP": {"uri": "x", "format": "xls"}}, "segment 'VIP': format must be 'parquet' or 'csv'"),
             ({"VIP": {"uri": "x", "conn_id": 7}}, "segment 'VIP': conn_id must be one line of text"),
+            ({"VIP": {"sql": "select 1"}}, "segment 'VIP' has 'sql' and no 'conn_id'"),
             (
-                {"VIP": {"conn_id": "wh", "sql": "select 1"}},
-                "segment 'VIP': SQL sources are not supported yet",
+                {"VIP": {"conn_id": "crm", "sql": "select 1", "uri": "x.csv"}},
+                "segment 'VIP' has both 'uri' and 'sql'. Leave one of them out",
+            ),
+            (
+                {"VIP": {"conn_id": "crm", "sql": "select 1", "format": "csv"}},
+                "segment 'VIP' has unknown keys: 'format'. Allowed are conn_id, sql, parameters, tag, adbc.",
+            ),
+            (
+                {"VIP": {"conn_id": "crm", "sql": " "}},
+                "segment 'VIP': sql must be a query, or the name of a .sql file; given was empty text.",
+            ),
+            (
+                {"VIP": {"conn_id": "crm", "sql": "vip.sql"}},
+                "segment 'VIP': sql names the file 'vip.sql', which was not read",
+            ),
+            (
+                {"VIP": {"conn_id": "crm", "sql": "select 1", "parameters": "ada"}},
+                "segment 'VIP': parameters must be a mapping of names to values, or a list of values",
             ),
         ],
     )
@@ -232,3 +252,56 @@ class TestFileOptions:
         plain, special = parse_segments({"S": "x.csv", "T": {"uri": "x.csv", "delimiter": ";"}})
         assert repr(plain.source) == "FileSpec(uri='x.csv', format=None, conn_id=None)"
         assert "delimiter=';'" in repr(special.source)
+
+
+INSIGHTS = {"conn_id": "ci", "segment": "High_value"}
+
+
+def test_a_segment_of_customer_insights() -> None:
+    """A connection and the name of a table are enough; what else there is has its defaults."""
+    (segment,) = parse_segments({"VIP": INSIGHTS})
+    assert segment == Segment("VIP", "VIP", InsightsSpec("ci", "High_value"))
+    (segment,) = parse_segments(
+        {
+            "VIP": {
+                **INSIGHTS,
+                "tag": "Best",
+                "max_missing_profiles": "5",
+                "profile_read": "scan",
+                "may_be_empty": "yes",
+            }
+        }
+    )
+    assert segment.tag == "Best"
+    assert segment.source == InsightsSpec("ci", "High_value", 5.0, ProfileRead.SCAN, may_be_empty=True)
+
+
+def test_a_segment_that_customer_insights_exports() -> None:
+    """With a URI it lies in files, whose connection is that of a storage."""
+    (segment,) = parse_segments(
+        {"VIP": {"uri": "abfs://container/BlobExport", "segment": "VIP", "max_age": "26h"}}
+    )
+    assert segment.source == InsightsFilesSpec("abfs://container/BlobExport", "VIP", max_age=26.0)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"segment": "VIP"}, "has no 'conn_id'"),
+        ({"conn_id": "ci", "segment": ""}, "has no 'segment'"),
+        ({**INSIGHTS, "segment": "High value"}, "output table name"),
+        ({**INSIGHTS, "segment": "x' or 1 eq 1"}, "output table name"),
+        ({**INSIGHTS, "max_missing_profiles": 1.5}, "whole number of members"),
+        ({**INSIGHTS, "max_missing_profiles": -1}, "a number from 0"),
+        ({**INSIGHTS, "profile_read": "fast"}, "'auto' or 'scan' or 'by_id'"),
+        ({**INSIGHTS, "max_age": "26h"}, "unknown keys: 'max_age'"),
+        ({"uri": "x", "segment": "VIP", "max_age": 26}, "an age with its unit"),
+        ({"uri": "x", "segment": "VIP", "max_age": "0h"}, "an age with its unit"),
+        ({"uri": "x", "segment": "VIP", "format": "csv"}, "unknown keys: 'format'"),
+    ],
+)
+def test_mistakes_in_a_segment_of_customer_insights(given: dict[str, Any], words: str) -> None:
+    """Each is named with its segment."""
+    with pytest.raises(ConfigError, match=words) as caught:
+        parse_segments({"VIP": given})
+    assert "segment 'VIP'" in str(caught.value)

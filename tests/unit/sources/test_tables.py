@@ -53,6 +53,15 @@ class TestArrow:
         """Dictionaries of large texts are decoded as well."""
         assert values(pa.table({"a": pa.array(["x"], pa.large_string()).dictionary_encode()})) == ["x"]
 
+    def test_views(self) -> None:
+        """Text may be views, as polars has it, by itself or within structs and lists."""
+        views = pa.array(["x", None, "y" * 50], pa.string_view())
+        assert values(pa.table({"a": views})) == ["x", None, "y" * 50]
+        people = pa.StructArray.from_arrays([views], names=["city"])
+        assert values(pa.table({"a": people})) == [{"city": "x"}, {"city": None}, {"city": "y" * 50}]
+        lists = pa.ListArray.from_arrays([0, 2, 3], views)
+        assert values(pa.table({"a": lists})) == [["x", None], ["y" * 50]]
+
     def test_long_tables(self) -> None:
         """Long tables come in batches; they can be read again, and rows are numbered from 1."""
         source = opened(pa.table({"a": range(BATCH_ROWS + 10)}))
@@ -77,7 +86,8 @@ class TestArrow:
     def test_columns_that_are_wrong(self) -> None:
         """Missing and duplicate columns are told as of files."""
         assert refusal(pa.table({"A": [1]})) == (
-            "segment 'VIP': there is no column 'a' (did you mean 'A'?); there are 'A'."
+            "segment 'VIP': there is no column 'a' (did you mean 'A'?); there are 'A'. "
+            "Correct its name where the export maps it, or put the column into the source: a retry reads it again"
         )
         twice = pa.table([pa.array([1]), pa.array([2])], names=["a", "a"])
         assert refusal(twice) == "segment 'VIP': several columns are named 'a': rename all but one."

@@ -12,6 +12,7 @@ from upath import UPath
 from airflow_mailchimp_export.errors import ConfigError
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.notes import BEGUN, WATCH, BegunMark, WatchNote
+from tests.kit.waiting import PATIENCE
 
 
 class Counting(Folder):
@@ -60,12 +61,12 @@ class TestBegun:
         assert (folder.writes, mark.chunks) == (before, 18)
 
     def test_a_million_profiles_cost_few_notes(self, folder: Counting) -> None:
-        """Two thousand chunks in a row, each a sixteenth ahead, are written down some ninety times."""
+        """Two thousand chunks in a row, each an eighth ahead, are written down some seventy times."""
         mark = started(folder)
         for number in range(2000):
-            mark.reach(number, ahead=number // 16)
-            assert number < (mark.chunks or 0) <= number + 1 + number / 16
-        assert folder.writes < 100
+            mark.reach(number, ahead=number // 8)
+            assert number < (mark.chunks or 0) <= number + 1 + number / 8
+        assert folder.writes < 80
 
     def test_threads_note_side_by_side(self, folder: Counting) -> None:
         """Whoever comes back from noting a chunk finds it noted, whatever others note meanwhile."""
@@ -85,6 +86,46 @@ class TestBegun:
             thread.join()
         assert missing == []
         assert mark.chunks == 40
+
+    def test_nobody_waits_who_is_noted(self, folder: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+        """While one thread writes the next note, before it is needed, others begin what the last one covers."""
+        mark = started(folder)
+        mark.reach(0, ahead=7)
+        others: list[int | None] = []
+        put = folder.put
+
+        def other() -> None:
+            mark.reach(7, ahead=7)
+            others.append(mark.chunks)
+
+        def slow(name: str, content: bytes) -> None:
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join(PATIENCE)
+            put(name, content)
+
+        monkeypatch.setattr(folder, "put", slow)
+        mark.reach(5, ahead=7)
+        assert (others, mark.chunks) == ([8], 13)
+
+    def test_threads_that_read_it_first(self, folder: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of threads that come upon the mark together none goes back to what it was when another has moved it."""
+        started(folder)
+        mark = BegunMark(folder)
+        read, others = folder.read, []
+
+        def slow(name: str) -> bytes:
+            content = read(name)
+            if not others:
+                others.append(threading.Thread(target=lambda: mark.reach(3)))
+                others[0].start()
+                others[0].join(0.2)
+            return content
+
+        monkeypatch.setattr(folder, "read", slow)
+        mark.reach(1)
+        others[0].join(PATIENCE)
+        assert mark.chunks == BegunMark(folder).chunks == 4
 
     @pytest.mark.parametrize("content", [None, b"", b"[]", b'{"chunks": "x"}', b'{"format": 9, "chunks": 1}'])
     def test_where_it_is_not_known_it_stays_so(self, folder: Counting, content: bytes | None) -> None:

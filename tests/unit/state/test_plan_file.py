@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,7 +23,6 @@ from airflow_mailchimp_export.state.plan_file import (
     REMOVAL_BLOCK,
     SCHEMA,
     Membership,
-    PlannedBlock,
     PlanWriter,
     Removal,
     Rename,
@@ -34,24 +32,9 @@ from airflow_mailchimp_export.state.plan_file import (
     read_renames,
 )
 from tests.kit.people import hash_of, member
+from tests.kit.plans import planned_rows
 
 MEMBERSHIPS = (Membership(("A",), ("a",)), Membership(("A", "B"), ("a", "b")))
-
-
-def block(people: Sequence[str], statuses: Sequence[str] = ()) -> PlannedBlock:
-    """Make a block of profiles; every other one is in both segments."""
-    return PlannedBlock(
-        hashes=[hash_of(email) for email in people],
-        emails=list(people),
-        statuses=list(statuses) or ["subscribed"] * len(people),
-        memberships=[index % 2 for index in range(len(people))],
-        fingerprints=[2**64 - 1 - index for index in range(len(people))],
-        profile_ids=[f"id {email}" for email in people],
-        new=[index % 3 == 0 for index in range(len(people))],
-        found=[None] * len(people),
-        sources=[f"row {index + 1}" for index in range(len(people))],
-        columns=[list(people)],
-    )
 
 
 def persons(count: int, *, start: int = 0) -> list[str]:
@@ -68,7 +51,7 @@ class TestNumbers:
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             for start in range(0, 1201, 333):
                 part = people[start : start + 333]
-                writer.write(block(part), [member(email) for email in part], MEMBERSHIPS)
+                writer.write(*planned_rows(part, [member(email) for email in part]), MEMBERSHIPS)
         found = list(read_chunks(tmp_path / "plan.parquet"))
         assert [(one.number, len(one.members)) for one in found] == [(0, 500), (1, 500), (2, 201)]
         assert [one.email for each in found for one in each.members] == people
@@ -82,7 +65,7 @@ class TestNumbers:
             for number, email in enumerate(people)
         ]
         with PlanWriter(tmp_path / "plan.parquet") as writer:
-            writer.write(block(people), members, MEMBERSHIPS)
+            writer.write(*planned_rows(people, members), MEMBERSHIPS)
         found = list(read_chunks(tmp_path / "plan.parquet"))
         assert [len(one.members) for one in found] == [MAX_CHUNK_MEMBERS] * 2
         assert (writer.planned, writer.upsert_chunks, writer.rejected) == (1000, 2, 500)
@@ -90,7 +73,8 @@ class TestNumbers:
     def test_a_plan_without_members_has_no_chunk(self, tmp_path: Path) -> None:
         """Where everybody is rejected, there is nothing to send."""
         with PlanWriter(tmp_path / "plan.parquet") as writer:
-            writer.write(block(["a@mail.eu"]), [Reject(Reason.INVALID_FIELD, "AGE")], MEMBERSHIPS)
+            rows = planned_rows(["a@mail.eu"], [Reject(Reason.INVALID_FIELD, "AGE")])
+            writer.write(*rows, MEMBERSHIPS)
         assert list(read_chunks(tmp_path / "plan.parquet")) == []
         assert writer.upsert_chunks == 0
 
@@ -108,7 +92,8 @@ class TestPlanFile:
         ]
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             statuses = [one.status.value for one in members]
-            writer.write(block([one.email for one in members], statuses), members, MEMBERSHIPS)
+            rows = planned_rows([one.email for one in members], members, status=statuses)
+            writer.write(*rows, MEMBERSHIPS)
         assert list(read_chunks(tmp_path / "plan.parquet")) == [Chunk(0, tuple(members))]
 
     def test_each_profile_has_a_row(self, tmp_path: Path) -> None:
@@ -127,7 +112,14 @@ class TestPlanFile:
         people = ["ada@mail.eu", "bob@mail.eu"]
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             writer.set_aside(aside)
-            writer.write(block(people), [member(people[0]), Reject(Reason.INVALID_FIELD, "AGE")], MEMBERSHIPS)
+            rows = planned_rows(
+                people,
+                [member(people[0]), Reject(Reason.INVALID_FIELD, "AGE")],
+                fingerprint=[2**64 - 1, 2**64 - 2],
+                profile_id=[f"id {email}" for email in people],
+                is_new=[True, False],
+            )
+            writer.write(*rows, MEMBERSHIPS)
         table = pq.read_table(tmp_path / "plan.parquet")
         assert table.schema.names == SCHEMA.names
         rows = [
@@ -194,7 +186,8 @@ class TestLeaving:
         """Chunks of leavers have one tag and at most 500 people each, and are numbered behind the members'."""
         people = persons(1001)
         with PlanWriter(tmp_path / "plan.parquet") as writer:
-            writer.write(block(people[:501]), [member(email) for email in people[:501]], MEMBERSHIPS)
+            rows = planned_rows(people[:501], [member(email) for email in people[:501]])
+            writer.write(*rows, MEMBERSHIPS)
             writer.remove([*leavers("a", *people), *leavers("b", people[0])])
         found = list(read_removal_chunks(tmp_path / "plan.parquet"))
         assert [(one.number, one.tag, len(one.emails)) for one in found] == [
@@ -239,7 +232,7 @@ class TestLeaving:
         rename = Rename(hash_of("old@mail.eu"), "old@mail.eu", "new@mail.eu", "subscribed")
         with PlanWriter(tmp_path / "plan.parquet") as writer:
             writer.rename([rename])
-            writer.write(block(["new@mail.eu"]), [member("new@mail.eu")], MEMBERSHIPS)
+            writer.write(*planned_rows(["new@mail.eu"], [member("new@mail.eu")]), MEMBERSHIPS)
             writer.remove(leavers("a", "old@mail.eu"))
         assert read_renames(tmp_path / "plan.parquet") == [rename]
         assert len(list(read_chunks(tmp_path / "plan.parquet"))) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from upath import UPath
 from airflow_mailchimp_export.delivery.watch import LONGEST_WAIT, BatchWatch
 from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
 from airflow_mailchimp_export.model import Batch
+from airflow_mailchimp_export.state.manifest import SubmittedBatch
 from airflow_mailchimp_export.state.run import PLAN, REPORT, RUN, ExportFolder, RunFolder
 from airflow_mailchimp_export.state.storage import LocalDisk
 
@@ -55,6 +57,90 @@ class TestWriting:
         with folder.reading(RUN) as path:
             assert path.read_bytes() == b"second"
             assert path.name == RUN
+
+    def test_what_is_at_hand_is_what_is_there(self, folder: RunFolder) -> None:
+        """A file that is kept at hand is read as it was written or found, and is left alone by that."""
+        folder.put(RUN, b"found")
+        with folder.at_hand(RUN), folder.at_hand(PLAN):
+            assert not folder.has_copy(PLAN)
+            folder.put(PLAN, b"written")
+            for _ in range(2):
+                with folder.reading(RUN) as found, folder.reading(PLAN) as written, folder.at_hand(PLAN):
+                    assert (found.read_bytes(), written.read_bytes()) == (b"found", b"written")
+        assert (folder.read(RUN), folder.read(PLAN)) == (b"found", b"written")
+        assert not folder.has_copy(RUN)
+
+    def test_nothing_stays_at_hand(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Copies of an object storage are gone at the end, whatever ends it."""
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        folder = RunFolder(UPath(f"memory://{uuid4().hex}/exports/run"))
+
+        def fails() -> None:
+            with folder.at_hand(RUN), folder.at_hand(PLAN):
+                folder.put(RUN, b"written")
+                folder.put(PLAN, b"written")
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            fails()
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+    @pytest.mark.parametrize("written", [True, False])
+    def test_what_goes_wrong_meanwhile(self, folder: RunFolder, *, written: bool) -> None:
+        """An error that comes while a file is at hand is not taken for one of writing that file."""
+        with pytest.raises(ConnectionResetError), folder.at_hand(PLAN):  # noqa: PT012
+            if written:
+                folder.put(PLAN, b"written")
+            raise ConnectionResetError
+
+    def test_a_plan_at_hand_that_is_removed(self, local: RunFolder) -> None:
+        """Where the folder of the run is removed meanwhile its plan is missing, as it is for whoever comes then."""
+        with local.plan_at_hand():
+            with local.writing_plan():
+                pass
+            with local.reading_plan():
+                pass
+            local.export_folder().remove_run(local)
+            with pytest.raises(UnreadableFile, match="is missing"), local.reading_plan():
+                pass
+
+    def test_a_note_whose_answer_was_lost(self, folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of a list of batches that may have been written after all, what is there counts."""
+        put = folder.put
+        folder.note_batch(SubmittedBatch("first", (0,)))
+
+        def lossy(name: str, content: bytes) -> None:
+            put(name, content)
+            raise ConfigError("no answer")
+
+        monkeypatch.setattr(folder, "put", lossy)
+        with pytest.raises(ConfigError):
+            folder.note_batch(SubmittedBatch("second", (1,)))
+        assert [batch.id for batch in folder.batches] == ["first", "second"]
+
+    def test_runs_are_found_while_folders_come_and_go(
+        self, local: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A folder that is gone before it is looked into holds nothing, drafts are none, and links are followed."""
+        export = local.export_folder()
+        for place in (tmp_path / "elsewhere", tmp_path / "exports" / ".draft-1"):
+            RunFolder(place).put(RUN, b"content")
+        local.put(RUN, b"content")
+        (tmp_path / "exports" / "linked").symlink_to(tmp_path / "elsewhere")
+        names = LocalDisk.names
+        monkeypatch.setattr(LocalDisk, "names", lambda self, folder: [*names(self, folder), "gone"])
+        assert [run.name for run in export.unfinished_runs()] == ["linked", "run"]
+
+    def test_what_is_below(self, folder: RunFolder) -> None:
+        """Folders are found with the names in each of them, and nothing else."""
+        for name in (f"two-2/{RUN}", f"two/{RUN}", f"two/{PLAN}", "two/answers/x/y", f"one [a*]/{PLAN}", "x"):
+            folder.put(name, b"content")
+        assert list(folder.names_below().items()) == [
+            ("one [a*]", {PLAN}),
+            ("two", {RUN, PLAN, "answers"}),
+            ("two-2", {RUN}),
+        ]
+        assert folder.export_folder().run_named("nowhere").names_below() == {}
 
     def test_a_file_appears_only_once_it_is_whole(self, folder: RunFolder) -> None:
         """While a file is being written, the old content stays under its name."""
@@ -256,9 +342,7 @@ class TestRuns:
             export.run(name).put(REPORT, b'{"finished_at": "2026-01-0%dT00:00:00+00:00"}' % day)
         export.run("odd").put(REPORT, content)
         os.utime(tmp_path / "odd" / REPORT, (1767312000, 1767312000))
-        assert (
-            export.run("odd-2").export_folder().runs()[2].ending().finished_at == "2026-01-02T00:00:00+00:00"
-        )
+        assert export.runs()[2].ending([REPORT]).finished_at == "2026-01-02T00:00:00+00:00"
         export.tidy(1)
         assert [run.name for run in export.runs()] == ["a"]
         assert f"{tmp_path}/odd/{REPORT} " in caplog.messages[-1]
@@ -328,7 +412,7 @@ class TestRuns:
         assert export.run("manual__1").name == "manual__1-2"
         with pytest.raises(UnreadableFile, match=r"manual__1/run\.json is damaged\. Remove the folder"):
             run.report(dict)
-        assert run.ending().finished_at > "2026"
+        assert run.ending(run.names()).finished_at > "2026"
         export.tidy(0)
         assert export.runs() == []
 
