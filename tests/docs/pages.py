@@ -94,6 +94,8 @@ PAGES = tuple(
     for path in (
         REPOSITORY / "README.md",
         REPOSITORY / "CHANGELOG.md",
+        REPOSITORY / "CONTRIBUTING.md",
+        REPOSITORY / "SECURITY.md",
         *sorted((REPOSITORY / "docs").glob("*.md")),
     )
 )

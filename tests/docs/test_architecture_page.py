@@ -8,11 +8,13 @@ from importlib import import_module
 
 from airflow_mailchimp_export import errors
 from airflow_mailchimp_export.sandbox.__main__ import to_parser as sandbox_parser
+from airflow_mailchimp_export.sandbox.customer_insights.command import to_parser as customer_insights_parser
+from airflow_mailchimp_export.withdraw import to_parser as withdraw_parser
 from benchmarks.__main__ import to_parser as benchmarks_parser
 from tests.docs.pages import PAGES, REPOSITORY, Page, names, page, spans
 
 PACKAGE = REPOSITORY / "airflow_mailchimp_export"
-OTHER_FLAGS = {"--airflow-port", "--sandbox-port", "--conf", "--build"}
+OTHER_FLAGS = {"--airflow-port", "--sandbox-port", "--conf", "--build", "--profile"}
 """Those of `scripts.up`, which test_blocks reads, Airflow's, and Docker's."""
 
 
@@ -26,10 +28,10 @@ def test_rooms() -> None:
 
 
 def test_places_of_changes() -> None:
-    """How to change things names at most three files of the package for each of eleven changes, and all exist."""
+    """How to change things names at most three files of the package for each of sixteen changes, and all exist."""
     chapter = page("architecture").text.partition("## How to change things")[2].partition("## Words")[0]
     changes = [change.partition("\n") for change in chapter.split("### ")[1:]]
-    assert len(changes) == 11
+    assert len(changes) == 16
     for _, _, text in changes:
         files = {span for span in spans(text) if re.fullmatch(r"[\w/]+\.(py|sql)", span)}
         assert all((PACKAGE / file).exists() or (REPOSITORY / file).exists() for file in files)
@@ -60,7 +62,8 @@ def test_modules() -> None:
 
 def test_flags() -> None:
     """Every option that stands in a sentence is one of a program."""
-    known = flags(sandbox_parser()) | flags(benchmarks_parser()) | {"--exports-root"} | OTHER_FLAGS
+    parsers = (sandbox_parser(), customer_insights_parser(), benchmarks_parser(), withdraw_parser())
+    known = set().union(*map(flags, parsers)) | OTHER_FLAGS
     spelled = (span for one in PAGES for span in spans(one.prose))
     assert {flag for span in spelled for flag in re.findall(r"(?<!\S)--[a-z-]+", span)} <= known
 

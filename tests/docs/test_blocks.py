@@ -5,7 +5,9 @@ from __future__ import annotations
 import configparser
 import json
 import shlex
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -13,12 +15,14 @@ from unittest.mock import patch
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from airflow_mailchimp_export.accounting.report import Report
 from airflow_mailchimp_export.fields.field_map import parse_field_map
 from airflow_mailchimp_export.options import ExportOptions
 from airflow_mailchimp_export.provider_info import get_provider_info
 from airflow_mailchimp_export.settings.connection import ConnectionSettings
+from airflow_mailchimp_export.settings.insights import InsightsSettings
 from airflow_mailchimp_export.settings.segments import parse_segments
 from tests.docs.pages import PAGES, REPOSITORY, Block, Page, blocks, names, page, spans
 
@@ -55,10 +59,23 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def crm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A query, in the database crm, of the person whom both segments have."""
+    path = tmp_path / "crm.db"
+    monkeypatch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("create table customers (email text, first_name text, bought date)")
+        connection.execute("insert into customers values ('ada@inkwell.invalid', 'ada', '2020-01-01')")
+        connection.commit()
+    return "select email, first_name from customers where bought < :since"
+
+
 @pytest.mark.parametrize("block", DAG_BLOCKS, ids=str)
 def test_dags(
     block: Block,
     lake: Path,
+    crm: str,
     mailchimp: Sandbox,
     run_dag: Callable[[DAG], DagRun],
     caplog: pytest.LogCaptureFixture,
@@ -70,6 +87,7 @@ def test_dags(
     folder = lake / "dags"
     folder.mkdir()
     (folder / "shown.py").write_text(block.code.replace(LAKE, str(lake)))
+    (folder / "vip.sql").write_text(crm)
     bag = DagBag(folder)
     assert bag.import_errors == {}
     (dag,) = bag.dags.values()
@@ -106,6 +124,10 @@ def test_json(block: Block) -> None:
 
 def check_connection(content: dict[str, Any]) -> None:
     """Make sure that a connection has no mistakes."""
+    if content["conn_type"] == "customer_insights":
+        standard = {name: content.get(name) for name in ("login", "password", "host", "port")}
+        assert InsightsSettings.from_parts(**standard, extra=content["extra"]).unknown_extra == ()
+        return
     assert content["conn_type"] == "mailchimp"
     parts = {name: content.get(name) for name in ("password", "host", "port", "schema")}
     settings = ConnectionSettings.from_parts(**parts, extra=content.get("extra", {}))
@@ -183,9 +205,27 @@ def check_python(words: list[str]) -> None:
 def check_pip(words: list[str]) -> None:
     """Only this package, by name or from the checkout, is installed."""
     if words[0] == "install":
-        assert set(words[1:]) <= {"-e", ".", ".[dev]", "airflow-mailchimp-export"}
+        assert set(words[1:]) <= {"-e", ".", ".[dev,services]", "airflow-mailchimp-export"}
     else:
         assert words == ["freeze", "--exclude-editable"]
+
+
+def check_copy(words: list[str]) -> None:
+    """Only what there is can be copied."""
+    assert (REPOSITORY / words[0]).exists()
+
+
+def check_mode(words: list[str]) -> None:
+    """Only settings are kept to oneself."""
+    assert words == ["600", ".env"]
+
+
+def check_docker(words: list[str]) -> None:
+    """Only what docker-compose.yaml has is started."""
+    assert words[0] == "compose"
+    services = yaml.safe_load((REPOSITORY / "docker-compose.yaml").read_text())["services"]
+    profiles = {profile for service in services.values() for profile in service.get("profiles", ())}
+    assert set(words[1:]) <= {"--profile", "up", "--build", *profiles}
 
 
 def check_export(words: list[str]) -> None:
@@ -200,7 +240,10 @@ def check_export(words: list[str]) -> None:
 
 def _read_sandbox(words: list[str]) -> object:
     from airflow_mailchimp_export.sandbox.__main__ import to_parser
+    from airflow_mailchimp_export.sandbox.customer_insights import command
 
+    if words[:1] == [command.NAME]:
+        return command.to_parser().parse_args(words[1:])
     return to_parser().parse_args(words)
 
 
@@ -217,6 +260,13 @@ def _read_benchmarks(words: list[str]) -> object:
     return to_parser().parse_args(words)
 
 
+def _read_insights(words: list[str]) -> object:
+    from airflow_mailchimp_export.customer_insights.__main__ import to_parser
+
+    # A sentence may name the command without a connection.
+    return to_parser().parse_args(words if len(words) > 1 else [*words, "ci"])
+
+
 def _read_forget(words: list[str]) -> object:
     from airflow_mailchimp_export import forget
 
@@ -231,10 +281,18 @@ def _read_up(words: list[str]) -> object:
     return parse(words)
 
 
+def _read_withdraw(words: list[str]) -> object:
+    from airflow_mailchimp_export.withdraw import to_parser
+
+    return to_parser().parse_args(words or ["newsletter"])
+
+
 PARSERS: dict[str, Callable[[list[str]], object]] = {
     "airflow_mailchimp_export.config": _read_config,
+    "airflow_mailchimp_export.customer_insights": _read_insights,
     "airflow_mailchimp_export.forget": _read_forget,
     "airflow_mailchimp_export.sandbox": _read_sandbox,
+    "airflow_mailchimp_export.withdraw": _read_withdraw,
     "benchmarks": _read_benchmarks,
     "scripts.up": _read_up,
 }
@@ -244,6 +302,9 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "python": check_python,
     "python3": check_python,
     "pip": check_pip,
+    "cp": check_copy,
+    "chmod": check_mode,
+    "docker": check_docker,
     "export": check_export,
 }
 

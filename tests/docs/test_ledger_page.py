@@ -9,11 +9,11 @@ from pathlib import Path
 
 import duckdb
 
-from airflow_mailchimp_export import forget
+from airflow_mailchimp_export import forget, withdraw
 from airflow_mailchimp_export.accounting.report import RENAME_UNCONFIRMED
 from airflow_mailchimp_export.model import Effect
 from airflow_mailchimp_export.options import OnLeave
-from airflow_mailchimp_export.state import claims, ledger, lock, notes
+from airflow_mailchimp_export.state import claims, ledger, lock, notes, statuses
 from airflow_mailchimp_export.state import run as run_files
 from tests.docs.pages import REPOSITORY, names, page, spans
 
@@ -43,7 +43,7 @@ def test_states() -> None:
 def test_files() -> None:
     """The table has the files that an export keeps beside its runs."""
     shown = names(page("ledger").table("What it holds", "file", "what is in it"))
-    assert shown == [ledger.LEDGER, ledger.SET_ASIDE, claims.TAGS, lock.LOCK]
+    assert shown == [ledger.LEDGER, ledger.SET_ASIDE, statuses.STATUSES, claims.TAGS, lock.LOCK]
 
 
 def test_leaving() -> None:
@@ -82,7 +82,7 @@ def test_places_of_people() -> None:
         notes.BEGUN,
         notes.WATCH,
     }
-    assert {*searched, *spans(sentence)} == {*files, ledger.LEDGER, ledger.SET_ASIDE}
+    assert {*searched, *spans(sentence)} == {*files, ledger.LEDGER, ledger.SET_ASIDE, statuses.STATUSES}
 
 
 def test_options_of_forget() -> None:
@@ -92,6 +92,13 @@ def test_options_of_forget() -> None:
     with redirect_stdout(said), suppress(SystemExit):
         forget.main(["--help"])
     assert shown == re.findall(r"^  (?!-h)(-?-?[a-z-]+) ", said.getvalue(), re.MULTILINE)
+
+
+def test_options_of_withdraw() -> None:
+    """The table has what the command takes."""
+    shown = names(page("ledger").table("Withdrawing an export", "option", "meaning"))
+    taken = [action.option_strings or [action.dest] for action in withdraw.to_parser()._actions]
+    assert shown == [spelled[-1] for spelled in taken if "--help" not in spelled]
 
 
 def test_what_forget_prints(tmp_path: Path) -> None:

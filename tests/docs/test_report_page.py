@@ -7,12 +7,15 @@ from datetime import timedelta
 from importlib import import_module
 
 from airflow_mailchimp_export.accounting.accounts import REJECT_COLUMNS
+from airflow_mailchimp_export.accounting.problems import ProblemKind
 from airflow_mailchimp_export.accounting.report import Counts, Report
 from airflow_mailchimp_export.fields.targets import remedy_for
 from airflow_mailchimp_export.fields.values import WarningKind
 from airflow_mailchimp_export.mailchimp.pace import Pace
 from airflow_mailchimp_export.model import Verdict
+from airflow_mailchimp_export.planning.guards import NO_ROWS_REMEDY, SEGMENT_WITHOUT_ROWS
 from airflow_mailchimp_export.planning.tags import TAG_REMEDIES, TagWarning
+from airflow_mailchimp_export.published import PublishedReport
 from airflow_mailchimp_export.rules import REASON_RULES
 from tests.docs.pages import Page, columns, names, page, pairs
 
@@ -34,8 +37,12 @@ NUMBERS = {
     "seconds between the first looks at a batch": "delivery.watch.FIRST_PAUSE",
     "seconds between two looks, at most": "delivery.watch.LONGEST_PAUSE",
     "seconds without progress after which waiting ends": "delivery.watch.DEFAULT_STALL_TIMEOUT",
-    "seconds between two looks at who opted out, at least": "delivery.opt_outs.FRESH_FOR",
+    "seconds between two looks at who opted out, at least": "delivery.opt_outs.LOOK_AGAIN_AFTER",
+    "seconds for which it is known who opted out, at most": "delivery.opt_outs.FRESH_FOR",
     "seconds by which clocks may differ": "delivery.opt_outs.CLOCK_MARGIN",
+    "requests up to which who may not be sent is read as a whole each time": "planning.statuses.REQUESTS_TO_ASK",
+    "seconds before the last look for which changes are asked for again": "planning.statuses.OVERLAP",
+    "seconds after which all who may not be sent are read anyway": "planning.statuses.LONGEST_KEPT",
     "seconds for which a run that is at work holds the lock": "state.lock.LEASE",
     "seconds between two renewals of it": "state.lock.RENEW_EVERY",
     "seconds for which a run that waits keeps out who cannot ask Mailchimp": "state.lock.WAITING_LEASE",
@@ -50,6 +57,18 @@ def test_keys() -> None:
     assert names(page("report").table("report.json", "key", "meaning")) == [
         one.name for one in fields(Report)
     ]
+
+
+def test_published_keys() -> None:
+    """The table has the keys of what is published, by the names that JSON has."""
+    assert names(page("report").table("What Airflow gets", "key", "meaning")) == [
+        field.alias or name for name, field in PublishedReport.model_fields.items()
+    ]
+
+
+def test_problems() -> None:
+    """The table has every kind of problem."""
+    assert names(page("report").table("Problems", "kind", "what it is")) == list(ProblemKind)
 
 
 def test_counts() -> None:
@@ -84,6 +103,12 @@ def test_warnings_of_tags() -> None:
     """The table has every kind of warning about a tag, and its remedy."""
     shown = pairs(page("report").table("Warnings", "kind of a tag", "remedy"))
     assert shown == [(kind.value, TAG_REMEDIES[kind]) for kind in TagWarning]
+
+
+def test_warnings_of_segments() -> None:
+    """The table has the one kind of warning about a segment, and its remedy."""
+    shown = pairs(page("report").table("Warnings", "kind of a segment", "remedy"))
+    assert shown == [(SEGMENT_WITHOUT_ROWS, NO_ROWS_REMEDY)]
 
 
 def test_verdicts() -> None:

@@ -16,6 +16,7 @@ from tests.conftest import AUDIENCE
 from tests.live_airflow import EXPORT, REFRESH, live_airflow, until
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder, and keep them in one process, so that Airflow starts once."""
     here = Path(__file__).parent

@@ -17,7 +17,7 @@ from scripts.airflow_stack import AirflowStack
 from scripts.sandbox_service import Sandbox
 from tests.airflow.runs import report_of
 from tests.integration.conftest import FirstExport
-from tests.live_airflow import EXPORT, PROFILES, REFRESH, returned, until
+from tests.live_airflow import EXPORT, EXPORT_ALL, PROFILES, REFRESH, returned, until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -70,10 +70,13 @@ class Factory:
         self.refreshes.add(run["dag_run_id"])
         return run["dag_run_id"], run["state"]
 
-    def exports(self) -> list[str]:
-        """Return the exports since the beginning, the first first."""
+    def exports(self, *types: str) -> list[str]:
+        """Return the exports since the beginning, the first first.
+
+        :param types: as which runs they may have been started.
+        """
         since = [run for run in self._runs() if run["dag_run_id"] not in self.earlier]
-        assert {run["run_type"] for run in since} <= {"asset_triggered"}
+        assert {run["run_type"] for run in since} <= set(types or ["asset_triggered"])
         return [run["dag_run_id"] for run in sorted(since, key=lambda run: run["run_after"])]
 
     def next_export(self, number: int) -> str:
@@ -150,3 +153,22 @@ def test_refreshes_during_an_export_are_followed_by_one_more(factory: Factory) -
     assert factory.ended(factory.next_export(2)) == sizes(22, 32, 42)
     assert factory.tags() == sizes(22, 32, 42)
     assert len(factory.exports()) == 2
+
+
+def test_refresh_and_export_all(factory: Factory) -> None:
+    """One DAG refreshes and exports, and waits for both; the run that the refresh starts meanwhile exports nothing."""
+    factory.write(sizes(20, 30, 40))
+    factory.airflow.call("PATCH", f"/dags/{REFRESH}", {"is_paused": False})
+    run = factory.airflow.run_dag(EXPORT_ALL)
+    assert run["state"] == "success"
+    assert factory.tags() == sizes(20, 30, 40)
+    started, skipped = until(lambda: _two(factory.exports("asset_triggered", "operator_triggered")))
+    if started.startswith("asset"):
+        started, skipped = skipped, started
+    assert factory.ended(started) == sizes(20, 30, 40)
+    assert factory.airflow.wait_for_run(EXPORT, skipped)["state"] == "success"
+    assert set(factory.airflow.task_states(EXPORT, skipped).values()) == {"skipped"}
+
+
+def _two(runs: list[str]) -> list[str]:
+    return runs if len(runs) == 2 else []

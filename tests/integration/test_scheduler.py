@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pyarrow.parquet as pq
 import pytest
 import requests
 
 from airflow_mailchimp_export import __version__
+from airflow_mailchimp_export.published import XCOM_KEY
 from airflow_mailchimp_export.sandbox.addresses import is_address
 from airflow_mailchimp_export.sandbox.raw import read_rows
 from scripts.airflow_stack import AirflowStack
@@ -20,7 +22,17 @@ from tests.airflow.people import Expected, Listed, as_audience
 from tests.airflow.runs import batches, report_of
 from tests.conftest import AUDIENCE
 from tests.integration.conftest import FirstExport
-from tests.live_airflow import CONNECTION, EXPORT, ONE_TASK, PROFILES, connection_body, returned, until
+from tests.live_airflow import (
+    CAMPAIGN,
+    CONNECTION,
+    EXPORT,
+    HOLDING,
+    ONE_TASK,
+    PROFILES,
+    connection_body,
+    returned,
+    until,
+)
 
 ALL = ["VIP", "Newsletter", "Recent buyers"]
 
@@ -97,7 +109,8 @@ def test_refreshed_segments_start_the_export_by_themselves(first_export: FirstEx
     """The refresh's asset triggers the export; its sensor waits in the triggerer, and all tasks succeed."""
     assert first_export.run["run_type"] == "asset_triggered"
     assert first_export.run["state"] == "success"
-    assert first_export.tasks == dict.fromkeys(("export", "wait_for_batches", "report"), "success")
+    tasks = ("choose_refresh", "export", "wait_for_batches", "report")
+    assert first_export.tasks == dict.fromkeys(tasks, "success")
     assert first_export.deferred
 
 
@@ -180,6 +193,57 @@ def test_ending_the_waiting_task_cancels_the_batch(
     account = report_of(returned(airflow, EXPORT, run_id, "export")["run_uri"])
     assert account["verdict"] == "failed"
     assert account["counts"]["unconfirmed"] > 1000
+
+
+def test_a_campaign_starts_once_the_audience_is_in_place(
+    airflow: AirflowStack, first_export: FirstExport
+) -> None:
+    """A DAG that waits for the audience is started by the export that has reached it, and knows what it came to."""
+    run_id = first_export.run["dag_run_id"]
+    campaigns = f"/dags/{CAMPAIGN}/dagRuns"
+    (campaign, *_) = until(lambda: airflow.call("GET", f"{campaigns}?order_by=run_after")["dag_runs"])
+    assert airflow.wait_for_run(CAMPAIGN, campaign["dag_run_id"])["state"] == "success"
+    told = returned(airflow, CAMPAIGN, campaign["dag_run_id"], "send")
+    assert (told["run_id"], told["verdict"]) == (run_id, "partial")
+    assert [segment["name"] for segment in told["segments"]] == ALL
+    number = len(airflow.call("GET", campaigns)["dag_runs"])
+    assert airflow.run_dag(EXPORT, {"segments": ["VIP"], "dry_run": True})["state"] == "success"
+    assert len(airflow.call("GET", campaigns)["dag_runs"]) == number
+
+
+def test_the_page_of_a_task_links_to_the_audience_and_to_the_run(
+    airflow: AirflowStack, first_export: FirstExport, sandbox: Sandbox
+) -> None:
+    """Both tasks that work on the run have the links."""
+    run_id = first_export.run["dag_run_id"]
+    page = f"{airflow.url}/plugin/mailchimp?{urlencode({'dag_id': EXPORT, 'run_id': run_id})}"
+    for task in ("export", "report"):
+        found = f"/dags/{EXPORT}/dagRuns/{run_id}/taskInstances/{task}/links"
+        assert airflow.call("GET", found)["extra_links"] == {
+            "Audience in Mailchimp": f"{sandbox.url}/",
+            "Account of the run": page,
+        }
+
+
+def test_a_task_that_somebody_ends_says_so(
+    airflow: AirflowStack, first_export: FirstExport, audience: Sandbox
+) -> None:
+    """Marked failed while it holds its worker, the task calls its batch off, and publishes that it was cancelled."""
+    audience.change(batch_pending=3600.0)
+    run_id = airflow.trigger(HOLDING)
+    task = f"/dags/{HOLDING}/dagRuns/{run_id}/taskInstances/export"
+    until(lambda: sum(audience.stats()["requests"].get("GET /batches/{batch_id}", {}).values()) > 0)
+    airflow.call("PATCH", task, {"new_state": "failed"})
+    until(lambda: not batches(audience), timeout=240)
+
+    def published() -> Any:
+        entries = airflow.call("GET", f"{task}/xcomEntries")["xcom_entries"]
+        return any(entry["key"] == XCOM_KEY for entry in entries)
+
+    until(published, timeout=240)
+    told = airflow.call("GET", f"{task}/xcomEntries/{XCOM_KEY}?deserialize=true")["value"]
+    assert (told["verdict"], told["problem"]["kind"]) == ("failed", "cancelled")
+    assert told["audience"]["id"] == audience.audience_id
 
 
 def test_rest_api_tests_the_connection(airflow: AirflowStack, audience: Sandbox) -> None:

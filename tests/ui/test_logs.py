@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from scripts.airflow_stack import AirflowStack
 from scripts.sandbox_service import Sandbox
-from tests.live_airflow import CONNECTION, EXPORT, connection_body, until
+from tests.live_airflow import CONNECTION, EXPORT, REFRESH, connection_body, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -20,6 +20,7 @@ def test_a_refused_export_shows_what_to_do(
     from playwright.sync_api import expect
 
     airflow.wait_for_dag(EXPORT)
+    assert airflow.run_dag(REFRESH)["state"] == "success"
     blocked = connection_body(sandbox, data_privacy_consent=False)
     airflow.call("PATCH", f"/connections/{CONNECTION}", blocked)
     airflow.call("PATCH", f"/dags/{EXPORT}", {"is_paused": False})
