@@ -16,27 +16,48 @@ from typing import Any
 from rich.console import Console
 
 from airflow_mailchimp_export.model import MAX_CHUNK_MEMBERS
+from airflow_mailchimp_export.state.statuses import STATUSES
 from benchmarks import tables
+from benchmarks.databases import QUERY, READINGS, profiles_in_databases
 from benchmarks.people import LAST_NAMES_OF, write_later_profiles, write_long_profiles, write_profiles
+from scripts.insights_service import start_insights
 from scripts.sandbox_service import Sandbox, start_sandbox
 
 RESULTS = Path(__file__).with_name("results.json")
 LATENCY, LATENCY_PER_MEMBER = 0.2, 0.002
 """Seconds that a call takes at the other end; no true figure of Mailchimp's is known."""
 
+LOGGED = 10_000
+"""Requests that the sandbox remembers one by one."""
+
 MAX_PROFILES = 10_000_000
 
 LIFE = ("first", "unchanged", "changed")
 """The runs of an export: on the profiles, on the same again, and with 1 % changed and 1 % gone."""
 
+OPTED_OUT = 300_000
+"""Members who may not be sent, where it is measured how they are looked up."""
+
+LOOK_UPS = ("first", "unchanged", "some changed", "all read")
+"""The runs there: what the first one kept is used by the next two, and removed before the last."""
+
+MOST_UNCHANGED = 20
+"""Requests that the run may take that finds nothing changed."""
+
 LONG_PROFILES = 20_000
 """Profiles with long texts."""
 
 MORE_MEMORY = 150_000_000
-"""Bytes that they may take more than profiles with short texts do, at most."""
+"""Bytes that they, or profiles in a database, may take more than profiles with short texts in a file do, at most."""
 
 PEERS: Mapping[str, int] = {"ours": 100_000, "bulk": 10_000, "puts": 2_000}
 """Who is compared, and with how many people at most: the slower, the fewer."""
+
+SHARES: Mapping[str, int] = {"half": 2, "break_even": 125, "thousandth": 1_000}
+"""Segments of Customer Insights, by which part of all profiles is in them."""
+
+MOST_BY_ID = 5_000
+"""Members whose profiles are asked for by id; of more that would take too long to be measured."""
 
 CONFIGURED = (50, 200)
 """Exports, and segments of each, whose DAGs are read."""
@@ -85,17 +106,25 @@ def measure_plan(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_direct(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
-    """Deliver call by call to a sandbox that takes its time, and compare with what is possible at best."""
+    """Deliver call by call to a sandbox that takes its time, and compare with what is possible at best.
+
+    The sandbox waits for so long as a call takes, and then works as long as it has to, which counts as a part of the
+    call where the times that it measured itself are taken.
+    """
     options = ("--latency", str(LATENCY), "--latency-per-member", str(LATENCY_PER_MEMBER))
     figures, stats = _against_sandbox("direct", folder, wanted, options)
     call = LATENCY + LATENCY_PER_MEMBER * MAX_CHUNK_MEMBERS
-    ideal = wanted.profiles / MAX_CHUNK_MEMBERS / wanted.connections * call
+    rounds = wanted.profiles / MAX_CHUNK_MEMBERS / wanted.connections
+    taken = [entry["seconds"] for entry in stats["log"] if entry["members"]]
+    measured = sum(taken) / len(taken)
     busy = stats["in_flight"]["seconds"].get(str(wanted.connections), 0.0)
     return {
         **figures,
         "seconds_per_call": call,
-        "ideal": ideal,
-        "share_of_ideal": ideal / figures["delivery"],
+        "measured_per_call": measured,
+        "ideal": rounds * call,
+        "share_of_ideal": rounds * call / figures["delivery"],
+        "share_of_measured": rounds * measured / figures["delivery"],
         "share_all_busy": busy / figures["delivery"],
         "in_flight": stats["in_flight"],
     }
@@ -119,6 +148,21 @@ def measure_long(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     return {"kinds": kinds, "more": more, "verdict": "success" if more <= MORE_MEMORY else "failed"}
 
 
+def measure_databases(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Plan profiles out of a file and out of each database that answers, and compare the memory that it takes."""
+    task = {**_task(folder, "databases"), "audience_id": "a1b2c3d4e5"}
+    sources: dict[str, Any] = {"Parquet": _in_child("plan", task)}
+    with profiles_in_databases(wanted.profiles) as missing:
+        for reading, how in READINGS.items():
+            if reading not in missing:
+                segment = {"conn_id": reading, "sql": QUERY, **how.segment}
+                run = str(folder / reading / "run")
+                sources[reading] = _in_child("plan", {**task, "folder": run, "segment": segment})
+    more = max(one["memory"] for one in sources.values()) - sources["Parquet"]["memory"]
+    verdict = "success" if more <= MORE_MEMORY else "failed"
+    return {"sources": sources, "missing": missing, "more": more, "verdict": verdict}
+
+
 def measure_life(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     """Export three times to one sandbox that takes no time, and count what each run asks of it."""
     later = folder / "later.parquet"
@@ -140,6 +184,40 @@ def measure_life(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
         sandbox.stop()
     share = runs["changed"]["changing_calls"] / runs["first"]["changing_calls"]
     return {"runs": runs, "share_of_calls": share, "verdict": _worst(runs)}
+
+
+def measure_lookups(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Export a hundred people to an audience in which many opted out, and count what is asked for these."""
+    profiles = folder / "few.parquet"
+    write_profiles(profiles, 100)
+    sandbox = start_sandbox(folder / "lookups-sandbox.log", options=("--no-count-distinct",))
+    runs: dict[str, Any] = {}
+    try:
+        _opt_out(sandbox, range(OPTED_OUT), "2026-01-01T00:00:00Z")
+        for run in LOOK_UPS:
+            if run == "some changed":
+                _opt_out(sandbox, range(OPTED_OUT, OPTED_OUT + 12))
+            if run == "all read":
+                (folder / "lookups" / STATUSES).unlink()
+            before = sandbox.stats()
+            task = {"profiles": str(profiles), "folder": str(folder / "lookups" / run)}
+            figures = _in_child("life", {**task, **_address(sandbox, wanted)})
+            runs[run] = {**figures, **traffic(before, sandbox.stats())}
+    finally:
+        sandbox.stop()
+    few = runs["unchanged"]["requests"] <= MOST_UNCHANGED
+    return {"runs": runs, "opted_out": OPTED_OUT, "verdict": _worst(runs) if few else "failed"}
+
+
+def _opt_out(sandbox: Sandbox, numbers: range, moment: str | None = None) -> None:
+    """Put people into the audience who unsubscribed, bounced, or were archived."""
+    statuses = ("unsubscribed", "cleaned", "archived")
+    for start in range(numbers.start, numbers.stop, 20_000):
+        rows = [
+            {"email": f"out{number}@mail.eu", "status": statuses[number % 3], "last_changed": moment}
+            for number in range(start, min(start + 20_000, numbers.stop))
+        ]
+        sandbox.control("members", {"members": rows})
 
 
 def measure_peers(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
@@ -175,6 +253,27 @@ def measure_parse(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
+def measure_insights(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Read segments of a local Customer Insights that has twice as many profiles, and plan an export of the largest."""
+    profiles = 2 * wanted.profiles
+    sizes = {name: max(1, profiles // divisor) for name, divisor in SHARES.items()}
+    rules = [f"--segment={name}=number <= {size}" for name, size in sizes.items()]
+    options = ("--generate", str(profiles), *rules, "--request-limit", "1000000", "--time-limit", "1000000")
+    insights = start_insights(folder / "insights.log", *options)
+    runs: dict[str, Any] = {}
+    try:
+        for name, size in sizes.items():
+            for way in ("scan", "by_id") if size <= MOST_BY_ID else ("scan",):
+                task = {"connection": insights.connection(), "segment": name, "way": way}
+                runs[f"{name} {way}"] = {"members": size, **_in_child("insights", task)}
+        task = {"connection": insights.connection(), "segment": "half", "way": "scan"}
+        whole = _in_child("insights_plan", {**task, **_task(folder, "insights"), "audience_id": "a1b2c3d4e5"})
+    finally:
+        insights.stop()
+    complete = all(run["rows"] == run["members"] for run in runs.values())
+    return {"profiles": profiles, "runs": runs, "plan": whole, "verdict": "success" if complete else "failed"}
+
+
 def traffic(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, int]:
     """What arrived at a sandbox between two looks at its counters."""
     calls = _calls(after) - _calls(before)
@@ -200,9 +299,12 @@ MEASUREMENTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]]
     "direct": measure_direct,
     "batch": measure_batch,
     "life": measure_life,
+    "lookups": measure_lookups,
     "long": measure_long,
+    "databases": measure_databases,
     "peers": measure_peers,
     "parse": measure_parse,
+    "insights": measure_insights,
 }
 
 
@@ -212,7 +314,8 @@ def _against_sandbox(
     sandbox = start_sandbox(folder / f"{what}-sandbox.log", options=options)
     try:
         figures = _in_child(what, {**_task(folder, what), **_address(sandbox, wanted)})
-        return figures, sandbox.stats()
+        log = sandbox.control(f"requests?last={LOGGED}")["requests"]
+        return figures, {**sandbox.stats(), "log": log}
     finally:
         sandbox.stop()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_mailchimp_export.accounting.report import Report
+from airflow_mailchimp_export.customer_insights.client import DataverseClient
 from airflow_mailchimp_export.definition import ExportDefinition, RunContext, RunIdentity
 from airflow_mailchimp_export.export import Export
 from airflow_mailchimp_export.fields.field_map import parse_field_map
@@ -21,10 +22,14 @@ from airflow_mailchimp_export.mailchimp.client import MailchimpClient
 from airflow_mailchimp_export.mailchimp.gateway import Gateway
 from airflow_mailchimp_export.model import Delivery
 from airflow_mailchimp_export.options import ExportOptions
+from airflow_mailchimp_export.settings.insights import InsightsSettings
 from airflow_mailchimp_export.settings.segments import parse_segments
-from airflow_mailchimp_export.sources.opening import plain_path
+from airflow_mailchimp_export.sources.insights import ClientFactory
+from airflow_mailchimp_export.sources.opening import no_connection, opened_sources, plain_path
 from airflow_mailchimp_export.state.ledger import LEDGER
 from airflow_mailchimp_export.state.run import RunFolder
+from airflow_mailchimp_export.state.statuses import STATUSES
+from benchmarks.databases import READINGS
 from benchmarks.official import send_in_bulk, send_one_by_one
 from benchmarks.people import FIELD_MAP
 from benchmarks.seams import READ, SilentClient, WatchedClient, WatchedFolder
@@ -32,6 +37,12 @@ from benchmarks.stopwatch import Stopwatch, cpu_seconds, peak_memory
 
 POLL_SECONDS = 0.1
 MOST = 10_000_000
+INSIGHTS_MAP = {
+    "EMAIL": "msdynci_email",
+    "FNAME": "msdynci_firstname",
+    "LNAME": "msdynci_lastname",
+    "BIRTHDAY": "msdynci_birthday",
+}
 
 
 def measure_plan(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,13 +95,62 @@ def measure_life(task: Mapping[str, Any]) -> dict[str, Any]:
         report = export.submit().report
         wall = time.monotonic() - begin
     assert report is not None, "direct delivery settles at once"
-    return {"wall": wall, "ledger": _size(Path(task["folder"]).with_name(LEDGER)), **_told(report)}
+    sizes = {file: _size(Path(task["folder"]).with_name(file)) for file in (LEDGER, STATUSES)}
+    return {
+        "wall": wall,
+        "ledger": sizes[LEDGER],
+        "statuses": sizes[STATUSES],
+        "look_up": report.look_up,
+        **_told(report),
+    }
+
+
+def measure_insights(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a segment of Customer Insights to its end."""
+    client = _insights_client(task)
+    begin = time.monotonic()
+    with opened_sources(
+        parse_segments(_insights_segment(task)), tuple(INSIGHTS_MAP.values()), insights=lambda conn_id: client
+    ) as (source,):
+        rows = sum(batch.num_rows for batch in source.batches())
+    return {"rows": rows, "wall": time.monotonic() - begin, "requests": client.requests}
+
+
+def measure_insights_plan(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a segment of Customer Insights, plan and encode, without anything at Mailchimp's end."""
+    watch = Stopwatch()
+    folder = WatchedFolder(Path(task["folder"]), watch)
+    export = _export(
+        {**task, "segment": _insights_segment(task)["Everybody"]},
+        SilentClient(watch),
+        folder,
+        Delivery.BATCH,
+        field_map=INSIGHTS_MAP,
+        insights=lambda conn_id: _insights_client(task),
+    )
+    watch.enter(READ)
+    batches = export.submit().batch_ids
+    return {"phases": watch.stop(), "batches": len(batches)}
+
+
+def _insights_segment(task: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Everybody": {"conn_id": "ci", "segment": task["segment"], "profile_read": task["way"]}}
+
+
+def _insights_client(task: Mapping[str, Any]) -> DataverseClient:
+    given = task["connection"]
+    settings = InsightsSettings.from_parts(
+        login=given["login"], password=given["password"], host=given["host"], port=None, extra=given["extra"]
+    )
+    return DataverseClient(settings)
 
 
 MEASURES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "plan": measure_plan,
     "direct": measure_direct,
     "batch": measure_batch,
+    "insights": measure_insights,
+    "insights_plan": measure_insights_plan,
     "life": measure_life,
     "ours": measure_direct,
     "bulk": send_in_bulk,
@@ -108,13 +168,19 @@ def main() -> None:
 
 
 def _export(
-    task: Mapping[str, Any], client: MailchimpClient, folder: RunFolder, delivery: Delivery
+    task: Mapping[str, Any],
+    client: MailchimpClient,
+    folder: RunFolder,
+    delivery: Delivery,
+    *,
+    field_map: Mapping[str, Any] = FIELD_MAP,
+    insights: ClientFactory = no_connection,
 ) -> Export:
     definition = ExportDefinition(
         name="benchmark",
         audience_id=task["audience_id"],
-        segments=parse_segments({"Everybody": task["profiles"]}),
-        field_map=parse_field_map(FIELD_MAP),
+        segments=parse_segments({"Everybody": task.get("segment", task["profiles"])}),
+        field_map=parse_field_map(field_map),
         delivery=delivery,
         options=ExportOptions(max_profiles=MOST),
     )
@@ -128,6 +194,8 @@ def _export(
             gateway=_gateway(client),
             folder=folder,
             path_factory=plain_path,
+            connection_factory=lambda reading: READINGS[reading].connect(),
+            insights=insights,
         )
     )
 

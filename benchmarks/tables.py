@@ -36,6 +36,7 @@ def direct_table(figures: Mapping[str, Any], profiles: int) -> Table:
         "delivery": f"{figures['delivery']:.2f} s",
         "at best": f"{figures['ideal']:.2f} s",
         "share of the best": f"{figures['share_of_ideal']:.1%}",
+        f"the same of calls as they took, {figures['measured_per_call']:.3f} s": f"{figures['share_of_measured']:.1%}",
         "all connections busy": f"{figures['share_all_busy']:.1%}",
         "whole export": f"{figures['wall']:.2f} s",
     }
@@ -64,15 +65,44 @@ def long_table(figures: Mapping[str, Any], profiles: int) -> Table:
     return table
 
 
+def databases_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What it takes to read and plan profiles from each kind of source."""
+    table = _table(
+        f"Planning {profiles:,} profiles",
+        "source",
+        "read: CPU s",
+        "read: s",
+        "all: CPU s",
+        "all: s",
+        "peak MB",
+    )
+    for source, measured in figures["sources"].items():
+        phases, read = measured["phases"], measured["phases"]["read"]
+        cpu, wall = (sum(spent[kind] for spent in phases.values()) for kind in ("cpu", "wall"))
+        shown = (read["cpu"], read["wall"], cpu, wall)
+        table.add_row(
+            source, *(f"{seconds:.2f}" for seconds in shown), f"{measured['memory'] / MEGABYTE:,.0f}"
+        )
+    for source, why in figures["missing"].items():
+        table.add_row(source, f"no server answers ({why})")
+    return table
+
+
+_SPENT: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "CPU s": lambda run: f"{run['cpu']:.2f}",
+    "wall s": lambda run: f"{run['wall']:.2f}",
+    "peak memory, MB": lambda run: f"{run['memory'] / MEGABYTE:,.0f}",
+    "requests": lambda run: f"{run['requests']:,}",
+}
+"""What a run took, in the words of the rows."""
+
+
 def life_table(figures: Mapping[str, Any], profiles: int) -> Table:
     """What each run of an export took, and asked of Mailchimp."""
     runs: Mapping[str, Mapping[str, Any]] = figures["runs"]
     table = _table(f"Life of an export of {profiles:,} profiles", "", *runs)
     rows: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-        "CPU s": lambda run: f"{run['cpu']:.2f}",
-        "wall s": lambda run: f"{run['wall']:.2f}",
-        "peak memory, MB": lambda run: f"{run['memory'] / MEGABYTE:,.0f}",
-        "requests": lambda run: f"{run['requests']:,}",
+        **_SPENT,
         "of them change something": lambda run: f"{run['changing_calls']:,}",
         "members sent": lambda run: f"{run['members_sent']:,}",
         "MB to Mailchimp": lambda run: f"{run['bytes_in'] / MEGABYTE:,.2f}",
@@ -88,6 +118,21 @@ def life_table(figures: Mapping[str, Any], profiles: int) -> Table:
     table.caption = (
         f"calls of the last run that change something: {figures['share_of_calls']:.2%} of the first's"
     )
+    return table
+
+
+def lookups_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What it takes to know who may not be sent."""
+    runs: Mapping[str, Mapping[str, Any]] = figures["runs"]
+    table = _table(f"100 profiles, {figures['opted_out']:,} who may not be sent", "", *runs)
+    rows: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+        **_SPENT,
+        "MB from Mailchimp": lambda run: f"{run['bytes_out'] / MEGABYTE:,.2f}",
+        "kept, MB": lambda run: f"{run['statuses'] / MEGABYTE:,.1f}",
+    }
+    for name, shown in rows.items():
+        table.add_row(name, *(shown(run) for run in runs.values()))
+    table.caption = "\n".join(f"{name}: {run['look_up']}" for name, run in runs.items())
     return table
 
 
@@ -123,14 +168,37 @@ def parse_table(figures: Mapping[str, Any], profiles: int) -> Table:
     return _with_memory(table, figures)
 
 
+def insights_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What reading segments of Customer Insights took, by id and by reading all profiles."""
+    title = f"Segments of a local Customer Insights with {figures['profiles']:,} profiles"
+    table = _table(title, "segment", "members", "requests", "CPU s", "wall s", "peak MB")
+    for name, run in figures["runs"].items():
+        memory = f"{run['memory'] / MEGABYTE:,.0f}"
+        table.add_row(
+            name,
+            f"{run['rows']:,}",
+            f"{run['requests']:,}",
+            f"{run['cpu']:.1f}",
+            f"{run['wall']:.1f}",
+            memory,
+        )
+    plan = figures["plan"]
+    peak = f"{plan['memory'] / MEGABYTE:,.0f}"
+    table.caption = f"half, read, planned and handed over: CPU {plan['cpu']:.1f} s, peak memory {peak} MB"
+    return table
+
+
 SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
     "plan": plan_table,
     "direct": direct_table,
     "batch": batch_table,
     "life": life_table,
+    "lookups": lookups_table,
     "long": long_table,
+    "databases": databases_table,
     "peers": peers_table,
     "parse": parse_table,
+    "insights": insights_table,
 }
 
 
