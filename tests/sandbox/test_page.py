@@ -33,7 +33,7 @@ def test_page_follows(sandbox: Sandbox, page: Page) -> None:
     expect(page.get_by_text("No member yet.")).to_be_visible()
     sandbox.subscribe(person("ada@people.example", tags=["VIP"]))
     expect(page.get_by_role("cell", name="ada@people.example")).to_be_visible()
-    expect(page.get_by_role("row", name="VIP 1")).to_be_visible()
+    expect(page.get_by_role("row", name="VIP 1", exact=True)).to_be_visible()
     batch = sandbox.run_batch({"method": "GET", "path": "/ping"})
     expect(page.get_by_role("row", name=f"{batch['id']} finished 1 / 1 0")).to_be_visible()
 
