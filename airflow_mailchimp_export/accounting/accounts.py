@@ -57,7 +57,9 @@ class Reconciliation:
         self._database.run("macros")
         self._load_ledger(self._known.path if self._known else None)
         with self._database.incoming(self._run.answer_log.reading()):
-            self._database.run("answers")
+            self._database.run("received")
+        self._database.run("named_twice")
+        self._database.run("answers")
         begun = self._run.begun.chunks
         self._database.run(
             "outcomes",

@@ -28,14 +28,25 @@ FROM ledger;
 DROP VIEW ledger;
 ALTER TABLE respelled RENAME TO ledger;
 
+-- name: received
+-- DuckDB keeps the states of arg_max in memory, whatever its limit, so only those who were named twice are grouped.
+CREATE TABLE received AS
+SELECT email, chunk, hash(email, chunk) AS place, rank, effect, status, reason, field, words
+FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '')
+JOIN effect_rules USING (effect);
+
+-- name: named_twice
+CREATE TABLE named_twice AS SELECT place FROM received GROUP BY place HAVING count(*) > 1;
+
 -- name: answers
 -- A person named twice is counted by the worse of the two answers.
-CREATE TABLE answers AS
-SELECT email, chunk, unnest(arg_max(answer, rank)) FROM (
-    SELECT normal_address(email) AS email, chunk, rank,
-        {effect: effect, status: status, reason: reason, field: field, words: words} AS answer
-    FROM incoming JOIN effect_rules USING (effect) WHERE email <> ''
-) GROUP BY email, chunk;
+CREATE VIEW answers AS
+SELECT email, chunk, effect, status, reason, field, words FROM received ANTI JOIN named_twice USING (place)
+UNION ALL
+SELECT email, chunk, unnest(arg_max(
+    {effect: effect, status: status, reason: reason, field: field, words: words}, rank
+))
+FROM received SEMI JOIN named_twice USING (place) GROUP BY email, chunk;
 
 -- name: outcomes
 -- One row for each person sent, each tag removed and each profile set aside: what happened, and why. Who was taken
