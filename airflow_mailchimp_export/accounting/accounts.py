@@ -70,6 +70,9 @@ class Reconciliation:
         )
         self._database.run("drop_not_sent")
         self._database.run("drop_renamed")
+        self._database.run("lost_tags")
+        last = int(self._database.rows("last_lost_tag")[0][0])
+        self._database.run("lost", last=last)
         self._database.run("remember_renamed")
         return self
 
@@ -141,6 +144,7 @@ class Reconciliation:
         """Put the ledger that follows from this run in place of the one before."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
         self._database.run("this_run", now=now, run=self._run.name)
+        self._database.run("renamed")
         self._database.run("next_ledger")
         described = self._described(mark)
         rows = self._database.reader("ledger_rows", rows=ledger.GROUP_ROWS)

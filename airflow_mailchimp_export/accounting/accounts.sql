@@ -31,9 +31,8 @@ ALTER TABLE respelled RENAME TO ledger;
 -- name: received
 -- DuckDB keeps the states of arg_max in memory, whatever its limit, so only those who were named twice are grouped.
 CREATE TABLE received AS
-SELECT email, chunk, hash(email, chunk) AS place, rank, effect, status, reason, field, words
-FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '')
-JOIN effect_rules USING (effect);
+SELECT email, chunk, hash(email, chunk) AS place, effect, status, reason, field, words
+FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '');
 
 -- name: named_twice
 CREATE TABLE named_twice AS SELECT place FROM received GROUP BY place HAVING count(*) > 1;
@@ -46,7 +45,7 @@ UNION ALL
 SELECT email, chunk, unnest(arg_max(
     {effect: effect, status: status, reason: reason, field: field, words: words}, rank
 ))
-FROM received SEMI JOIN named_twice USING (place) GROUP BY email, chunk;
+FROM received SEMI JOIN named_twice USING (place) JOIN effect_rules USING (effect) GROUP BY email, chunk;
 
 -- name: outcomes
 -- One row for each person sent, each tag removed and each profile set aside: what happened, and why. Who was taken
@@ -110,6 +109,36 @@ DELETE FROM outcomes WHERE change = 'leave' AND (
     OR email IN (SELECT new_email FROM outcomes WHERE change = 'rename' AND effect <> 'renamed')
 );
 
+-- name: lost_tags
+CREATE TABLE lost_tags AS
+SELECT tag, (row_number() OVER (ORDER BY tag) - 1)::INTEGER AS number
+FROM (SELECT DISTINCT unnest(tags) AS tag FROM outcomes WHERE effect = 'removed');
+
+-- name: last_lost_tag
+SELECT coalesce(max(number), 0) FROM lost_tags;
+
+-- name: lost
+-- What each person lost. DuckDB would keep a list for each of them in memory, but there are few combinations of tags,
+-- so a person has one bit for each tag, and each combination is made a list once.
+CREATE TABLE lost AS
+WITH people AS MATERIALIZED (
+    SELECT subscriber_hash, bitstring_agg(number, 0, $last) AS combination,
+        any_value(removal_kinds.state) AS state, any_value(removal_kinds.reason) AS reason
+    FROM (
+        SELECT subscriber_hash, removal_kind, unnest(CASE WHEN len(tags) > 0 THEN tags ELSE [NULL] END) AS tag
+        FROM outcomes WHERE effect = 'removed'
+    )
+    JOIN removal_kinds ON removal_kinds.kind = removal_kind
+    LEFT JOIN lost_tags USING (tag)
+    GROUP BY subscriber_hash
+), combinations AS (
+    SELECT combination, list(tag ORDER BY number) AS tags
+    FROM (SELECT DISTINCT combination FROM people) JOIN lost_tags ON get_bit(combination, number) = 1
+    GROUP BY combination
+)
+SELECT subscriber_hash, coalesce(tags, []) AS tags, state, reason
+FROM people LEFT JOIN combinations USING (combination);
+
 -- name: remember_renamed
 -- Who was renamed is known under the new address from then on, also where nothing was sent to it.
 UPDATE outcomes SET unsent = false
@@ -124,9 +153,9 @@ WHERE change IS NULL OR change = 'upsert' OR (change = 'rename' AND effect NOT I
 GROUP BY effect
 UNION ALL
 SELECT effect, count(*) FROM (
-    SELECT arg_max(effect, rank) AS effect FROM outcomes JOIN effect_rules USING (effect)
+    SELECT max(rank) AS rank FROM outcomes JOIN effect_rules USING (effect)
     WHERE change = 'leave' AND effect <> 'suppressed' GROUP BY subscriber_hash
-) GROUP BY effect;
+) JOIN effect_rules USING (rank) GROUP BY effect;
 
 -- name: unconfirmed_renames
 SELECT count(*) FROM outcomes WHERE change = 'rename' AND effect = 'unconfirmed';
@@ -156,10 +185,7 @@ SELECT tag, count(*) FROM (
 
 -- name: untagged_instead
 -- Of those who would be archived if they could: who lost all their tags and is in no segment.
-SELECT count(DISTINCT subscriber_hash) FROM (
-    SELECT subscriber_hash, flatten(list(tags)) AS lost FROM outcomes
-    WHERE change = 'leave' AND effect = 'removed' GROUP BY subscriber_hash
-) JOIN ledger USING (subscriber_hash)
+SELECT count(*) FROM (SELECT subscriber_hash, tags AS lost FROM lost) JOIN ledger USING (subscriber_hash)
 ANTI JOIN (
     SELECT subscriber_hash FROM outcomes WHERE coalesce(change, '') NOT IN ('leave', 'rename') AND len(segments) > 0
 ) AS present USING (subscriber_hash)
@@ -202,6 +228,13 @@ WHERE effect <> 'not_sent' AND (outcomes.change IS NOT NULL OR (
 
 -- name: this_run
 CREATE TABLE this_run AS SELECT $now::TIMESTAMPTZ AS moment, $run AS run;
+
+-- name: renamed
+-- Who was renamed, under the new address, and what they had under the old one.
+CREATE TABLE renamed AS
+SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags,
+    bool_or(ledger.created AND ledger.state NOT IN ('archived', 'suppressed')) AS created
+FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'renamed' GROUP BY outcomes.new_email;
 
 -- name: next_ledger
 -- Only what was confirmed counts as done. Who got no answer may carry the tags anyway, so they are remembered,
@@ -279,17 +312,8 @@ SELECT * FROM (
     LEFT JOIN (SELECT DISTINCT subscriber_hash FROM outcomes WHERE unsent) AS unsent
         ON unsent.subscriber_hash = ledger.subscriber_hash
     LEFT JOIN reason_rules ON reason_rules.reason = updates.reason
-    LEFT JOIN (
-        SELECT outcomes.new_email AS email, flatten(list(ledger.tags)) AS tags,
-            bool_or(ledger.created AND ledger.state NOT IN ('archived', 'suppressed')) AS created
-        FROM outcomes JOIN ledger USING (subscriber_hash) WHERE effect = 'renamed' GROUP BY outcomes.new_email
-    ) AS renamed ON renamed.email = updates.email
-    LEFT JOIN (
-        SELECT subscriber_hash, flatten(list(tags)) AS tags, any_value(removal_kinds.state) AS state,
-            any_value(removal_kinds.reason) AS reason
-        FROM outcomes JOIN removal_kinds ON removal_kinds.kind = removal_kind
-        WHERE effect = 'removed' GROUP BY subscriber_hash
-    ) AS removed ON removed.subscriber_hash = coalesce(ledger.subscriber_hash, updates.subscriber_hash)
+    LEFT JOIN renamed ON renamed.email = updates.email
+    LEFT JOIN lost AS removed ON removed.subscriber_hash = coalesce(ledger.subscriber_hash, updates.subscriber_hash)
     ANTI JOIN (SELECT subscriber_hash FROM outcomes WHERE effect = 'renamed') AS gone
         ON gone.subscriber_hash = ledger.subscriber_hash)
     UNION ALL
