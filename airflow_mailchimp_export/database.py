@@ -1,6 +1,6 @@
 """A DuckDB database of one run, with the rules of an export, and the SQL file with its statements.
 
-Memory is bounded by :data:`MEMORY_LIMIT`; what does not fit is spilled to the working folder.
+Its memory is bounded, see :mod:`machine_limits`; what does not fit is spilled to the working folder.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import files
@@ -22,10 +21,9 @@ from duckdb.sqltypes import VARCHAR
 
 from airflow_mailchimp_export import rules
 from airflow_mailchimp_export.address import normal_addresses
-from airflow_mailchimp_export.errors import ConfigError, SourceError
+from airflow_mailchimp_export.errors import SourceError
+from airflow_mailchimp_export.machine_limits import ERRNOS, MEMORY_LIMIT, WorkingMemory, working
 from airflow_mailchimp_export.masking import masked_texts
-
-MEMORY_LIMIT = "192MB"
 
 THREADS = 2
 """At most, however many cores there are: each takes its share of the memory, and sixteen had not enough of it for an
@@ -58,6 +56,8 @@ class Database:
     def __init__(self, scratch_dir: Path, statements: str) -> None:
         self._statements: dict[str, str] = dict(_NAMED.findall(_read(statements)))
         self._connection = connect(scratch_dir / f"{Path(statements).stem}.duckdb")
+        self._memory = WorkingMemory(self._connection)
+        self._comes_once = False
         self._block_rows = BLOCK_ROWS
         for table, rows in rules.as_tables().items():
             self._create(table, rows)
@@ -79,9 +79,11 @@ class Database:
         """
         try:
             self._connection.register("incoming", block)
+            self._comes_once = isinstance(block, pa.RecordBatchReader)
             try:
                 yield
             finally:
+                self._comes_once = False
                 self._connection.unregister("incoming")
         except (*_UNREADABLE, pa.ArrowException) as error:
             segment = (block.schema.metadata or {}).get(SEGMENT)
@@ -91,31 +93,26 @@ class Database:
 
     def run(self, statement: str, /, **parameters: object) -> None:
         """Run a statement."""
-        self._execute(statement, parameters)
+        self._executed(self._statements[statement], parameters)
 
     def run_with(self, statement: str, parts: Mapping[str, str], /, **parameters: object) -> None:
         """Run a statement with SQL text in the places that parameters cannot take."""
-        with working():
-            self._connection.execute(self._statements[statement].format(**parts), parameters)
+        self._executed(self._statements[statement].format(**parts), parameters)
 
     def rows(self, statement: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """Run a statement that answers with few rows."""
-        return self._execute(statement, parameters).fetchall()
+        return self._executed(self._statements[statement], parameters).fetchall()
 
     def filled(
         self, statement: str, parts: Mapping[str, str], /, **parameters: object
     ) -> list[tuple[Any, ...]]:
         """Run a statement that answers with few rows, with SQL text in the places that parameters cannot take."""
-        with working():
-            return self._connection.execute(
-                self._statements[statement].format(**parts), parameters
-            ).fetchall()
+        return self._executed(self._statements[statement].format(**parts), parameters).fetchall()
 
     def reader(self, statement: str, /, *, rows: int) -> pa.RecordBatchReader:
         """Run a statement that answers with a table; its batches have so many rows."""
-        with working():
-            reader = self._connection.sql(self._statements[statement]).to_arrow_reader(rows)
-        return pa.RecordBatchReader.from_batches(reader.schema, streamed(reader))
+        schema, batches = self._memory.reader(self._statements[statement], {}, rows)
+        return pa.RecordBatchReader.from_batches(schema, batches)
 
     def batches(self, statement: str, /, **parameters: object) -> Iterator[pa.RecordBatch]:
         """Run a statement that answers with many rows."""
@@ -133,12 +130,14 @@ class Database:
         """
         with working():
             try:
-                self._connection.execute(self._statements[statement].format(path=quoted(path)))
+                self._memory.enough_for(
+                    lambda: self._connection.execute(self._statements[statement].format(path=quoted(path)))
+                )
             except duckdb.IOException as error:
                 if str(path) not in str(error):
                     raise
                 number = next(
-                    (number for sign, number in _ERRNOS.items() if sign in str(error).lower()), errno.EIO
+                    (number for sign, number in ERRNOS.items() if sign in str(error).lower()), errno.EIO
                 )
                 raise OSError(number, os.strerror(number)) from error
 
@@ -169,28 +168,15 @@ class Database:
         with self.incoming(pa.table(columns)), working():
             self._connection.execute(f"CREATE TABLE {table} AS FROM incoming")
 
-    def _execute(self, statement: str, parameters: dict[str, object]) -> duckdb.DuckDBPyConnection:
+    def _executed(self, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         with working():
-            return self._connection.execute(self._statements[statement], parameters)
+            if self._comes_once:
+                return self._connection.execute(query, parameters)
+            return self._memory.enough_for(lambda: self._connection.execute(query, parameters))
 
-    def _blocks(self, query: str, parameters: dict[str, object]) -> Iterator[pa.RecordBatch]:
-        with working():
-            relation = self._connection.sql(query, params=parameters)
-            reader: pa.RecordBatchReader = relation.to_arrow_reader(self._block_rows)
-        return streamed(reader)
+    def _blocks(self, query: str, parameters: Mapping[str, object]) -> Iterator[pa.RecordBatch]:
+        return self._memory.reader(query, parameters, self._block_rows)[1]
 
-
-def streamed(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yield batches; what DuckDB lacks on the way there is told by Arrow, in DuckDB's words."""
-    try:
-        yield from reader
-    except (pa.ArrowException, OSError) as error:
-        if any(sign in str(error) for sign in _MACHINE_SIGNS):
-            raise _lacking(error) from error
-        raise
-
-
-_MACHINE_SIGNS = ("Out of Memory Error", "IO Error")
 
 _UNREADABLE = (
     duckdb.ConversionException,
@@ -232,7 +218,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
 def _connected(path: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(
         config={
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{MEMORY_LIMIT}MB",
             "threads": min(THREADS, os.cpu_count() or 1),
             "temp_directory": str(path.with_name("spill")),
             "preserve_insertion_order": False,
@@ -258,57 +244,6 @@ def _column(values: Sequence[object]) -> pa.Array:
     """Return words, numbers and truths as a column; of nothing but ``None``, one of words."""
     column = pa.array(values)
     return column.cast(pa.string()) if pa.types.is_null(column.type) else column
-
-
-@contextmanager
-def lean_arrow() -> Iterator[None]:
-    """Let Arrow give back at once what it does not use any more: its own allocators keep several times as much."""
-    before = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(before)
-
-
-@contextmanager
-def working() -> Iterator[None]:
-    """What DuckDB lacks is a matter of the machine, not of the data."""
-    try:
-        yield
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise _lacking(error) from error
-    except (duckdb.TransactionException, duckdb.FatalException) as error:
-        # What a commit finds no room for is told so, and whatever is asked of the database afterwards.
-        if not any(sign in str(error).lower() for sign in _ERRNOS):
-            raise
-        raise _lacking(error) from error
-
-
-def _lacking(error: Exception) -> ConfigError:
-    """Say what the machine lacks; what DuckDB says names paths, and is only looked at."""
-    kind, words = type(error).__name__, str(error).lower()
-    where = f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({kind})"
-    if "out of memory" in words and not any(sign in words for sign in _DISK_SIGNS):
-        return ConfigError(
-            f"DuckDB needs more memory than the {MEMORY_LIMIT} that a run works in ({kind})",
-            "Map fewer columns, or columns with shorter values",
-        )
-    if "read-only" in words or "permission denied" in words:
-        return ConfigError(where, "Make it writable, or set TMPDIR to another folder")
-    return ConfigError(where, "Free space there, or set TMPDIR to a folder on a larger disk")
-
-
-_DISK_SIGNS = ("no space", "too large", "quota", "temp_directory", "temporary")
-
-_ERRNOS = {
-    "no space": errno.ENOSPC,
-    "file too large": errno.EFBIG,
-    "quota": errno.EDQUOT,
-    "read-only": errno.EROFS,
-    "permission denied": errno.EACCES,
-}
-"""How the system's errors are called in DuckDB's words."""
 
 
 def _read(statements: str) -> str:

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from airflow_mailchimp_export.accounting.report import Aggregates, Report, build_report
-from airflow_mailchimp_export.database import lean_arrow
 from airflow_mailchimp_export.definition import RunContext
 from airflow_mailchimp_export.delivery.deliveries import delivery_of
 from airflow_mailchimp_export.delivery.shipment import Shipment
@@ -32,6 +31,7 @@ from airflow_mailchimp_export.finalizing import (
     recover_abandoned_runs,
     recover_attempt,
 )
+from airflow_mailchimp_export.machine_limits import lean_arrow
 from airflow_mailchimp_export.model import Effect
 from airflow_mailchimp_export.planning import guards
 from airflow_mailchimp_export.planning.planner import Planner

@@ -29,12 +29,14 @@ DROP VIEW ledger;
 ALTER TABLE respelled RENAME TO ledger;
 
 -- name: received
--- DuckDB keeps the states of arg_max in memory, whatever its limit, so only those who were named twice are grouped.
+-- How many there are DuckDB does not know, so they are joined to nothing before they are in a table: it would take them
+-- for the smaller side, and keep them in memory.
 CREATE TABLE received AS
 SELECT email, chunk, hash(email, chunk) AS place, effect, status, reason, field, words
 FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '');
 
 -- name: named_twice
+-- To group the answers of all people takes much memory, and hardly anybody is named twice.
 CREATE TABLE named_twice AS SELECT place FROM received GROUP BY place HAVING count(*) > 1;
 
 -- name: answers
@@ -118,8 +120,8 @@ FROM (SELECT DISTINCT unnest(tags) AS tag FROM outcomes WHERE effect = 'removed'
 SELECT coalesce(max(number), 0) FROM lost_tags;
 
 -- name: lost
--- What each person lost. DuckDB would keep a list for each of them in memory, but there are few combinations of tags,
--- so a person has one bit for each tag, and each combination is made a list once.
+-- What each person lost. Lists of so many take much memory, but there are few combinations of tags, so a person has one
+-- bit for each tag, and each combination is made a list once.
 CREATE TABLE lost AS
 WITH people AS MATERIALIZED (
     SELECT subscriber_hash, bitstring_agg(number, 0, $last) AS combination,

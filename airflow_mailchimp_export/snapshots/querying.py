@@ -15,8 +15,9 @@ from typing import Final
 import duckdb
 import pyarrow as pa
 
-from airflow_mailchimp_export.database import connect, quoted, streamed, working
+from airflow_mailchimp_export.database import connect, quoted
 from airflow_mailchimp_export.errors import ConfigError, SourceError
+from airflow_mailchimp_export.machine_limits import WorkingMemory, working
 from airflow_mailchimp_export.masking import masked
 from airflow_mailchimp_export.sources.files import FileSource
 from airflow_mailchimp_export.sources.source import Source
@@ -50,10 +51,9 @@ def answering(query: str, source: Source) -> Iterator[pa.RecordBatchReader]:
         _check_rule(connection, query, source.segment)
         plain = source.plain_parquet if isinstance(source, FileSource) else ()
         _provide(connection, plain or [_staged(source, folder)], source.schema.names)
-        with working():
-            answer = connection.sql(query).to_arrow_reader(BLOCK_ROWS)
-        schema = pa.schema([_in_its_zone(field, source.schema) for field in answer.schema])
-        yield pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in streamed(answer)))
+        plain_schema, batches = WorkingMemory(connection).reader(query, {}, BLOCK_ROWS)
+        schema = pa.schema([_in_its_zone(field, source.schema) for field in plain_schema])
+        yield pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
 
 
 def _declare(connection: duckdb.DuckDBPyConnection, schema: pa.Schema) -> None:

@@ -32,8 +32,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from airflow_mailchimp_export.database import MEMORY_LIMIT, quoted
+from airflow_mailchimp_export.database import THREADS, quoted
 from airflow_mailchimp_export.errors import ConfigError, UnreadableFile
+from airflow_mailchimp_export.machine_limits import MEMORY_LIMIT
 from airflow_mailchimp_export.model import FingerprintBasis
 from airflow_mailchimp_export.settings.form import in_form
 from airflow_mailchimp_export.state.json_format import JsonFormat
@@ -220,6 +221,7 @@ def _migrated(path: Path, steps: Sequence[str], working: Path) -> Path:
     for rows in steps:
         query = f"WITH ledger AS ({query}) SELECT * FROM ({rows})"
     migrated = working / LEDGER
-    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": str(working)}) as database:
+    limits = {"memory_limit": f"{MEMORY_LIMIT}MB", "threads": str(THREADS), "temp_directory": str(working)}
+    with duckdb.connect(config={**limits}) as database:
         database.execute(f"COPY ({query}) TO {quoted(migrated)} (FORMAT parquet, COMPRESSION zstd)")
     return migrated

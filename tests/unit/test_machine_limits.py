@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_mailchimp_export import database
-from airflow_mailchimp_export.database import BLOCK_BYTES, BLOCK_ROWS, Database, lean_arrow
+from airflow_mailchimp_export import database, machine_limits
+from airflow_mailchimp_export.database import BLOCK_BYTES, BLOCK_ROWS, Database
 from airflow_mailchimp_export.errors import ConfigError, SourceError, UnreadableFile
+from airflow_mailchimp_export.machine_limits import lean_arrow
 from airflow_mailchimp_export.sources.blocks import BATCH_BYTES, MAX_TEXT, divided, regrouped, shortened
 from airflow_mailchimp_export.sources.location import SourceLocation, reading
 from airflow_mailchimp_export.sources.source import BATCH_ROWS
@@ -123,7 +124,7 @@ class TestDuckDB:
     @pytest.mark.parametrize(
         ("error", "told"),
         [
-            (duckdb.OutOfMemoryException(MEMORY), r"needs more memory than the 192MB .* Map fewer columns"),
+            (duckdb.OutOfMemoryException(MEMORY), r"needs more memory than the 1536 MB .* Map fewer columns"),
             (duckdb.OutOfMemoryException(DISK), r"temporary folder .* Free space there"),
             (
                 duckdb.IOException("IO Error: No space left on device"),
@@ -135,7 +136,7 @@ class TestDuckDB:
     )
     def test_each_is_told_as_what_it_is(self, error: Exception, told: str) -> None:
         """Memory, a full disk and a closed folder have remedies of their own."""
-        with pytest.raises(ConfigError, match=told), database.working():
+        with pytest.raises(ConfigError, match=told), machine_limits.working():
             raise error
 
     def test_on_the_way_to_arrow(self) -> None:
@@ -147,7 +148,7 @@ class TestDuckDB:
 
         def read(words: str) -> list[pa.RecordBatch]:
             reader = pa.RecordBatchReader.from_batches(texts(1, 1).schema, broken(words))
-            return list(database.streamed(reader))
+            return list(machine_limits.streamed(reader))
 
         with pytest.raises(ConfigError, match="needs more memory"):
             read(MEMORY)
@@ -194,6 +195,56 @@ class TestMemory:
         monkeypatch.setattr(os, "cpu_count", lambda: cores)
         with closing(database.connect(tmp_path / "work.duckdb")) as connection:
             assert connection.sql("SELECT current_setting('threads')").fetchall() == [(threads,)]
+
+    @pytest.mark.parametrize("way", ["rows", "batches", "reader", "copy"])
+    def test_what_needs_more_gets_more(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
+    ) -> None:
+        """A list cannot be spilled: the statement is run again with more memory, and the log says so."""
+        lists = "SELECT len(list(repeat('x', 30) || n)) AS found FROM range(2_000_000) AS numbers(n)"
+        self.begin_with(24, monkeypatch)
+        with Database(tmp_path, "accounting/accounts.sql") as opened, caplog.at_level("INFO"):
+            opened._statements["lists"] = f"COPY ({lists}) TO {{path}}" if way == "copy" else lists
+            if way == "copy":
+                opened.copy("lists", tmp_path / "found.csv")
+                found = [int((tmp_path / "found.csv").read_text().split()[-1])]
+            elif way == "rows":
+                found = [row[0] for row in opened.rows("lists")]
+            else:
+                batches = opened.batches("lists") if way == "batches" else opened.reader("lists", rows=1000)
+                found = [row.as_py() for batch in batches for row in batch.column(0)]
+            assert [int(number) for number in found] == [2_000_000]
+            assert "cannot do this with 24 MB: it goes on with 48 MB" in caplog.text
+
+    def test_what_comes_once_is_not_read_twice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A stream that has been read is empty: to repeat what reads it would lose its rows."""
+        self.begin_with(24, monkeypatch)
+        rows = texts(100_000, 30)
+        reader = pa.RecordBatchReader.from_batches(rows.schema, (rows for _ in range(20)))
+        with Database(tmp_path, "accounting/accounts.sql") as opened, opened.incoming(reader):
+            opened._statements["list"] = "SELECT len(list(text)) FROM incoming"
+            with pytest.raises(ConfigError, match="needs more memory"):
+                opened.rows("list")
+
+    @staticmethod
+    def begin_with(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let a run begin with so many MB."""
+        for module in (database, machine_limits):
+            monkeypatch.setattr(module, "MEMORY_LIMIT", limit)
+
+    def test_a_full_disk_is_no_lack_of_memory(self, tmp_path: Path) -> None:
+        """What cannot be spilled for want of room on the disk is not tried again with more memory."""
+        tried = []
+        with closing(database.connect(tmp_path / "work.duckdb")) as connection:
+            memory = machine_limits.WorkingMemory(connection)
+
+            def execute() -> None:
+                tried.append(1)
+                raise duckdb.OutOfMemoryException(DISK)
+
+            with pytest.raises(duckdb.OutOfMemoryException):
+                memory.enough_for(execute)
+        assert len(tried) == 1
 
     def test_arrow_gives_memory_back(self) -> None:
         """While an export is at work, Arrow has no allocator that keeps what was given back; then it is as before."""
