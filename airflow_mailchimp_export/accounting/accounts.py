@@ -57,9 +57,9 @@ class Reconciliation:
         self._database.run("macros")
         self._load_ledger(self._known.path if self._known else None)
         with self._database.incoming(self._run.answer_log.reading()):
-            self._database.run("received")
-        self._database.run("named_twice")
-        self._database.run("answers")
+            self._database.run("answers")
+        for statement in ("named_twice", "worse_answers", "drop_better_answers", "take_worse_answers"):
+            self._database.run(statement)
         begun = self._run.begun.chunks
         self._database.run(
             "outcomes",

@@ -28,26 +28,30 @@ FROM ledger;
 DROP VIEW ledger;
 ALTER TABLE respelled RENAME TO ledger;
 
--- name: received
+-- name: answers
 -- How many there are DuckDB does not know, so they are joined to nothing before they are in a table: it would take them
 -- for the smaller side, and keep them in memory.
-CREATE TABLE received AS
+CREATE TABLE answers AS
 SELECT email, chunk, hash(email, chunk) AS place, effect, status, reason, field, words
 FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '');
 
 -- name: named_twice
 -- To group the answers of all people takes much memory, and hardly anybody is named twice.
-CREATE TABLE named_twice AS SELECT place FROM received GROUP BY place HAVING count(*) > 1;
+CREATE TABLE named_twice AS SELECT place FROM answers GROUP BY place HAVING count(*) > 1;
 
--- name: answers
+-- name: worse_answers
 -- A person named twice is counted by the worse of the two answers.
-CREATE VIEW answers AS
-SELECT email, chunk, effect, status, reason, field, words FROM received ANTI JOIN named_twice USING (place)
-UNION ALL
-SELECT email, chunk, unnest(arg_max(
+CREATE TABLE worse_answers AS
+SELECT email, chunk, place, unnest(arg_max(
     {effect: effect, status: status, reason: reason, field: field, words: words}, rank
 ))
-FROM received SEMI JOIN named_twice USING (place) JOIN effect_rules USING (effect) GROUP BY email, chunk;
+FROM answers SEMI JOIN named_twice USING (place) JOIN effect_rules USING (effect) GROUP BY email, chunk, place;
+
+-- name: drop_better_answers
+DELETE FROM answers WHERE place IN (FROM named_twice);
+
+-- name: take_worse_answers
+INSERT INTO answers FROM worse_answers;
 
 -- name: outcomes
 -- One row for each person sent, each tag removed and each profile set aside: what happened, and why. Who was taken
@@ -87,10 +91,17 @@ FROM (
         plan.change = 'upsert' AND answers.email IS NULL AND plan.chunk >= $begun AND NOT $nothing_sent AS unsent,
         coalesce(plan.field, answers.field, '') AS field,
         coalesce(answers.words, CASE WHEN plan.reason = ledger.reason THEN ledger.words END, '') AS words
-    FROM read_parquet($plan) AS plan
-    LEFT JOIN ledger ON plan.effect IS NOT NULL AND ledger.subscriber_hash = plan.subscriber_hash
-    LEFT JOIN answers ON plan.effect IS NULL AND answers.email = normal_address(plan.email)
-        AND answers.chunk IS NOT DISTINCT FROM CASE plan.change WHEN 'leave' THEN plan.chunk WHEN 'rename' THEN -1 END
+    FROM (
+        -- With more than columns in the condition of a join, DuckDB before 2.0 compares each row with each.
+        SELECT *,
+            CASE WHEN effect IS NOT NULL THEN subscriber_hash END AS hash_set_aside,
+            CASE WHEN effect IS NULL THEN normal_address(email) END AS address_sent,
+            CASE change WHEN 'leave' THEN chunk WHEN 'rename' THEN -1 END AS chunk_answered
+        FROM read_parquet($plan)
+    ) AS plan
+    LEFT JOIN ledger ON ledger.subscriber_hash = plan.hash_set_aside
+    LEFT JOIN answers ON answers.email = plan.address_sent
+        AND answers.chunk IS NOT DISTINCT FROM plan.chunk_answered
     LEFT JOIN effect_rules AS taken ON taken.effect = answers.effect
     LEFT JOIN status_rules ON status_rules.status = answers.status
 ) AS decided
