@@ -29,7 +29,7 @@ from airflow_mailchimp_export.exports_root import default_exports_root, storage_
 from airflow_mailchimp_export.state.answers import FOLDER as ANSWERS_FOLDER
 from airflow_mailchimp_export.state.folder import Folder
 from airflow_mailchimp_export.state.lock import Lock
-from airflow_mailchimp_export.state.parquet import SEAL, sealed_writer
+from airflow_mailchimp_export.state.parquet import SEAL, batches_in, sealed_writer
 from airflow_mailchimp_export.state.run import ExportFolder, RunFolder
 from airflow_mailchimp_export.state.scratch import sweep_scratch
 from airflow_mailchimp_export.state.statuses import STATUSES_COLUMNS
@@ -209,7 +209,7 @@ def _strike_out_rows(folder: Folder, name: str, person: _Person) -> Iterator[Fou
 
 def _rewrite(folder: Folder, name: str, stored: pq.ParquetFile, person: _Person) -> None:
     with folder.writing(name) as draft, sealed_writer(draft, _unsealed(stored.schema_arrow)) as writer:
-        for batch in stored.iter_batches():
+        for batch in batches_in(stored):
             writer.write_batch(batch.filter(pc.invert(person.in_rows(batch))))
 
 
@@ -224,7 +224,7 @@ def _strike_out_answers(run: RunFolder, person: _Person) -> Iterator[Found]:
 
 def _identities(stored: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     columns = {*_ADDRESSES, *_QUOTING, *_HASHES} & set(stored.schema_arrow.names)
-    yield from stored.iter_batches(columns=sorted(columns))
+    yield from batches_in(stored, columns=sorted(columns))
 
 
 def _strike_out_lines(folder: Folder, name: str, person: _Person) -> Iterator[Found]:

@@ -32,7 +32,9 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
         import pyarrow.parquet
 
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
+        stored = pyarrow.parquet.ParquetFile(path)
+        # Without a row group there is nothing to read, and pyarrow 18 says so by an error.
+        for batch in stored.iter_batches() if stored.num_row_groups else ():
             yield from batch.to_pylist()
         return
     with path.open(newline="", encoding="utf-8") as file:

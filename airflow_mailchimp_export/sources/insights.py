@@ -22,6 +22,7 @@ from airflow_mailchimp_export.sources.columns import in_zone
 from airflow_mailchimp_export.sources.insights_checks import Wanted
 from airflow_mailchimp_export.sources.insights_reading import Reading
 from airflow_mailchimp_export.sources.location import SourceLocation
+from airflow_mailchimp_export.state.parquet import batches_in
 from airflow_mailchimp_export.state.scratch import scratch_dir
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ class InsightsSource:
 
         :raises SourceError: memberships or profiles cannot be read to their end, or too many members have no profile.
         """
-        for batch in self._opened().iter_batches(_READ_ROWS):
+        for batch in batches_in(self._opened(), batch_size=_READ_ROWS):
             given = batch.columns[1:]
             columns = [values.cast(field.type) for values, field in zip(given, self.schema, strict=True)]
             yield pa.RecordBatch.from_arrays(columns, schema=self.schema)

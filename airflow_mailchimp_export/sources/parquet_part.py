@@ -14,6 +14,7 @@ from airflow_mailchimp_export.sources.blocks import regrouped
 from airflow_mailchimp_export.sources.finding import FoundFile
 from airflow_mailchimp_export.sources.location import SourceLocation, reading
 from airflow_mailchimp_export.sources.magic import HEAD_BYTES, strange_kind
+from airflow_mailchimp_export.state.parquet import batches_in
 
 _READ_ROWS: Final = 1_024
 
@@ -51,7 +52,7 @@ class ParquetPart:
         with self._opened() as file:
             # What is repeated takes little in a file and much in memory, so few rows are read at a time; with a thread
             # for each column of so few, reading would take twice the processors' time, and memory for each thread.
-            batches = file.iter_batches(batch_size=_READ_ROWS, columns=list(columns), use_threads=False)
+            batches = batches_in(file, batch_size=_READ_ROWS, columns=list(columns), use_threads=False)
             yield from regrouped(batches)
 
     def locate(self, row: int) -> str:

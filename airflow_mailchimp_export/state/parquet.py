@@ -40,6 +40,12 @@ _KNOWN_WHOLE: Final[deque[tuple[int, ...]]] = deque(maxlen=16)
 """Files that this process has read to their last byte."""
 
 
+def batches_in(file: pq.ParquetFile, **how: Any) -> Iterator[pa.RecordBatch]:
+    """Read a file as its ``iter_batches`` does, which fails in pyarrow 18 where there is no row group."""
+    if file.num_row_groups:
+        yield from file.iter_batches(**how)
+
+
 def is_whole(path: Path) -> bool:
     """Return whether every page of every column can be read, and is what its checksum says where it has one.
 

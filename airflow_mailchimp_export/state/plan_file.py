@@ -31,7 +31,7 @@ from airflow_mailchimp_export.model import (
     RemovalChunk,
 )
 from airflow_mailchimp_export.rules import REMOVAL_KINDS
-from airflow_mailchimp_export.state.parquet import streaming
+from airflow_mailchimp_export.state.parquet import batches_in, streaming
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,7 +331,7 @@ def _columns(path: Path, change: Change, columns: list[str]) -> Iterator[list[li
     """Yield the columns of some rows of one kind at a time, as Python values."""
     with streaming(path) as plan:
         known = [name for name in columns if name in plan.schema_arrow.names]
-        for batch in plan.iter_batches(READ_ROWS, columns=["change", *known], use_threads=False):
+        for batch in batches_in(plan, batch_size=READ_ROWS, columns=["change", *known], use_threads=False):
             wanted = batch.filter(pc.equal(batch.column("change"), change.value))
             # Release 0.1.0 did not write all columns.
             missing = [None] * wanted.num_rows

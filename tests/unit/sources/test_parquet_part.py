@@ -40,6 +40,13 @@ def column(file: Path, values: pa.Array) -> pa.ChunkedArray:
     return pa.Table.from_batches(source.batches(), schema=source.schema)["a"]
 
 
+def test_without_a_row_group(file: Path) -> None:
+    """What engines write where they have no rows may have no row group either; it is a segment without rows."""
+    pq.ParquetWriter(file, pa.schema([("a", pa.string())])).close()
+    assert pq.ParquetFile(file).num_row_groups == 0
+    assert list(opened(file).batches()) == []
+
+
 @pytest.mark.parametrize(
     ("values", "read_as"),
     [
