@@ -19,7 +19,13 @@ from airflow_mailchimp_export.model import MAX_CHUNK_MEMBERS
 from airflow_mailchimp_export.state.statuses import STATUSES
 from benchmarks import tables
 from benchmarks.databases import QUERY, READINGS, profiles_in_databases
-from benchmarks.people import LAST_NAMES_OF, write_later_profiles, write_long_profiles, write_profiles
+from benchmarks.people import (
+    LAST_NAMES_OF,
+    write_later_profiles,
+    write_long_profiles,
+    write_profiles,
+    write_upheaval,
+)
 from scripts.insights_service import start_insights
 from scripts.sandbox_service import Sandbox, start_sandbox
 
@@ -43,6 +49,22 @@ LOOK_UPS = ("first", "unchanged", "some changed", "all read")
 
 MOST_UNCHANGED = 20
 """Requests that the run may take that finds nothing changed."""
+
+UPHEAVALS: Mapping[str, tuple[str, str]] = {
+    "first": ("everybody", "everybody"),
+    "all changed": ("later", "later"),
+    "all leave two": ("nobody", "everybody"),
+    "all refused": ("nobody", "refused"),
+}
+"""Runs after which nearly nobody is as they were: who is in two segments, and who in two others."""
+
+CHANGED_BY_UPHEAVALS = {
+    "first": "created",
+    "all changed": "updated",
+    "all leave two": "removed",
+    "all refused": "rejected",
+}
+"""What becomes of everybody there."""
 
 LONG_PROFILES = 20_000
 """Profiles with long texts."""
@@ -186,6 +208,30 @@ def measure_life(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     return {"runs": runs, "share_of_calls": share, "verdict": _worst(runs)}
 
 
+def measure_upheavals(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Export four segments in which everybody is, and change everything from run to run."""
+    who = {"everybody": folder / "profiles.parquet"}
+    for name in ("later", "nobody", "refused"):
+        who[name] = folder / f"{name}-of-upheavals.parquet"
+        write_upheaval(who[name], wanted.profiles, name)
+    sandbox = start_sandbox(folder / "upheavals-sandbox.log", options=("--no-count-distinct",))
+    runs: dict[str, Any] = {}
+    try:
+        for run, (first, second) in UPHEAVALS.items():
+            before = sandbox.stats()
+            segments = {f"Segment {number}": str(who[first if number < 2 else second]) for number in range(4)}
+            options = {"max_removal_ratio": 1, "max_reject_ratio": 1, "max_profiles": 4 * MAX_PROFILES}
+            task = {"segments": segments, "options": options, "folder": str(folder / "upheavals" / run)}
+            figures = _in_child("upheavals", {**task, **_address(sandbox, wanted)})
+            runs[run] = {**figures, **traffic(before, sandbox.stats())}
+    finally:
+        sandbox.stop()
+    done = all(
+        runs[run]["counts"][counted] == wanted.profiles for run, counted in CHANGED_BY_UPHEAVALS.items()
+    )
+    return {"runs": runs, "verdict": "success" if done else "failed"}
+
+
 def measure_lookups(folder: Path, wanted: argparse.Namespace) -> dict[str, Any]:
     """Export a hundred people to an audience in which many opted out, and count what is asked for these."""
     profiles = folder / "few.parquet"
@@ -299,6 +345,7 @@ MEASUREMENTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]]
     "direct": measure_direct,
     "batch": measure_batch,
     "life": measure_life,
+    "upheavals": measure_upheavals,
     "lookups": measure_lookups,
     "long": measure_long,
     "databases": measure_databases,

@@ -152,6 +152,7 @@ MEASURES: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
     "insights": measure_insights,
     "insights_plan": measure_insights_plan,
     "life": measure_life,
+    "upheavals": measure_life,
     "ours": measure_direct,
     "bulk": send_in_bulk,
     "puts": send_one_by_one,
@@ -179,10 +180,12 @@ def _export(
     definition = ExportDefinition(
         name="benchmark",
         audience_id=task["audience_id"],
-        segments=parse_segments({"Everybody": task.get("segment", task["profiles"])}),
+        segments=parse_segments(
+            task.get("segments", {"Everybody": task.get("segment", task.get("profiles"))})
+        ),
         field_map=parse_field_map(field_map),
         delivery=delivery,
-        options=ExportOptions(max_profiles=MOST),
+        options=ExportOptions(**{"max_profiles": MOST, **task.get("options", {})}),
     )
     identity = RunIdentity(
         run_id="1", dag_id="benchmark", export_user="benchmark", started_at="2026-01-01T00:00:00+00:00"

@@ -46,6 +46,22 @@ def write_later_profiles(path: Path, profiles: int) -> None:
             writer.write_batch(later.filter(pa.array(kinds != 0)))
 
 
+def write_upheaval(path: Path, profiles: int, kind: str) -> None:
+    """Write profiles that all have a new name, or nobody's, or those of as many others whom Mailchimp refuses."""
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        for block in blocks(0 if kind == "nobody" else profiles):
+            if kind == "later":
+                new = pc.binary_join_element_wise(block.column("first_name"), "II", " ")
+                writer.write_batch(block.set_column(1, SCHEMA.field("first_name"), new))
+            else:
+                taken = pc.replace_substring_regex(block.column("email"), "@.*", f"@{REFUSED_DOMAIN}")
+                writer.write_batch(block.set_column(0, SCHEMA.field("email"), taken))
+
+
+REFUSED_DOMAIN = "example.com"
+"""Whose addresses look fake to Mailchimp."""
+
+
 def write_long_profiles(path: Path, profiles: int, kind: str) -> None:
     """Write profiles whose last names are short, long, or one long text that is repeated."""
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:

@@ -121,6 +121,15 @@ def life_table(figures: Mapping[str, Any], profiles: int) -> Table:
     return table
 
 
+def upheavals_table(figures: Mapping[str, Any], profiles: int) -> Table:
+    """What it takes when nearly nobody is as they were."""
+    runs: Mapping[str, Mapping[str, Any]] = figures["runs"]
+    table = _table(f"{profiles:,} profiles in four segments, of which everything changes", "", *runs)
+    for name, shown in _SPENT.items():
+        table.add_row(name, *(shown(run) for run in runs.values()))
+    return table
+
+
 def lookups_table(figures: Mapping[str, Any], profiles: int) -> Table:
     """What it takes to know who may not be sent."""
     runs: Mapping[str, Mapping[str, Any]] = figures["runs"]
@@ -193,6 +202,7 @@ SHOWN: Mapping[str, Callable[[Mapping[str, Any], int], Table]] = {
     "direct": direct_table,
     "batch": batch_table,
     "life": life_table,
+    "upheavals": upheavals_table,
     "lookups": lookups_table,
     "long": long_table,
     "databases": databases_table,
