@@ -3,7 +3,7 @@
 # Usage: scripts/matrix.sh PYTHON FOLDER [--only-install | --installed] [RELEASE]...
 #   RELEASE       a version of Airflow, with packages of the day of its release; or
 #                   oldest   the oldest that is run
-#                   lowest   an older one still, and of all else the lowest versions that pyproject.toml allows
+#                   lowest   the same, and of all else the lowest versions that pyproject.toml allows
 #                   newest   the newest that was run, which may be a pre-release
 #                   today    the newest there is, pre-releases included, with whatever is the newest today
 #                 after a colon a Python for it, a version or a path, such as 3.3.2:3.13
