@@ -57,7 +57,6 @@ class Database:
         self._statements: dict[str, str] = dict(_NAMED.findall(_read(statements)))
         self._connection = connect(scratch_dir / f"{Path(statements).stem}.duckdb")
         self._memory = WorkingMemory(self._connection)
-        self._comes_once = False
         self._block_rows = BLOCK_ROWS
         for table, rows in rules.as_tables().items():
             self._create(table, rows)
@@ -79,11 +78,11 @@ class Database:
         """
         try:
             self._connection.register("incoming", block)
-            self._comes_once = isinstance(block, pa.RecordBatchReader)
+            self._memory.reads_what_comes_once = isinstance(block, pa.RecordBatchReader)
             try:
                 yield
             finally:
-                self._comes_once = False
+                self._memory.reads_what_comes_once = False
                 self._connection.unregister("incoming")
         except (*_UNREADABLE, pa.ArrowException) as error:
             segment = (block.schema.metadata or {}).get(SEGMENT)
@@ -101,13 +100,13 @@ class Database:
 
     def rows(self, statement: str, /, **parameters: object) -> list[tuple[Any, ...]]:
         """Run a statement that answers with few rows."""
-        return self._executed(self._statements[statement], parameters).fetchall()
+        return self._executed(self._statements[statement], parameters)
 
     def filled(
         self, statement: str, parts: Mapping[str, str], /, **parameters: object
     ) -> list[tuple[Any, ...]]:
         """Run a statement that answers with few rows, with SQL text in the places that parameters cannot take."""
-        return self._executed(self._statements[statement].format(**parts), parameters).fetchall()
+        return self._executed(self._statements[statement].format(**parts), parameters)
 
     def reader(self, statement: str, /, *, rows: int) -> pa.RecordBatchReader:
         """Run a statement that answers with a table; its batches have so many rows."""
@@ -120,19 +119,17 @@ class Database:
 
     def script(self, statement: str, /, **parts: str) -> None:
         """Run a statement that answers nothing, with SQL text in the places that parameters cannot take."""
-        with working():
-            self._connection.execute(self._statements[statement].format(**parts))
+        self._executed(self._statements[statement].format(**parts), {})
 
     def copy(self, statement: str, /, path: Path) -> None:
         """Run a statement that writes a file.
 
         :raises OSError: when the file, in place of the working files, cannot be written.
         """
+        query = self._statements[statement].format(path=quoted(path))
         with working():
             try:
-                self._memory.enough_for(
-                    lambda: self._connection.execute(self._statements[statement].format(path=quoted(path)))
-                )
+                self._memory.rows(query, {})
             except duckdb.IOException as error:
                 if str(path) not in str(error):
                     raise
@@ -168,11 +165,9 @@ class Database:
         with self.incoming(pa.table(columns)), working():
             self._connection.execute(f"CREATE TABLE {table} AS FROM incoming")
 
-    def _executed(self, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
+    def _executed(self, query: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
         with working():
-            if self._comes_once:
-                return self._connection.execute(query, parameters)
-            return self._memory.enough_for(lambda: self._connection.execute(query, parameters))
+            return self._memory.rows(query, parameters)
 
     def _blocks(self, query: str, parameters: Mapping[str, object]) -> Iterator[pa.RecordBatch]:
         return self._memory.reader(query, parameters, self._block_rows)[1]

@@ -1,18 +1,19 @@
 """What a machine has for a run, memory above all, and how it is told what it lacks.
 
-DuckDB works within :data:`MEMORY_LIMIT` and spills the rest to the working folder. Where it cannot spill enough, the
-statement is run again with twice as much, and again, up to :data:`MOST_MEMORY`, and the log says so.
+DuckDB works within :data:`MEMORY_LIMIT` and spills the rest to the working folder. Where it cannot spill enough, a
+statement that can be run again is, with twice as much, and again, up to :data:`MOST_MEMORY`, and the log says so.
 """
 
 from __future__ import annotations
 
 import errno
 import logging
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -39,25 +40,36 @@ class WorkingMemory:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._limit = MEMORY_LIMIT
+        self.reads_what_comes_once = False
+        """Whether a statement may read data that are gone when it has failed, so that it must not be run again."""
 
-    def enough_for(self, execute: Callable[[], T]) -> T:
-        """Execute what can be executed again where it fails, with more memory if that is what it lacks."""
+    def rows(self, query: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+        """Run a query to its end; return its rows."""
+        return self.enough_for(query, lambda: self._connection.execute(query, parameters).fetchall())
+
+    def enough_for(self, query: str, execute: Callable[[], T]) -> T:
+        """Execute a query, which is not undone by half where it fails, with more memory if that is what it lacks."""
         while True:
             try:
                 return execute()
             except (duckdb.OutOfMemoryException, pa.ArrowException, OSError) as error:
-                if self._limit >= MOST_MEMORY or not _is_memory(str(error)):
+                if not _is_memory(str(error)) or not self._may_repeat(query):
                     raise
             self._limit *= 2
             log.info("DuckDB cannot do this with %d MB: it goes on with %d MB", self._limit // 2, self._limit)
             self._connection.execute(f"SET memory_limit = '{self._limit}MB'")
+
+    def _may_repeat(self, query: str) -> bool:
+        if self.reads_what_comes_once or self._limit >= MOST_MEMORY:
+            return False
+        return len(self._connection.extract_statements(query)) == 1
 
     def reader(
         self, query: str, parameters: Mapping[str, object], rows: int
     ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         """Begin to read the answer to a query, in batches of so many rows; return its schema, and these.
 
-        What takes much memory comes before the first row, so it can still be begun again.
+        What takes much memory mostly comes before the first row, where it can still be begun again.
         """
 
         def begin() -> tuple[pa.RecordBatchReader, pa.RecordBatch | None]:
@@ -65,7 +77,7 @@ class WorkingMemory:
             return reader, next(iter(reader), None)
 
         with working(), _fetching():
-            reader, first = self.enough_for(begin)
+            reader, first = self.enough_for(query, begin)
         return reader.schema, chain(() if first is None else (first,), streamed(reader))
 
 
@@ -115,8 +127,10 @@ def _lacking(error: Exception) -> ConfigError:
     kind, words = type(error).__name__, str(error).lower()
     where = f"DuckDB cannot work in the temporary folder {tempfile.gettempdir()} ({kind})"
     if _is_memory(words):
+        limit = re.search(r"/([\d.]+) ([kmgt])ib used", words)
+        bound = f"the {limit[1]} {limit[2].upper()}iB that it may take" if limit else "it may take"
         return ConfigError(
-            f"DuckDB needs more memory than the {MOST_MEMORY} MB that a run works in at most ({kind})",
+            f"DuckDB needs more memory than {bound} ({kind})",
             "Map fewer columns, or columns with shorter values",
         )
     if "read-only" in words or "permission denied" in words:

@@ -57,7 +57,7 @@ class Reconciliation:
         self._database.run("macros")
         self._load_ledger(self._known.path if self._known else None)
         with self._database.incoming(self._run.answer_log.reading()):
-            self._database.run("answers")
+            self._database.run("answers", effects=[effect.value for effect in Effect])
         for statement in ("named_twice", "worse_answers", "drop_better_answers", "take_worse_answers"):
             self._database.run(statement)
         begun = self._run.begun.chunks
@@ -71,8 +71,8 @@ class Reconciliation:
         self._database.run("drop_not_sent")
         self._database.run("drop_renamed")
         self._database.run("lost_tags")
-        last = int(self._database.rows("last_lost_tag")[0][0])
-        self._database.run("lost", last=last)
+        lost = [tag for (tag,) in self._database.rows("all_lost_tags")]
+        self._database.run("lost", tags=lost, last=max(0, len(lost) - 1))
         self._database.run("remember_renamed")
         return self
 

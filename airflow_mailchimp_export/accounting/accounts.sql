@@ -33,7 +33,8 @@ ALTER TABLE respelled RENAME TO ledger;
 -- for the smaller side, and keep them in memory.
 CREATE TABLE answers AS
 SELECT email, chunk, hash(email, chunk) AS place, effect, status, reason, field, words
-FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '');
+FROM (SELECT * REPLACE (normal_address(email) AS email) FROM incoming WHERE email <> '')
+WHERE list_contains($effects::VARCHAR[], effect);
 
 -- name: named_twice
 -- To group the answers of all people takes much memory, and hardly anybody is named twice.
@@ -127,15 +128,19 @@ CREATE TABLE lost_tags AS
 SELECT tag, (row_number() OVER (ORDER BY tag) - 1)::INTEGER AS number
 FROM (SELECT DISTINCT unnest(tags) AS tag FROM outcomes WHERE effect = 'removed');
 
--- name: last_lost_tag
-SELECT coalesce(max(number), 0) FROM lost_tags;
+-- name: all_lost_tags
+SELECT tag FROM lost_tags ORDER BY number;
 
 -- name: lost
--- What each person lost. Lists of so many take much memory, but there are few combinations of tags, so a person has one
--- bit for each tag, and each combination is made a list once.
+-- What each person lost. Lists of so many take much memory while they are gathered, so a person has one bit for each tag
+-- until all are together.
 CREATE TABLE lost AS
-WITH people AS MATERIALIZED (
-    SELECT subscriber_hash, bitstring_agg(number, 0, $last) AS combination,
+SELECT subscriber_hash,
+    CASE WHEN bits IS NULL THEN []
+    ELSE list_filter($tags::VARCHAR[], lambda tag, place: get_bit(bits, (place - 1)::INTEGER) = 1) END AS tags,
+    state, reason
+FROM (
+    SELECT subscriber_hash, bitstring_agg(number, 0, $last) AS bits,
         any_value(removal_kinds.state) AS state, any_value(removal_kinds.reason) AS reason
     FROM (
         SELECT subscriber_hash, removal_kind, unnest(CASE WHEN len(tags) > 0 THEN tags ELSE [NULL] END) AS tag
@@ -144,13 +149,7 @@ WITH people AS MATERIALIZED (
     JOIN removal_kinds ON removal_kinds.kind = removal_kind
     LEFT JOIN lost_tags USING (tag)
     GROUP BY subscriber_hash
-), combinations AS (
-    SELECT combination, list(tag ORDER BY number) AS tags
-    FROM (SELECT DISTINCT combination FROM people) JOIN lost_tags ON get_bit(combination, number) = 1
-    GROUP BY combination
-)
-SELECT subscriber_hash, coalesce(tags, []) AS tags, state, reason
-FROM people LEFT JOIN combinations USING (combination);
+);
 
 -- name: remember_renamed
 -- Who was renamed is known under the new address from then on, also where nothing was sent to it.

@@ -124,7 +124,10 @@ class TestDuckDB:
     @pytest.mark.parametrize(
         ("error", "told"),
         [
-            (duckdb.OutOfMemoryException(MEMORY), r"needs more memory than the 1536 MB .* Map fewer columns"),
+            (
+                duckdb.OutOfMemoryException(MEMORY),
+                r"needs more memory than the 19.0 MiB that it may take .* Map fewer columns",
+            ),
             (duckdb.OutOfMemoryException(DISK), r"temporary folder .* Free space there"),
             (
                 duckdb.IOException("IO Error: No space left on device"),
@@ -184,6 +187,21 @@ class TestDuckDB:
             assert (tmp_path / "plan.duckdb").stat().st_mode & 0o777 == 0o600
 
 
+WAYS = ("rows", "batches", "reader", "copy")
+
+
+def found_by(opened: Database, way: str, query: str, folder: Path) -> list[int]:
+    """Run a query of one column of numbers in one of the ways to do so."""
+    opened._statements["query"] = f"COPY ({query}) TO {{path}} (HEADER false)" if way == "copy" else query
+    if way == "copy":
+        opened.copy("query", folder / "found.csv")
+        return [int(line) for line in (folder / "found.csv").read_text().split()]
+    if way == "rows":
+        return [row[0] for row in opened.rows("query")]
+    batches = opened.batches("query") if way == "batches" else opened.reader("query", rows=1000)
+    return [row for batch in batches for row in batch.column(0).to_pylist()]
+
+
 class TestMemory:
     """Memory is bounded, whatever the machine is like, and too little of it is no damage."""
 
@@ -196,35 +214,56 @@ class TestMemory:
         with closing(database.connect(tmp_path / "work.duckdb")) as connection:
             assert connection.sql("SELECT current_setting('threads')").fetchall() == [(threads,)]
 
-    @pytest.mark.parametrize("way", ["rows", "batches", "reader", "copy"])
+    @pytest.mark.parametrize("way", WAYS)
     def test_what_needs_more_gets_more(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, way: str
     ) -> None:
         """A list cannot be spilled: the statement is run again with more memory, and the log says so."""
-        lists = "SELECT len(list(repeat('x', 30) || n)) AS found FROM range(2_000_000) AS numbers(n)"
         self.begin_with(24, monkeypatch)
+        query = "SELECT len(list(repeat('x', 30) || n)) AS found FROM range(2_000_000) AS numbers(n)"
         with Database(tmp_path, "accounting/accounts.sql") as opened, caplog.at_level("INFO"):
-            opened._statements["lists"] = f"COPY ({lists}) TO {{path}}" if way == "copy" else lists
-            if way == "copy":
-                opened.copy("lists", tmp_path / "found.csv")
-                found = [int((tmp_path / "found.csv").read_text().split()[-1])]
-            elif way == "rows":
-                found = [row[0] for row in opened.rows("lists")]
-            else:
-                batches = opened.batches("lists") if way == "batches" else opened.reader("lists", rows=1000)
-                found = [row.as_py() for batch in batches for row in batch.column(0)]
-            assert [int(number) for number in found] == [2_000_000]
-            assert "cannot do this with 24 MB: it goes on with 48 MB" in caplog.text
+            assert found_by(opened, way, query, tmp_path) == [2_000_000]
+        assert "cannot do this with 24 MB: it goes on with 48 MB" in caplog.text
 
-    def test_what_comes_once_is_not_read_twice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("way", ["rows", "copy"])
+    def test_behind_the_first_rows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+        """Where the second half of an answer needs more memory, the first one is not told twice."""
+        self.begin_with(24, monkeypatch)
+        query = (
+            "SELECT n AS found FROM range(50_000) AS few(n) UNION ALL "
+            "SELECT len(list(repeat('x', 30) || n)) FROM range(2_000_000) AS numbers(n)"
+        )
+        with Database(tmp_path, "accounting/accounts.sql") as opened:
+            found = found_by(opened, way, query, tmp_path)
+        assert sorted(found) == [*range(50_000), 2_000_000]
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_what_comes_once_is_not_read_twice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    ) -> None:
         """A stream that has been read is empty: to repeat what reads it would lose its rows."""
         self.begin_with(24, monkeypatch)
         rows = texts(100_000, 30)
         reader = pa.RecordBatchReader.from_batches(rows.schema, (rows for _ in range(20)))
-        with Database(tmp_path, "accounting/accounts.sql") as opened, opened.incoming(reader):
-            opened._statements["list"] = "SELECT len(list(text)) FROM incoming"
+        with (
+            Database(tmp_path, "accounting/accounts.sql") as opened,
+            opened.incoming(reader),
+            pytest.raises(ConfigError, match="needs more memory"),
+        ):
+            found_by(opened, way, "SELECT len(list(text)) FROM incoming", tmp_path)
+
+    def test_several_statements_are_not_run_twice(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The first of them is done where the second one fails."""
+        self.begin_with(24, monkeypatch)
+        with Database(tmp_path, "accounting/accounts.sql") as opened:
+            opened._statements["two"] = (
+                "CREATE TABLE first AS SELECT 1 AS a;"
+                "CREATE TABLE second AS SELECT list(repeat('x', 30) || n) AS a FROM range(2_000_000) AS numbers(n)"
+            )
             with pytest.raises(ConfigError, match="needs more memory"):
-                opened.rows("list")
+                opened.script("two")
 
     @staticmethod
     def begin_with(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +282,7 @@ class TestMemory:
                 raise duckdb.OutOfMemoryException(DISK)
 
             with pytest.raises(duckdb.OutOfMemoryException):
-                memory.enough_for(execute)
+                memory.enough_for("SELECT 1", execute)
         assert len(tried) == 1
 
     def test_arrow_gives_memory_back(self) -> None:
