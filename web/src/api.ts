@@ -104,6 +104,20 @@ export async function tasks(dagId: string, runId: string): Promise<Some<TaskInst
   return { found: task_instances, left: more(total_entries, task_instances) };
 }
 
+/** The tasks of one operator, with what their templates became. */
+export async function settingsOf(dagId: string, runId: string, operator: string): Promise<Some<TaskInstance>> {
+  const { found, left } = await tasks(dagId, runId);
+  const asked = found.filter((task) => (task.operator_name ?? task.operator) === operator);
+  return { found: await Promise.all(asked.map((task) => rendered(dagId, runId, task))), left };
+}
+
+/** Before Airflow 3.3 the list of tasks leaves out what their templates became; each task by itself has it. */
+async function rendered(dagId: string, runId: string, task: TaskInstance): Promise<TaskInstance> {
+  if (Object.keys(task.rendered_fields ?? {}).length) return task;
+  const path = `${runPath(dagId, runId)}/taskInstances/${part(task.task_id)}`;
+  return call<TaskInstance>("GET", task.map_index < 0 ? path : `${path}/${task.map_index}`);
+}
+
 const more = (total: number | null | undefined, found: unknown[]): number => Math.max(0, (total ?? 0) - found.length);
 
 const KEY = "mailchimp_report";

@@ -2,7 +2,7 @@
 import { Box, Code, Flex, Heading, Link, Text } from "@chakra-ui/react";
 import { Link as RouterLink } from "react-router-dom";
 
-import { history, tasks, type TaskInstance } from "../api";
+import { history, settingsOf, type TaskInstance } from "../api";
 import { lastEnded, PARTS, targetOf } from "../arithmetic";
 import { Section } from "../parts/details";
 import { LazyChart } from "../parts/lazy-chart";
@@ -127,16 +127,14 @@ function Settings({ dagId, newest }: { dagId: string; newest: ListedRun | undefi
 }
 
 function SettingsOf({ dagId, runId }: { dagId: string; runId: string }) {
-  const loaded = useLoaded(() => tasks(dagId, runId), `${dagId} ${runId}`);
+  const loaded = useLoaded(() => settingsOf(dagId, runId, OPERATOR), `${dagId} ${runId}`);
   return (
     <Shown loaded={loaded}>
       {({ found, left }) => (
         <>
-          {found
-            .filter((task) => (task.operator_name ?? task.operator) === OPERATOR && task.rendered_fields)
-            .map((task) => (
-              <FieldMap key={`${task.task_id} ${task.map_index}`} task={task} />
-            ))}
+          {found.map((task) => (
+            <FieldMap key={`${task.task_id} ${task.map_index}`} task={task} />
+          ))}
           <Left tasks={left} />
         </>
       )}
