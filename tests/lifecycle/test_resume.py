@@ -35,17 +35,19 @@ class TestRetry:
     """The same run again."""
 
     def test_answered_chunks_are_not_sent_again(self, life: Life) -> None:
-        """Killed before the third chunk, a run sends that one only when it is retried."""
+        """Killed before one of three chunks, a run sends that one only when it is retried."""
         segments = {"A": people(*CROWD)}
         with pytest.raises(Killed):
             life.submit(segments, permit=one_by_one(None, None, None, kill), name="run")
         kept = RunFolder(Path(life.folder.uri) / "run").answer_log.answered()
+        assert kept
+        # Calls go out side by side, so any of the three may be the one that was not answered, the short one as well.
+        answered = sum({0: 500, 1: 500, 2: 200}[int(name.removeprefix("chunk-"))] for name in kept)
         with life.watched() as seen:
             report = life.run(segments, name="run")
-        assert members_sent(seen) == 1200 - 500 * len(kept)
-        assert len(kept) >= 1
+        assert members_sent(seen) == 1200 - answered
         sent = report.counts.created + report.counts.updated
-        assert (sent, report.counts.unchanged) == (1200 - 500 * len(kept), 500 * len(kept))
+        assert (sent, report.counts.unchanged) == (1200 - answered, answered)
         assert report.verdict is Verdict.SUCCESS
         assert report_of(life, "run").error == "A further attempt at the run took its place"
 
