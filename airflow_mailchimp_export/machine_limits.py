@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-MEMORY_LIMIT = 192
+MEMORY_LIMIT = 160
 """MB that a database begins with."""
 
 MOST_MEMORY = 8 * MEMORY_LIMIT
