@@ -51,8 +51,8 @@ def _serialization() -> Any:
 
 
 def hand_errors_to_callbacks(patch: pytest.MonkeyPatch) -> None:
-    """Let ``dag.test()`` tell callbacks of a task's error, as a worker does; Airflow 3.1 leaves that out there."""
-    if RELEASE >= (3, 2):
+    """Let ``dag.test()`` tell callbacks of a task's error, as a worker does; Airflow leaves that out before 3.3."""
+    if RELEASE >= (3, 3):
         return
     from airflow.sdk.execution_time import task_runner
 
