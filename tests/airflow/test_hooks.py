@@ -317,8 +317,8 @@ def test_command_line_tests_the_connection(
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # the command sets it for its whole process
     monkeypatch.setenv(CONNECTION, json.dumps(sandbox.connection(data_privacy_consent=consent)))
     command = get_parser().parse_args(["connections", "test", "mailchimp_default"])
-    # Airflow 3.1 says so, and ends well.
-    with nullcontext() if consent or RELEASE < (3, 2) else pytest.raises(SystemExit):
+    # Before 3.3 Airflow says so, and ends well.
+    with nullcontext() if consent or RELEASE < (3, 3) else pytest.raises(SystemExit):
         command.func(command)
     printed = capsys.readouterr().out
     assert said in printed

@@ -51,6 +51,8 @@ TRIGGER = {"asgiref", "cachetools", "cron_descriptor", "dill", "sqlalchemy"}
 """What Airflow imports for its operator that starts another DAG, as the one does that runs all exports."""
 if RELEASE < (3, 2):
     TRIGGER |= {"tabulate", "wcwidth"}
+if RELEASE == (3, 2):
+    TRIGGER |= {"alembic", "mako", "pygments"}
 if RELEASE >= (3, 4):
     TRIGGER |= {"itsdangerous", "uuid6"}
 EXPORTS = "from airflow_mailchimp_export.dags import exports;"
@@ -104,15 +106,18 @@ def libraries(modules: Sequence[str]) -> set[str]:
         ("sensors", 200, HTTP | {"pydantic"}),
         ("operators", 230, HTTP | {"pydantic"}),
         ("dags", 290, HTTP | FILE | {"pydantic"}),
-        ("exports.yaml", 500, HTTP | FILE | TRIGGER | {"pydantic"}),
+        ("exports.yaml", 550, HTTP | FILE | TRIGGER | {"pydantic"}),
         ("exports.yaml, for a task", 320, HTTP | FILE | {"pydantic"}),
         ("example", 240, HTTP | ASSETS | {"pydantic"}),
     ],
 )
 def test_an_import_is_light(imported: dict[str, list[str]], name: str, most: int, allowed: set[str]) -> None:
-    """Beyond what Airflow has imported anyway come so many modules at most, and of these libraries only."""
+    """Beyond what Airflow has imported anyway come so many modules at most, and of these libraries only.
+
+    Python's encodings, of which requests asks for all, are Airflow's own in some releases, and not counted.
+    """
     assert libraries(imported[name]) <= allowed
-    assert len(imported[name]) <= most
+    assert len([module for module in imported[name] if not module.startswith("encodings.")]) <= most
 
 
 @pytest.mark.parametrize(
