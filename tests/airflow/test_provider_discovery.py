@@ -73,7 +73,7 @@ def test_provider_is_found(found: Any) -> None:
     assert found["version"] == __version__
 
 
-@lacks("form in the metadata", before=(3, 2))
+@lacks("form that is made of the metadata alone", before=(3, 3))
 def test_form_needs_no_hook(found: Any) -> None:
     """The form is made without importing the hook or anything else but the metadata."""
     metadata = ("configuration_options", "insights_form", "provider_info")
